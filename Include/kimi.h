@@ -1,0 +1,508 @@
+/*
+ * libkimi: Kimi K2.5 and its siblings on ordinary CPU servers, behind one C header.
+ *
+ * What is not in this file is not public. The shortest way through it:
+ *
+ *     kimi_model *model = NULL;      kimi_session *session = NULL;      kimi_error *error = NULL;
+ *     if (kimi_model_open("Kimi-K2.5", KIMI_NUL, NULL, NULL, NULL, &model, &error) == KIMI_OK &&
+ *         kimi_session_create(model, NULL, &session, &error) == KIMI_OK)
+ *         kimi_session_generate_text(session, "Once upon a time", KIMI_NUL, NULL, on_event, NULL, &error);
+ *
+ * Sections, in order of use: status and errors, version, model, tokenizer, session, generation, statistics.
+ *
+ * Rules that hold everywhere
+ *   Status     Every fallible call returns a kimi_status: KIMI_OK, or a negative code. Details come as an optional
+ *              kimi_error: pass NULL if they are not wanted. Out-parameters are set to NULL or 0 on failure.
+ *   Handles    kimi_model, kimi_session, kimi_generation, kimi_decoder and kimi_error are opaque. A handle that is NULL,
+ *              destroyed, or was never made by this library is recognised and gives KIMI_ERROR_INVALID_HANDLE; it is
+ *              never dereferenced. Destroying NULL does nothing.
+ *   Strings    Input strings are a pointer and a length in bytes, UTF-8, copied during the call. The length KIMI_NUL means
+ *              "ends at its NUL byte". Lengths are at most KIMI_TEXT_LIMIT.
+ *   Ownership  "borrowed": stays the library's, valid until the stated moment. "copied": the caller's own buffer is
+ *              filled, or the caller's data is read and not kept. "transferred": the caller frees it with kimi_free.
+ *   Options    Option structs begin with struct_size. Fill them with their _init function, then change what you want. Fields are
+ *              only ever appended: a shorter struct from an older caller works, and a longer one works as long as the
+ *              part this library does not know is zero (else KIMI_ERROR_UNSUPPORTED). Reserved fields must be zero.
+ *   Callbacks  Run on the thread that made the call, never after the call has returned. They may call functions that are
+ *              marked "any thread", and destroy functions; any other call on the session in use returns KIMI_ERROR_BUSY.
+ *   Process    The library prints nothing, installs no handlers, reads no environment variable, and never ends the
+ *              process. Worker threads belong to a model. After fork(), a child must not use handles of its parent.
+ *
+ * Threads
+ *   model, its tokenizer      immutable: any number of threads at once
+ *   session, generation       one call at a time; a second caller gets KIMI_ERROR_BUSY and changes nothing
+ *   kimi_session_cancel       any thread, at any time while the session exists
+ *   close and destroy         any thread, at any time: the handle is invalid from then on; what a running call still
+ *                             uses is freed when that call returns (a session's running call is cancelled)
+ *   error, decoder            one thread at a time
+ */
+#ifndef KIMI_H
+#define KIMI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Status and errors
+ */
+
+/** 0 for success, negative for a failure of the library. A positive value is a callback's own, handed back unchanged. */
+typedef int32_t kimi_status;
+
+#define KIMI_OK 0
+/** An argument is out of its range, or a combination of arguments makes no sense. */
+#define KIMI_ERROR_INVALID_ARGUMENT (-1)
+/** A handle is NULL, was destroyed, or never came from this library. */
+#define KIMI_ERROR_INVALID_HANDLE (-2)
+/** Another call, or an unfinished generation, is using this session. */
+#define KIMI_ERROR_BUSY (-3)
+/** The call was cancelled, by kimi_session_cancel or by a progress callback. */
+#define KIMI_ERROR_CANCELLED (-4)
+/** Memory for weights, cache or work space could not be had. */
+#define KIMI_ERROR_OUT_OF_MEMORY (-5)
+/** The operating system refused a file operation, or a file changed while it was in use. */
+#define KIMI_ERROR_IO (-6)
+/** A file does not follow its format. */
+#define KIMI_ERROR_FORMAT (-7)
+/** Well-formed, but nothing this library serves: another model family, an instruction set this processor lacks. */
+#define KIMI_ERROR_UNSUPPORTED (-8)
+/** The session's context limit would be passed. */
+#define KIMI_ERROR_CONTEXT_FULL (-9)
+/** NaN or infinity where a number must be: the logits of a damaged checkpoint. */
+#define KIMI_ERROR_NUMERIC (-10)
+/** Two things that belong together do not fit: a session file and another checkpoint. */
+#define KIMI_ERROR_MISMATCH (-11)
+/** Something the library promises itself did not hold; please report it. */
+#define KIMI_ERROR_INTERNAL (-12)
+/** A buffer of the caller's is too small; the needed count has been stored. */
+#define KIMI_ERROR_TOO_SMALL (-13)
+
+/** As a string's length: the string ends at its first NUL byte. */
+#define KIMI_NUL ((size_t)-1)
+/** The longest input string in bytes: 1 GiB. */
+#define KIMI_TEXT_LIMIT ((size_t)1 << 30)
+
+/** What went wrong in one call. Owned by the caller; destroy it. */
+typedef struct kimi_error kimi_error;
+
+/** The name of a status code, such as "KIMI_ERROR_BUSY"; "unknown status" for any other number. Borrowed, for ever. */
+const char *kimi_status_name(kimi_status status);
+
+/** The code of an error; KIMI_ERROR_INVALID_HANDLE for an invalid handle. */
+kimi_status kimi_error_code(const kimi_error *error);
+
+/** One English line that says what was found and what would be right. Borrowed until the error is destroyed; never NULL. */
+const char *kimi_error_message(const kimi_error *error);
+
+/** The file at fault, or NULL. Borrowed until the error is destroyed. */
+const char *kimi_error_file(const kimi_error *error);
+
+/** The tensor, field, option or argument at fault, or NULL. Borrowed until the error is destroyed. */
+const char *kimi_error_subject(const kimi_error *error);
+
+/** Frees an error. */
+void kimi_error_destroy(kimi_error *error);
+
+/** Frees memory that was transferred to the caller. A pointer that was not, or was freed before, is ignored. */
+void kimi_free(void *memory);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Version
+ */
+
+#define KIMI_VERSION_MAJOR 0
+#define KIMI_VERSION_MINOR 1
+#define KIMI_VERSION_PATCH 0
+/** The generation of the binary interface: the 1 of libkimi.so.1. */
+#define KIMI_ABI_VERSION 1
+
+/** The library's version, "0.1.0". Borrowed, for ever. */
+const char *kimi_version(void);
+
+/** KIMI_ABI_VERSION of the library that is loaded; a program may compare it with its own. */
+int32_t kimi_abi_version(void);
+
+/**
+ * What this library finds on this machine, as JSON: version, abi, build, isa_best and isa_available, cpu, and
+ * of the topology as the process may use it: nodes, cores, threads (the default of a model).
+ * out_json is transferred (NUL-terminated); out_length may be NULL.
+ */
+kimi_status kimi_features(char **out_json, size_t *out_length, kimi_error **out_error);
+
+/** The size in bytes of an option or result struct in this library, by its name ("kimi_model_options"); 0 if unknown. */
+size_t kimi_struct_size(const char *name);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Model
+ */
+
+/** An opened checkpoint: weights, tokenizer, worker threads. Immutable; shared by any number of threads and sessions. */
+typedef struct kimi_model kimi_model;
+
+#define KIMI_ISA_AUTO 0 /**< the best this processor has */
+#define KIMI_ISA_SCALAR 1
+#define KIMI_ISA_AVX2 2
+#define KIMI_ISA_AVX512 3
+
+#define KIMI_CACHE_AUTO 0 /**< KIMI_CACHE_F32 */
+#define KIMI_CACHE_F32 1 /**< exact */
+#define KIMI_CACHE_BF16 2 /**< half the memory; the latents are rounded to bfloat16 */
+
+#define KIMI_LOAD_AUTO 0 /**< KIMI_LOAD_MAP */
+#define KIMI_LOAD_MAP 1 /**< weights stay in the mapped files; opening reads almost nothing */
+#define KIMI_LOAD_COPY 2 /**< weights are read into memory; the files may change or vanish afterwards */
+
+#define KIMI_LOG_DEBUG 0
+#define KIMI_LOG_INFO 1
+#define KIMI_LOG_WARNING 2
+#define KIMI_LOG_ERROR 3
+
+/**
+ * A message of the library's to its host. `message` is UTF-8, NUL-terminated, borrowed during the call. Comes on the thread
+ * whose call caused it; may be called from several threads at once. Must not call the library.
+ */
+typedef void (*kimi_log_callback)(int32_t level, const char *message, void *user_data);
+
+/**
+ * Progress of a long call: `done` of `total` (bytes while opening). Returns 0 to go on; anything else stops the call, which
+ * then returns KIMI_ERROR_CANCELLED. Runs on the calling thread.
+ */
+typedef int32_t (*kimi_progress_callback)(uint64_t done, uint64_t total, void *user_data);
+
+typedef struct kimi_model_options {
+    uint32_t struct_size;
+    /** Threads that compute, the caller's included: 1 to 4096; 0: one for each core the process may use. */
+    int32_t threads;
+    /** The highest instruction set to use, KIMI_ISA_...; one this processor lacks is KIMI_ERROR_UNSUPPORTED. */
+    int32_t isa;
+    /** KIMI_CACHE_... */
+    int32_t cache_type;
+    /** The most tokens a session may hold: 1 to the checkpoint's own limit; 0: that limit. */
+    int64_t context_limit;
+    /** KIMI_LOAD_... */
+    int32_t load_policy;
+    /** The most prompt tokens in one step: 1 to 4096; 0: 256. Does not change results. */
+    int32_t chunk_size;
+    /** Receives messages; NULL: silence. */
+    kimi_log_callback log;
+    void *log_user_data;
+    /** The lowest level that `log` receives, KIMI_LOG_... */
+    int32_t log_level;
+    int32_t reserved;
+} kimi_model_options;
+
+/** Fills in the defaults. `size` is the caller's sizeof(kimi_model_options). NULL or a size under 4 is KIMI_ERROR_INVALID_ARGUMENT. */
+kimi_status kimi_model_options_init(kimi_model_options *options, size_t size);
+
+/**
+ * Opens a checkpoint folder as it was published: config.json, safetensors, tokenizer.
+ *
+ * options may be NULL for the defaults; progress may be NULL. On success *out_model is the caller's, to be closed.
+ * Errors: KIMI_ERROR_IO (missing, unreadable), _FORMAT (damaged), _UNSUPPORTED (another family), _OUT_OF_MEMORY, _CANCELLED.
+ * A mapped shard that shrinks later is noticed before each layer of a step, which then fails with KIMI_ERROR_IO; a host
+ * whose files may be cut in the midst of a layer by others uses KIMI_LOAD_COPY.
+ */
+kimi_status kimi_model_open(const char *path, size_t path_length, const kimi_model_options *options,
+                            kimi_progress_callback progress, void *progress_user_data,
+                            kimi_model **out_model, kimi_error **out_error);
+
+/** Gives the model up. Its sessions go on working; memory, files and threads are freed when the last of them is destroyed. */
+void kimi_model_close(kimi_model *model);
+
+/**
+ * What was opened, as JSON: architecture, model_type, sizes, parameters, bytes by kind, context_length, context_limit,
+ * vocabulary, end_tokens, digest, and how it runs: isa, threads, cache_type, load_policy, cache_bytes_per_token.
+ * out_json is transferred; out_length may be NULL.
+ */
+kimi_status kimi_model_info(const kimi_model *model, char **out_json, size_t *out_length, kimi_error **out_error);
+
+/** The number of logits of one token; 0 for an invalid handle. */
+int32_t kimi_model_vocabulary_size(const kimi_model *model);
+
+/** The most tokens a session of this model may hold; 0 for an invalid handle. */
+int64_t kimi_model_context_limit(const kimi_model *model);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Tokenizer: part of the model, any thread
+ */
+
+/** Text that spells a special token becomes that token. Without it, text never becomes one: right for text from users. */
+#define KIMI_TOKENIZE_SPECIAL 1
+
+/**
+ * Text to ids. Stores at most `capacity` ids (copied) and the full count in *out_count; if that is more than `capacity` the
+ * result is KIMI_ERROR_TOO_SMALL, unless ids is NULL and capacity 0, which only counts. Text that is not UTF-8 is
+ * KIMI_ERROR_INVALID_ARGUMENT and the message names the byte.
+ */
+kimi_status kimi_tokenize(const kimi_model *model, const char *text, size_t length, uint32_t flags,
+                          int32_t *ids, size_t capacity, size_t *out_count, kimi_error **out_error);
+
+/**
+ * Ids to bytes: the exact bytes, which need not be UTF-8 if the ids were cut within a character. Special tokens give their
+ * names. Buffer rules as in kimi_tokenize; no NUL is appended.
+ */
+kimi_status kimi_detokenize(const kimi_model *model, const int32_t *ids, size_t count,
+                            char *bytes, size_t capacity, size_t *out_length, kimi_error **out_error);
+
+/** The bytes of one id. Buffer rules as in kimi_tokenize. */
+kimi_status kimi_token_piece(const kimi_model *model, int32_t id, char *bytes, size_t capacity, size_t *out_length,
+                             kimi_error **out_error);
+
+/** The id whose bytes or special name are exactly `piece`; KIMI_ERROR_INVALID_ARGUMENT if there is none. */
+kimi_status kimi_token_id(const kimi_model *model, const char *piece, size_t length, int32_t *out_id, kimi_error **out_error);
+
+/** 1 if the id is a special token, 0 if it is not or the id or model is invalid. */
+int32_t kimi_token_is_special(const kimi_model *model, int32_t id);
+
+/** Names and ids of the special tokens, as one JSON object. out_json is transferred; out_length may be NULL. */
+kimi_status kimi_special_tokens(const kimi_model *model, char **out_json, size_t *out_length, kimi_error **out_error);
+
+/** Turns ids into text one at a time without ever cutting a UTF-8 character. */
+typedef struct kimi_decoder kimi_decoder;
+
+kimi_status kimi_decoder_create(const kimi_model *model, kimi_decoder **out_decoder, kimi_error **out_error);
+
+/**
+ * The bytes that are complete now; may be none. *out_bytes is borrowed until the next call on this decoder. All outputs in
+ * order, the one of kimi_decoder_finish included, are exactly what kimi_detokenize gives for all ids.
+ */
+kimi_status kimi_decoder_feed(kimi_decoder *decoder, int32_t id, const char **out_bytes, size_t *out_length,
+                              kimi_error **out_error);
+
+/** What was held back: the bytes of an unfinished character. The decoder is then as new. */
+kimi_status kimi_decoder_finish(kimi_decoder *decoder, const char **out_bytes, size_t *out_length, kimi_error **out_error);
+
+void kimi_decoder_destroy(kimi_decoder *decoder);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Session: one sequence of tokens and its latent cache
+ */
+
+typedef struct kimi_session kimi_session;
+
+typedef struct kimi_session_options {
+    uint32_t struct_size;
+    int32_t reserved;
+    /** The most tokens this session may hold: 1 to the model's limit; 0: that limit. Memory is taken as tokens come. */
+    int64_t context_limit;
+} kimi_session_options;
+
+kimi_status kimi_session_options_init(kimi_session_options *options, size_t size);
+
+/** An empty session. options may be NULL. Destroy it; it keeps what it needs of the model alive. */
+kimi_status kimi_session_create(kimi_model *model, const kimi_session_options *options,
+                                kimi_session **out_session, kimi_error **out_error);
+
+/** A second session with the same past. The past is shared, not copied; each goes on alone. KIMI_ERROR_BUSY while in use. */
+kimi_status kimi_session_fork(kimi_session *session, kimi_session **out_session, kimi_error **out_error);
+
+/** Frees the session. A call that is running on it is cancelled and ends by itself. */
+void kimi_session_destroy(kimi_session *session);
+
+/** Forgets all tokens. */
+kimi_status kimi_session_reset(kimi_session *session, kimi_error **out_error);
+
+/** Keeps the first `position` tokens, 0 to kimi_session_position. */
+kimi_status kimi_session_truncate(kimi_session *session, int64_t position, kimi_error **out_error);
+
+/** How many tokens the session holds; -1 for an invalid handle. Any thread. */
+int64_t kimi_session_position(const kimi_session *session);
+
+/** The ids the session holds. Buffer rules as in kimi_tokenize. */
+kimi_status kimi_session_ids(kimi_session *session, int32_t *ids, size_t capacity, size_t *out_count, kimi_error **out_error);
+
+/** Logits after each of the evaluated tokens instead of after the last one only. */
+#define KIMI_EVALUATE_ALL 1
+
+/**
+ * Appends `count` (at least 1) tokens and computes the logits that follow them.
+ *
+ * logits (copied, may be NULL) receives vocabulary_size floats, or with KIMI_EVALUATE_ALL count times as many, token after
+ * token; `capacity` is its size in floats, and too small a one is KIMI_ERROR_TOO_SMALL before anything is computed.
+ * Results are the same bits for any thread count, and however the tokens are split over calls.
+ * Errors: _INVALID_ARGUMENT (an id outside the vocabulary: the message names it), _CONTEXT_FULL, _NUMERIC, _CANCELLED, _IO,
+ * _OUT_OF_MEMORY. The session then holds the tokens of the steps that were completed (kimi_session_position).
+ */
+kimi_status kimi_session_evaluate(kimi_session *session, const int32_t *ids, size_t count, uint32_t flags,
+                                  float *logits, size_t capacity, kimi_error **out_error);
+
+/**
+ * Stops the call that is running on this session, or the open generation: it returns KIMI_ERROR_CANCELLED within one
+ * layer of one step, and the session stays usable. Returns at once, without waiting. With nothing running it does nothing.
+ * Any thread, callbacks included.
+ */
+kimi_status kimi_session_cancel(kimi_session *session);
+
+/**
+ * Writes tokens and cache to a file, by way of a temporary file beside it. The file is tied to the checkpoint's digest and the
+ * cache type, and carries a checksum.
+ */
+kimi_status kimi_session_save(kimi_session *session, const char *path, size_t path_length, kimi_error **out_error);
+
+/** Replaces the session's content by a saved one. On failure the session is unchanged. */
+kimi_status kimi_session_load(kimi_session *session, const char *path, size_t path_length, kimi_error **out_error);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Generation
+ */
+
+typedef struct kimi_string_view {
+    const char *bytes;
+    size_t length; /**< or KIMI_NUL */
+} kimi_string_view;
+
+typedef struct kimi_logit_bias {
+    int32_t id;
+    float bias; /**< added to the logit; -INFINITY forbids the token */
+} kimi_logit_bias;
+
+typedef struct kimi_token_logprob {
+    int32_t id;
+    float logprob; /**< natural logarithm of the probability in the model's own distribution, before any option */
+} kimi_token_logprob;
+
+/** The value of `seed` that asks for a new random seed. */
+#define KIMI_SEED_RANDOM 0
+
+/**
+ * How to choose tokens. In this order: penalties, logit_bias, temperature, top_k, top_p, min_p, draw.
+ * All arrays are borrowed during the call (generate) or copied (start).
+ */
+typedef struct kimi_generation_options {
+    uint32_t struct_size;
+    /** 0: sample with the options below. 1: always the most likely token, whatever the temperature. */
+    int32_t greedy;
+    /** The most tokens to generate; 0: as many as the context holds. */
+    int64_t max_tokens;
+    /** Equal seeds give equal draws; KIMI_SEED_RANDOM: a new one each time. */
+    uint64_t seed;
+    /** 0 is not "the default" here but means greedy; _init sets 1. At most 100. */
+    float temperature;
+    /** Keeps the most likely tokens that together reach this probability: 0 < top_p <= 1; 0: off. */
+    float top_p;
+    /** Drops tokens less likely than min_p times the most likely one: 0 to 1. */
+    float min_p;
+    /** Divides positive and multiplies negative logits of every token in the session: 0.01 to 100; 0 and 1: off. */
+    float repetition_penalty;
+    /** Subtracted once from the logit of each token generated in this call: -100 to 100. */
+    float presence_penalty;
+    /** Subtracted for each time the token was generated in this call: -100 to 100. */
+    float frequency_penalty;
+    /** Keeps the k most likely tokens; 0: all. */
+    int32_t top_k;
+    /** How many alternatives to report for each token: 0 to 20; -1: no log-probabilities at all. _init sets -1. */
+    int32_t top_logprobs;
+    const kimi_logit_bias *logit_bias;
+    size_t logit_bias_count;
+    /** Ends before the first of these strings appears in the text; it is not part of the text. At most 64, none empty. */
+    const kimi_string_view *stop_strings;
+    size_t stop_string_count;
+    /** Ends at any of these tokens, besides the checkpoint's own end tokens; its text is not emitted. */
+    const int32_t *stop_ids;
+    size_t stop_id_count;
+    /** 1: the checkpoint's own end tokens do not end the generation. */
+    int32_t ignore_end;
+    int32_t reserved;
+} kimi_generation_options;
+
+kimi_status kimi_generation_options_init(kimi_generation_options *options, size_t size);
+
+#define KIMI_EVENT_PROMPT 1 /**< a step of the prompt is done: `done` of `total` tokens */
+#define KIMI_EVENT_TOKEN 2 /**< one token was generated */
+#define KIMI_EVENT_FINISH 3 /**< the last event */
+
+#define KIMI_FINISH_STOP 1 /**< an end token, a stop id or a stop string */
+#define KIMI_FINISH_LENGTH 2 /**< max_tokens */
+#define KIMI_FINISH_CONTEXT 3 /**< the context is full */
+#define KIMI_FINISH_CANCELLED 4 /**< kimi_session_cancel; only seen by polling */
+
+typedef struct kimi_event {
+    uint32_t struct_size;
+    int32_t type; /**< KIMI_EVENT_... */
+    /** PROMPT: prompt tokens evaluated and to evaluate. TOKEN: tokens generated so far, and max_tokens or 0. */
+    int64_t done;
+    int64_t total;
+    /** TOKEN: the id. FINISH: the token that ended it, or -1. */
+    int32_t id;
+    /** FINISH: KIMI_FINISH_... */
+    int32_t finish_reason;
+    /**
+     * TOKEN, FINISH: text that is complete now, borrowed until the event function returns or the next poll. Never cuts a
+     * UTF-8 character, never holds a part of a stop string; so it can lag behind the ids, and be empty (never NULL).
+     */
+    const char *text;
+    size_t text_length;
+    /** TOKEN, with log-probabilities on: that of `id`, and the most likely alternatives, best first, borrowed as `text`. */
+    float logprob;
+    int32_t top_count;
+    const kimi_token_logprob *top;
+    /** FINISH by a stop string: its index in stop_strings; else -1. */
+    int32_t stop_string;
+    int32_t reserved;
+} kimi_event;
+
+/** Receives events on the calling thread. Non-zero stops the generation, which then returns that value unchanged (use positive ones). */
+typedef int32_t (*kimi_event_callback)(const kimi_event *event, void *user_data);
+
+/**
+ * Evaluates the prompt (may be empty if the session holds tokens) and generates until something ends it.
+ *
+ * options and callback may be NULL. The session then holds prompt and generated tokens, the last one and an end token
+ * included. Events: PROMPT for each step, TOKEN for each token, FINISH once at the end (not after an error).
+ * Errors: as kimi_session_evaluate.
+ */
+kimi_status kimi_session_generate(kimi_session *session, const int32_t *ids, size_t count,
+                                  const kimi_generation_options *options, kimi_event_callback callback, void *user_data,
+                                  kimi_error **out_error);
+
+/** The same with a text, tokenized without special tokens. */
+kimi_status kimi_session_generate_text(kimi_session *session, const char *text, size_t length,
+                                       const kimi_generation_options *options, kimi_event_callback callback, void *user_data,
+                                       kimi_error **out_error);
+
+/** A generation that the host drives by polling. Until it has finished or is destroyed, its session is busy. */
+typedef struct kimi_generation kimi_generation;
+
+/** Nothing is computed yet. */
+kimi_status kimi_generation_start(kimi_session *session, const int32_t *ids, size_t count,
+                                  const kimi_generation_options *options,
+                                  kimi_generation **out_generation, kimi_error **out_error);
+
+/**
+ * Computes until the next event and stores it; set event->struct_size first. After FINISH, gives FINISH again. After an error
+ * the generation is over: it gives the same error again.
+ */
+kimi_status kimi_generation_next(kimi_generation *generation, kimi_event *event, kimi_error **out_error);
+
+/** Ends and frees the generation; the session keeps the tokens it has. */
+void kimi_generation_destroy(kimi_generation *generation);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Statistics
+ */
+
+typedef struct kimi_session_stats {
+    uint32_t struct_size;
+    int32_t reserved;
+    int64_t position; /**< tokens held now */
+    int64_t prompt_tokens; /**< evaluated as input since the session was created */
+    int64_t reused_tokens; /**< that came with a fork or a loaded file */
+    int64_t generated_tokens;
+    int64_t steps; /**< passes through the model */
+    int64_t prompt_nanoseconds; /**< in steps of the prompt */
+    int64_t generation_nanoseconds; /**< in steps of generated tokens */
+    int64_t bytes_read; /**< weights and cache that the steps had to read, by count */
+    int64_t cache_bytes; /**< held by this session, shared blocks included */
+} kimi_session_stats;
+
+/** Set stats->struct_size first. KIMI_ERROR_BUSY while in use. */
+kimi_status kimi_session_get_stats(kimi_session *session, kimi_session_stats *stats, kimi_error **out_error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

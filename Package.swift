@@ -1,0 +1,72 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The rooms of the house, lower ones first. Doors open downwards only: a target may depend on targets above it in this
+// list, never on one below (PackageTests reads `swift package describe` and fails on an upward edge).
+
+/// Kernels are useless without optimisation, in debug builds too; contraction is off because the scalar twin is the
+/// specification bit for bit, and a compiler that fuses on its own would change it.
+let kernelSettings: [CSetting] = [
+    .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]),
+]
+
+/// A self-contained library: the Swift runtime linked in, only `kimi_*` exported, what nobody calls dropped.
+let librarySettings: [LinkerSetting] = [
+    .unsafeFlags([
+        "-static-stdlib",
+        "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/KimiABI/kimi.map",
+        "-Xlinker", "--gc-sections",
+        "-Xlinker", "-soname", "-Xlinker", "libkimi.so.1",
+    ]),
+]
+
+let package = Package(
+    name: "libkimi",
+    products: [
+        .library(name: "kimi", type: .dynamic, targets: ["KimiABI"]),
+        // A product may not share the library's name; `make` installs this one as `kimi`.
+        .executable(name: "kimi-cli", targets: ["kimi"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        // C: system libraries, shims and kernels.
+        .systemLibrary(name: "CKimi", path: "Include"),
+        .systemLibrary(name: "CHwloc", pkgConfig: "hwloc", providers: [.apt(["libhwloc-dev"])]),
+        .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
+        .target(name: "CKimiSystem", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra"])]),
+        .target(name: "CKimiKernels", cSettings: kernelSettings),
+
+        // Swift, from values up to the door.
+        .target(name: "KimiCore", dependencies: ["CKimiSystem"]),
+        .target(name: "KimiCheckpoint", dependencies: ["KimiCore", "CKimiSystem"]),
+        .target(name: "KimiTopology", dependencies: ["KimiCore", "CHwloc", "CKimiSystem"]),
+        .target(name: "KimiTokenizer", dependencies: ["KimiCore", "CSentencePiece"]),
+        .target(name: "KimiModel", dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "CKimiKernels"]),
+        .target(name: "KimiRuntime", dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiModel", "CKimiSystem"]),
+        .target(
+            name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiRuntime"], exclude: ["kimi.map"],
+            linkerSettings: librarySettings),
+        .executableTarget(
+            name: "kimi",
+            dependencies: [
+                "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiRuntime",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        // Tests, one target a room.
+        .target(name: "KimiTestSupport", dependencies: ["KimiCore"], path: "Tests/KimiTestSupport"),
+        .testTarget(name: "KimiCoreTests", dependencies: ["KimiCore", "KimiTestSupport"]),
+        .testTarget(name: "KimiCheckpointTests", dependencies: ["KimiCheckpoint", "KimiTestSupport"]),
+        .testTarget(name: "KimiTopologyTests", dependencies: ["KimiTopology", "KimiTestSupport"]),
+        .testTarget(name: "KimiTokenizerTests", dependencies: ["KimiTokenizer", "KimiTestSupport"]),
+        .testTarget(name: "CKimiKernelsTests", dependencies: ["CKimiKernels", "KimiTestSupport"]),
+        .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "KimiTestSupport"]),
+        .testTarget(name: "KimiRuntimeTests", dependencies: ["KimiRuntime", "KimiTestSupport"]),
+        .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c11,
+    cxxLanguageStandard: .cxx17
+)

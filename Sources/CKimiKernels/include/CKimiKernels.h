@@ -1,0 +1,128 @@
+// The arithmetic of libkimi: one struct of function pointers per instruction set.
+//
+// Every kernel has a scalar twin, which is the specification: the AVX2 and AVX-512 versions give the same bits. That is
+// possible because each result is built in a fixed order that suits every register width:
+//
+//   dot order    lane[i % 16] = fma(x[i], w[i], lane[i % 16]) for i = 0, 1, 2, ...; then the 16 lanes are added as
+//                l[j] += l[j + 8] (j < 8), l[j] += l[j + 4] (j < 4), l[j] += l[j + 2] (j < 2), l[0] + l[1].
+//
+// So a result depends neither on the instruction set, nor on how rows and outputs are split over threads and calls.
+// All pointers are to readable memory of the stated size, need only the alignment of their element type unless said
+// otherwise, and outputs never alias inputs unless said otherwise. No kernel allocates, prints, or fails.
+#ifndef CKIMI_KERNELS_H
+#define CKIMI_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Instruction-set levels, in rising order.
+enum {
+    CK_ISA_SCALAR = 0,
+    CK_ISA_AVX2 = 1,   ///< AVX2, FMA and F16C
+    CK_ISA_AVX512 = 2, ///< AVX-512 F, BW, DQ, VL
+    CK_ISA_COUNT = 3,
+};
+
+/// Element types of a stored matrix.
+enum {
+    CK_BF16 = 0,
+    CK_F16 = 1,
+    CK_F32 = 2,
+    CK_INT4 = 3, ///< group 32, symmetric; see ck_matrix
+    CK_TYPE_COUNT = 4,
+};
+
+/// A weight matrix [rows, columns] as it lies in the checkpoint, row after row.
+typedef struct ck_matrix {
+    /// CK_BF16, CK_F16: 16-bit words; CK_F32: floats; CK_INT4: bytes, element 2b of a row in the low nibble of the row's
+    /// byte b and element 2b+1 in the high one, each nibble being the value + 8. May be unaligned for CK_INT4 only.
+    const void *data;
+    /// CK_INT4: bfloat16 [rows, columns / 32], w = (nibble - 8) * scale, exact in f32. NULL for the others.
+    const uint16_t *scales;
+    size_t rows;
+    size_t columns; ///< CK_INT4: a multiple of 32
+    int32_t type;
+    int32_t reserved;
+} ck_matrix;
+
+/// How many tokens a block of the latent cache holds.
+#define CK_CACHE_BLOCK 64
+
+/// The absorbed attention of some heads of one row over its sequence's cache.
+typedef struct ck_attention {
+    /// Base of each cache block of the sequence; block b holds tokens 64b ... 64b+63.
+    const void *const *blocks;
+    /// Bytes from a block's base to this layer's tokens. A token is `latent + rope` elements: normed latent, rotated key.
+    size_t layer_offset;
+    int32_t cache_type; ///< CK_F32 or CK_BF16
+    int32_t reserved;
+    size_t tokens; ///< how many cached tokens this row sees, at least 1
+    size_t latent;
+    size_t rope;
+    float scale; ///< of the scores, before the softmax
+} ck_attention;
+
+typedef struct ck_kernels {
+    int32_t isa;
+    int32_t reserved;
+    const char *name; ///< "scalar", "avx2", "avx512"
+
+    /// y[r * ldy + j] = dot(x[r * ldx ...], row j of w) in dot order, for r < n and begin <= j < end <= w->rows.
+    /// Any weight type; the weight is widened to f32 exactly. Each weight row is read once for up to 16 rows of x or more.
+    void (*matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n,
+                   const ck_matrix *w, size_t begin, size_t end);
+
+    /// y[c] = sum over d = 0, 1, ... of a[d] * w[first + d][c], each term added by one fma in the order of d,
+    /// for d < count and c < w->columns. For kv_b absorbed into the query. Not for CK_INT4.
+    void (*combine_rows)(float *y, const float *a, const ck_matrix *w, size_t first, size_t count);
+
+    /// y[c] = w[row][c] widened to f32, c < w->columns. An embedding look-up. Any weight type.
+    void (*widen_row)(float *y, const ck_matrix *w, size_t row);
+
+    /// y[i] = x[i] * (1 / sqrt(dot(x, x) / n + eps)) * w[i]; dot in dot order, the rest in f32 with IEEE division and
+    /// square root, in this order: t = x[i] * r, y[i] = t * w[i]. y may be x.
+    void (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
+
+    /// y[i] = silu(gate[i]) * up[i], silu(g) = g / (1 + exp(-g)) with ck_exp. y may be gate or up.
+    void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
+
+    /// y[i] = fma(a, x[i], y[i]).
+    void (*add_scaled)(float *y, float a, const float *x, size_t n);
+
+    /// y[i] = x[i] rounded to bfloat16 (nearest, ties to even; NaN stays NaN).
+    void (*round_bf16)(uint16_t *y, const float *x, size_t n);
+
+    /// Softmax attention of `heads` queries against the latent cache, with an online softmax over blocks of 64 tokens in
+    /// rising order, so that the result does not depend on who computes which head or on how the prompt was cut.
+    /// q: [heads, latent + rope] (query absorbed into latent space, then rotated rope part); out: [heads, latent].
+    /// Per block: scores s[t] = dot(q, token t) in dot order * scale; m' = max(m, all s); c = ck_exp(m - m') (0 at the
+    /// first block); p[t] = ck_exp(s[t] - m'); l = l * c + sum of p in dot order with weight 1; out = out * c, then for t
+    /// in order out = fma(p[t], latent of t, out). At the end out = out * (1 / l).
+    void (*attention)(float *out, const float *q, size_t heads, const ck_attention *a);
+
+    /// 1 if every one of the n values is finite, else 0.
+    int32_t (*all_finite)(const float *x, size_t n);
+} ck_kernels;
+
+/// The highest level this processor (and operating system) can run. Never fails.
+int32_t ck_isa_best(void);
+
+/// The kernels of a level, or NULL if the level is unknown, not built for this architecture, or above ck_isa_best().
+const ck_kernels *ck_kernels_for(int32_t isa);
+
+/// exp(x) in f32, the same bits on every instruction set: range reduction by fma with ln 2 in two parts, a polynomial,
+/// scaling by a power of two. At most 2 ulp from the true value for -87 <= x <= 88; exactly 0 below -87.4 (no denormals),
+/// infinity above 88.8, NaN for NaN.
+float ck_exp(float x);
+
+/// The size of an element type in bits: 16, 16, 32, 4.
+size_t ck_type_bits(int32_t type);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,3 @@
+#ifndef CSENTENCEPIECE_H
+#define CSENTENCEPIECE_H
+#endif
