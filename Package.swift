@@ -46,7 +46,7 @@ let package = Package(
         .target(name: "KimiModel", dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "CKimiKernels"]),
         .target(name: "KimiRuntime", dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiModel", "CKimiSystem"]),
         .target(
-            name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiRuntime"], exclude: ["kimi.map"],
+            name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiModel", "KimiRuntime"], exclude: ["kimi.map"],
             linkerSettings: librarySettings),
         .executableTarget(
             name: "kimi",

@@ -1,1 +1,8 @@
+// What the operating system offers and Swift cannot import by itself.
+#ifndef CKIMI_SYSTEM_H
+#define CKIMI_SYSTEM_H
 
+#include "cks_file.h"
+#include "cks_pool.h"
+
+#endif

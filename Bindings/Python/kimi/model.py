@@ -1,0 +1,251 @@
+"""An opened checkpoint and its tokenizer."""
+
+from __future__ import annotations
+
+import ctypes
+from types import TracebackType
+from typing import Any, Callable, Iterable, Optional, SupportsIndex
+
+from ._arguments import INT64, Path, Text, choice, id_array, id_pointer, integer, path_bytes, text_bytes
+from ._library import keep_callback_exception, library
+from ._structures import LogCallback, ModelOptions, ProgressCallback
+from .session import Session
+
+_ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3}
+_CACHE = {"auto": 0, "f32": 1, "bf16": 2}
+_LOAD = {"auto": 0, "map": 1, "copy": 2}
+_LOG_LEVELS = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+_LOG_NAMES = {number: name for name, number in _LOG_LEVELS.items()}
+
+_SPECIAL = 1
+
+
+class Model:
+    """A checkpoint folder as it was published: weights, tokenizer, worker threads.
+
+    It is immutable: threads may share it. Close it, use it in a `with` block, or let it go; sessions keep what they need.
+
+    - threads: how many compute, 1 to 4096; None: one for each core the process may use.
+    - isa: the highest instruction set to use: "scalar", "avx2", "avx512"; None: the best there is.
+    - context_limit: the most tokens a session may hold; None: what the checkpoint allows.
+    - cache_type: "f32" (exact) or "bf16" (half the memory); None: "f32".
+    - load: "map" (weights stay in the files), "copy" (weights are read into memory), "auto"; None: "auto".
+    - chunk_size: the most prompt tokens in one step, 1 to 4096; it does not change results.
+    - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
+    - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
+
+    An exception raised in `log` or `progress` comes out of the call that ran it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        threads: Optional[int] = None,
+        isa: Optional[str] = None,
+        context_limit: Optional[int] = None,
+        cache_type: Optional[str] = None,
+        load: Optional[str] = None,
+        chunk_size: Optional[int] = None,
+        log: Optional[Callable[[str, str], object]] = None,
+        log_level: str = "info",
+        progress: Optional[Callable[[int, int], Optional[bool]]] = None,
+    ) -> None:
+        self._handle: Optional[int] = None
+        self._library = library()
+        self._specials: Optional[dict[str, int]] = None
+
+        options = ModelOptions()
+        self._library.kimi_model_options_init(ctypes.byref(options), ctypes.sizeof(options))
+        if threads is not None:
+            options.threads = integer(threads, "threads", (1, 4096))
+        if isa is not None:
+            options.isa = choice(isa, "isa", _ISA)
+        if context_limit is not None:
+            options.context_limit = integer(context_limit, "context_limit", (1, INT64[1]))
+        if cache_type is not None:
+            options.cache_type = choice(cache_type, "cache_type", _CACHE)
+        if load is not None:
+            options.load_policy = choice(load, "load", _LOAD)
+        if chunk_size is not None:
+            options.chunk_size = integer(chunk_size, "chunk_size", (1, 4096))
+        options.log_level = choice(log_level, "log_level", _LOG_LEVELS)
+        # The library calls the log as long as a session of this model lives; sessions hold their model, and it the log.
+        self._log = LogCallback(_log_trampoline(log)) if log is not None else LogCallback()
+        options.log = self._log
+
+        name = path_bytes(path)
+        handle = ctypes.c_void_p()
+        try:
+            self._library.call(
+                "kimi_model_open",
+                name,
+                len(name),
+                ctypes.byref(options),
+                ProgressCallback(_progress_trampoline(progress)) if progress is not None else ProgressCallback(),
+                None,
+                ctypes.byref(handle),
+            )
+        except BaseException:
+            # The model is open if it was the log that raised.
+            self._library.kimi_model_close(handle)
+            raise
+        self._handle = handle.value
+        # Sessions go on when the model is closed, and still need to know how long a row of logits is.
+        self._width = self.vocabulary_size
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None) is not None:
+            self.close()
+
+    def close(self) -> None:
+        """Gives the model up; a second time does nothing. Its sessions go on working."""
+        handle, self._handle = self._handle, None
+        self._library.release("kimi_model_close", handle)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What was opened and how it runs: sizes, bytes by kind, context length, digest, isa, threads."""
+        found: dict[str, Any] = self._library.json("kimi_model_info", self._handle)
+        return found
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many logits a token has; 0 once closed."""
+        return int(self._library.kimi_model_vocabulary_size(self._handle))
+
+    @property
+    def context_limit(self) -> int:
+        """The most tokens a session of this model may hold; 0 once closed."""
+        return int(self._library.kimi_model_context_limit(self._handle))
+
+    def encode(self, text: Text, special: bool = False) -> list[int]:
+        """The ids of a text. With `special`, text that spells a special token becomes it: not for text from users."""
+        data = text_bytes(text)
+        ids, count = self._library.counted(
+            "kimi_tokenize",
+            self._handle,
+            data,
+            len(data),
+            _SPECIAL if special else 0,
+            buffer=lambda capacity: (ctypes.c_int32 * capacity)(),
+            guess=len(data) // 2 + 16,
+        )
+        return list(ids[:count])
+
+    def count(self, text: Text, special: bool = False) -> int:
+        """How many ids `encode` would give."""
+        data = text_bytes(text)
+        count = ctypes.c_size_t()
+        self._library.call(
+            "kimi_tokenize", self._handle, data, len(data), _SPECIAL if special else 0, None, 0, ctypes.byref(count)
+        )
+        return count.value
+
+    def decode(self, ids: Iterable[SupportsIndex]) -> bytes:
+        """The exact bytes of ids, special tokens as their names. They need not be UTF-8 if a character was cut."""
+        given = id_array(ids)
+        data, length = self._library.counted(
+            "kimi_detokenize",
+            self._handle,
+            id_pointer(given),
+            len(given),
+            buffer=ctypes.create_string_buffer,
+            guess=8 * len(given) + 64,
+        )
+        return bytes(data.raw[:length])
+
+    def piece(self, id: SupportsIndex) -> bytes:
+        """The bytes of one id, or a special token's name."""
+        data, length = self._library.counted(
+            "kimi_token_piece", self._handle, integer(id, "id"), buffer=ctypes.create_string_buffer, guess=64
+        )
+        return bytes(data.raw[:length])
+
+    def token_id(self, piece: Text) -> int:
+        """The id whose bytes or special name are exactly `piece`; Error if there is none."""
+        data = text_bytes(piece, "piece")
+        id = ctypes.c_int32()
+        self._library.call("kimi_token_id", self._handle, data, len(data), ctypes.byref(id))
+        return id.value
+
+    def is_special(self, id: SupportsIndex) -> bool:
+        """Whether the id is a special token."""
+        return bool(self._library.kimi_token_is_special(self._handle, integer(id, "id")))
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Names and ids of the special tokens."""
+        if self._specials is None:
+            self._specials = self._library.json("kimi_special_tokens", self._handle)
+        return dict(self._specials or {})
+
+    def decoder(self) -> Decoder:
+        """A decoder for a stream of ids."""
+        return Decoder(self)
+
+    def session(self, context_limit: Optional[int] = None) -> Session:
+        """An empty session, holding at most `context_limit` tokens."""
+        return Session(self, context_limit)
+
+
+class Decoder:
+    """Turns ids into bytes one at a time without ever cutting a UTF-8 character."""
+
+    def __init__(self, model: Model) -> None:
+        self._handle: Optional[int] = None
+        self._library = model._library
+        handle = ctypes.c_void_p()
+        self._library.call("kimi_decoder_create", model._handle, ctypes.byref(handle))
+        self._handle = handle.value
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None) is not None:
+            self.close()
+
+    def close(self) -> None:
+        """Frees the decoder; a second time does nothing."""
+        handle, self._handle = self._handle, None
+        self._library.release("kimi_decoder_destroy", handle)
+
+    def feed(self, id: SupportsIndex) -> bytes:
+        """The bytes that are complete with this id; maybe none."""
+        return self._bytes("kimi_decoder_feed", integer(id, "id"))
+
+    def finish(self) -> bytes:
+        """What was held back: the bytes of an unfinished character. The decoder is then as new."""
+        return self._bytes("kimi_decoder_finish")
+
+    def _bytes(self, name: str, *arguments: Any) -> bytes:
+        data, length = ctypes.c_void_p(), ctypes.c_size_t()
+        self._library.call(name, self._handle, *arguments, ctypes.byref(data), ctypes.byref(length))
+        return ctypes.string_at(data.value or 0, length.value) if length.value else b""
+
+
+def _log_trampoline(log: Callable[[str, str], object]) -> Callable[[int, bytes, Any], None]:
+    def trampoline(level: int, message: bytes, user_data: Any) -> None:
+        try:
+            log(_LOG_NAMES.get(level, str(level)), message.decode("utf-8", "replace"))
+        except BaseException as error:
+            keep_callback_exception(error)
+
+    return trampoline
+
+
+def _progress_trampoline(progress: Callable[[int, int], Optional[bool]]) -> Callable[[int, int, Any], int]:
+    def trampoline(done: int, total: int, user_data: Any) -> int:
+        try:
+            answer = progress(done, total)
+            return 1 if answer is not None and not answer else 0
+        except BaseException as error:
+            keep_callback_exception(error)
+            return 1
+
+    return trampoline

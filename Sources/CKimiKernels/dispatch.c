@@ -1,0 +1,70 @@
+// Which instruction sets this processor has, and the table of kernels for each.
+#include "kernels.h"
+
+#define CK_LEVEL(level, number)                                                                                         \
+    static const ck_kernels level##_kernels = {                                                                         \
+        .isa = number,                                                                                                  \
+        .name = #level,                                                                                                 \
+        .matmul = ck_##level##_matmul,                                                                                  \
+        .combine_rows = ck_##level##_combine_rows,                                                                      \
+        .widen_row = ck_##level##_widen_row,                                                                            \
+        .rms_norm = ck_##level##_rms_norm,                                                                              \
+        .swiglu = ck_##level##_swiglu,                                                                                  \
+        .add_scaled = ck_##level##_add_scaled,                                                                          \
+        .round_bf16 = ck_##level##_round_bf16,                                                                          \
+        .attention = ck_##level##_attention,                                                                            \
+        .all_finite = ck_##level##_all_finite,                                                                          \
+    };
+
+CK_LEVEL(scalar, CK_ISA_SCALAR)
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+CK_LEVEL(avx2, CK_ISA_AVX2)
+CK_LEVEL(avx512, CK_ISA_AVX512)
+
+static const ck_kernels *const levels[CK_ISA_COUNT] = {&scalar_kernels, &avx2_kernels, &avx512_kernels};
+
+/// The register states that the operating system saves (XCR0). Only where cpuid reports OSXSAVE.
+static uint64_t saved_states(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static int has_all(uint64_t bits, uint64_t wanted) { return (bits & wanted) == wanted; }
+
+int32_t ck_isa_best(void) {
+    const uint32_t leaf1_ecx = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; // FMA, OSXSAVE, AVX, F16C
+    const uint32_t leaf7_avx2 = 1u << 5;
+    const uint32_t leaf7_avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; // F, DQ, BW, VL
+    const uint64_t ymm_states = 0x06;                                        // SSE, AVX
+    const uint64_t zmm_states = 0xe6; // and the mask registers, the upper halves, the upper sixteen
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !has_all(c, leaf1_ecx)) return CK_ISA_SCALAR;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has_all(b, leaf7_avx2)) return CK_ISA_SCALAR;
+    uint64_t states = saved_states();
+    if (!has_all(states, ymm_states)) return CK_ISA_SCALAR;
+    return has_all(b, leaf7_avx512) && has_all(states, zmm_states) ? CK_ISA_AVX512 : CK_ISA_AVX2;
+}
+#else
+static const ck_kernels *const levels[CK_ISA_COUNT] = {&scalar_kernels, NULL, NULL};
+
+int32_t ck_isa_best(void) { return CK_ISA_SCALAR; }
+#endif
+
+const ck_kernels *ck_kernels_for(int32_t isa) {
+    if (isa < 0 || isa >= CK_ISA_COUNT || isa > ck_isa_best()) return NULL;
+    return levels[isa];
+}
+
+size_t ck_type_bits(int32_t type) {
+    switch (type) {
+    case CK_BF16:
+    case CK_F16: return 16;
+    case CK_F32: return 32;
+    case CK_INT4: return 4;
+    default: return 0;
+    }
+}

@@ -1,0 +1,67 @@
+#define _GNU_SOURCE
+#include "cks_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int cks_file_open(const char *path, int64_t *size) {
+    int descriptor;
+    /* O_NONBLOCK: opening a pipe must not wait for a writer; regular files do not know it. */
+    do descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    while (descriptor < 0 && errno == EINTR);
+    if (descriptor < 0) return -errno;
+
+    struct stat status;
+    int error = 0;
+    if (fstat(descriptor, &status) != 0) error = errno;
+    else if (S_ISDIR(status.st_mode)) error = EISDIR;
+    else if (!S_ISREG(status.st_mode)) error = ENODEV;
+    if (error) {
+        close(descriptor);
+        return -error;
+    }
+    *size = (int64_t)status.st_size;
+    return descriptor;
+}
+
+void cks_file_close(int descriptor) { close(descriptor); }
+
+int64_t cks_file_size(int descriptor) {
+    struct stat status;
+    return fstat(descriptor, &status) == 0 ? (int64_t)status.st_size : -(int64_t)errno;
+}
+
+int64_t cks_file_read(int descriptor, void *to, size_t count, int64_t offset) {
+    size_t done = 0;
+    while (done < count) {
+        ssize_t got = pread(descriptor, (char *)to + done, count - done, (off_t)offset + (off_t)done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return -(int64_t)errno;
+        if (got == 0) break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+const void *cks_file_map(int descriptor, size_t size, int *error) {
+    void *start = mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (start != MAP_FAILED) return start;
+    *error = errno;
+    return NULL;
+}
+
+void cks_file_unmap(const void *start, size_t size) { munmap((void *)start, size); }
+
+void cks_error_text(int error, char *text, size_t size) {
+    if (size == 0) return;
+    char space[128];
+    const char *words = strerror_r(error, space, sizeof space); /* the GNU one: returns the words */
+    size_t length = strlen(words);
+    if (length >= size) length = size - 1;
+    memcpy(text, words, length);
+    text[length] = 0;
+}

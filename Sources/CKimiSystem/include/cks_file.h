@@ -1,0 +1,48 @@
+/// Files that nobody trusts: opening, reading and mapping with the errno as a value, and a 128-bit digest (XXH3).
+///
+/// Every function is safe from any thread; a digest object belongs to one thread at a time. Nothing here prints.
+#ifndef CKS_FILE_H
+#define CKS_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Opens a regular file for reading (close-on-exec, symbolic links followed, never blocks on a pipe or device).
+/// Returns the descriptor, which the caller closes with cks_file_close, and its size; or -errno.
+/// -EISDIR: a folder; -ENODEV: neither a file nor a folder.
+int cks_file_open(const char *path, int64_t *size);
+void cks_file_close(int descriptor);
+
+/// The size of the open file now, or -errno. One fstat, no allocation.
+int64_t cks_file_size(int descriptor);
+
+/// Reads `count` bytes at `offset`, over short reads and EINTR. Returns the bytes read, fewer than `count` only at the
+/// end of the file, or -errno.
+int64_t cks_file_read(int descriptor, void *to, size_t count, int64_t offset);
+
+/// Maps the whole file read-only and shared. NULL on failure with the errno in *error. size must not be 0.
+const void *cks_file_map(int descriptor, size_t size, int *error);
+void cks_file_unmap(const void *start, size_t size);
+
+/// The words for an errno. Copied into `text`, always terminated.
+void cks_error_text(int error, char *text, size_t size);
+
+/// XXH3-128, fed piece by piece.
+typedef struct cks_digest cks_digest;
+/// NULL: out of memory; free with cks_digest_destroy
+cks_digest *cks_digest_create(void);
+void cks_digest_update(cks_digest *digest, const void *bytes, size_t count);
+/// canonical: most significant byte first
+void cks_digest_finish(const cks_digest *digest, uint8_t out[16]);
+/// NULL is a no-op
+void cks_digest_destroy(cks_digest *digest);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,191 @@
+// Workers wait for a new epoch, first spinning, since in a decode step the next job comes within microseconds, then asleep on a
+// futex, so that an idle model costs no processor time. A job is one atomic counter from which everybody takes pieces:
+// a worker that starts late, or has a slow neighbour, simply takes fewer.
+
+#define _GNU_SOURCE
+#include "cks_pool.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/// How long a thread spins before it sleeps. Long enough for the caller's serial work between two jobs of a step.
+enum { spin_nanoseconds = 100 * 1000 };
+
+typedef struct worker_start {
+    cks_pool *pool;
+    size_t worker;
+} worker_start;
+
+struct cks_pool {
+    // Written by the caller, spun upon by the workers.
+    _Alignas(64) _Atomic uint32_t epoch;
+    _Atomic uint32_t sleepers;
+    // The job; stable while an epoch runs.
+    cks_task task;
+    void *context;
+    size_t count;
+    size_t grain;
+    int stopping;
+    // Taken from by all.
+    _Alignas(64) _Atomic size_t next;
+    // Counted down by the workers, waited for by the caller.
+    _Alignas(64) _Atomic uint32_t running;
+    _Atomic uint32_t caller_sleeps;
+
+    size_t workers;
+    pthread_t *threads;
+    worker_start *starts;
+};
+
+static void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t expected) {
+    syscall(SYS_futex, (uint32_t *)word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *word, int count) {
+    syscall(SYS_futex, (uint32_t *)word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+static void take_pieces(cks_pool *pool, size_t worker) {
+    const size_t count = pool->count, grain = pool->grain;
+    for (;;) {
+        // Cannot wrap: at most one addition past the end for each worker, and count + workers * grain is checked in run.
+        size_t begin = atomic_fetch_add_explicit(&pool->next, grain, memory_order_relaxed);
+        if (begin >= count) return;
+        size_t end = count - begin < grain ? count : begin + grain;
+        pool->task(pool->context, begin, end, worker);
+    }
+}
+
+/// Returns when *word is no longer `seen`.
+static void wait_for_change(_Atomic uint32_t *word, uint32_t seen, _Atomic uint32_t *sleepers) {
+    uint64_t deadline = 0;
+    for (unsigned round = 1;; round++) {
+        if (atomic_load_explicit(word, memory_order_acquire) != seen) return;
+        relax();
+        // The clock is asked every 64 rounds only.
+        if (round % 64 == 0) {
+            uint64_t time = now();
+            if (deadline == 0) deadline = time + spin_nanoseconds;
+            else if (time > deadline) break;
+        }
+    }
+    // Announce, look again, sleep. Sequentially consistent on both sides, so either the waker sees the sleeper or the
+    // sleeper sees the change.
+    atomic_fetch_add(sleepers, 1);
+    while (atomic_load(word) == seen) futex_wait(word, seen);
+    atomic_fetch_sub(sleepers, 1);
+}
+
+static void *worker_main(void *argument) {
+    worker_start *start = argument;
+    cks_pool *pool = start->pool;
+    uint32_t seen = 0;
+    for (;;) {
+        wait_for_change(&pool->epoch, seen, &pool->sleepers);
+        seen++;
+        if (pool->stopping) return NULL;
+        take_pieces(pool, start->worker);
+        if (atomic_fetch_sub(&pool->running, 1) == 1 && atomic_load(&pool->caller_sleeps)) futex_wake(&pool->running, 1);
+    }
+}
+
+static void start_epoch(cks_pool *pool) {
+    atomic_fetch_add(&pool->epoch, 1);
+    if (atomic_load(&pool->sleepers)) futex_wake(&pool->epoch, INT_MAX);
+}
+
+static void stop_threads(cks_pool *pool, size_t started) {
+    pool->stopping = 1;
+    start_epoch(pool);
+    for (size_t i = 0; i < started; i++) pthread_join(pool->threads[i], NULL);
+}
+
+static void free_pool(cks_pool *pool) {
+    free(pool->threads);
+    free(pool->starts);
+    free(pool);
+}
+
+cks_pool *cks_pool_create(size_t workers) {
+    if (workers == 0 || workers > 1 << 16) return NULL;
+    cks_pool *pool = aligned_alloc(64, sizeof(cks_pool));
+    if (!pool) return NULL;
+    *pool = (cks_pool){.workers = workers};
+    if (workers == 1) return pool;
+    pool->threads = calloc(workers - 1, sizeof *pool->threads);
+    pool->starts = calloc(workers - 1, sizeof *pool->starts);
+    if (!pool->threads || !pool->starts) {
+        free_pool(pool);
+        return NULL;
+    }
+    // The host's signals are the host's: its handlers must not run on these threads.
+    sigset_t all, before;
+    sigfillset(&all);
+    // Faults of the thread itself stay deliverable: blocked, they would kill the process past a host's own handler.
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    size_t started = 0;
+    for (; started + 1 < workers; started++) {
+        pool->starts[started] = (worker_start){pool, started + 1};
+        if (pthread_create(&pool->threads[started], NULL, worker_main, &pool->starts[started]) != 0) break;
+        pthread_setname_np(pool->threads[started], "kimi-worker");
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started + 1 < workers) {
+        stop_threads(pool, started);
+        free_pool(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+pthread_t cks_pool_thread(const cks_pool *pool, size_t worker) { return pool->threads[worker - 1]; }
+
+void cks_pool_run(cks_pool *pool, cks_task task, void *context, size_t count, size_t grain) {
+    if (count == 0) return;
+    if (grain == 0) grain = 1;
+    if (pool->workers == 1 || count <= grain || count > SIZE_MAX / 2 || grain > SIZE_MAX / 2 / pool->workers) {
+        task(context, 0, count, 0);
+        return;
+    }
+    pool->task = task;
+    pool->context = context;
+    pool->count = count;
+    pool->grain = grain;
+    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    atomic_store(&pool->running, (uint32_t)pool->workers - 1);
+    start_epoch(pool);
+    take_pieces(pool, 0);
+    for (uint32_t left; (left = atomic_load_explicit(&pool->running, memory_order_acquire)) != 0;)
+        wait_for_change(&pool->running, left, &pool->caller_sleeps);
+}
+
+void cks_pool_destroy(cks_pool *pool) {
+    if (!pool) return;
+    if (pool->workers > 1) stop_threads(pool, pool->workers - 1);
+    free_pool(pool);
+}

@@ -1,0 +1,31 @@
+public import CKimi
+import KimiCore
+import KimiRuntime
+
+@c @implementation public func kimi_version() -> UnsafePointer<CChar>? { forever("0.1.0") }
+
+@c @implementation public func kimi_abi_version() -> Int32 { 1 }
+
+@c @implementation public func kimi_features(
+    _ outJSON: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ outLength: UnsafeMutablePointer<Int>?,
+    _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        try transfer(Features.json(version: "0.1.0", abi: 1), outJSON, outLength)
+    }
+}
+
+@c @implementation public func kimi_struct_size(_ name: UnsafePointer<CChar>?) -> Int {
+    guard let name else { return 0 }
+    return switch String(cString: name) {
+    case "kimi_model_options": MemoryLayout<kimi_model_options>.size
+    case "kimi_session_options": MemoryLayout<kimi_session_options>.size
+    case "kimi_generation_options": MemoryLayout<kimi_generation_options>.size
+    case "kimi_event": MemoryLayout<kimi_event>.size
+    case "kimi_session_stats": MemoryLayout<kimi_session_stats>.size
+    case "kimi_string_view": MemoryLayout<kimi_string_view>.size
+    case "kimi_logit_bias": MemoryLayout<kimi_logit_bias>.size
+    case "kimi_token_logprob": MemoryLayout<kimi_token_logprob>.size
+    default: 0
+    }
+}

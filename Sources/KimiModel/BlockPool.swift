@@ -1,0 +1,128 @@
+import CKimiKernels
+import Glibc
+import KimiCore
+import Synchronization
+
+/// The element type of the latent cache.
+package enum CacheType: Int32, Sendable {
+    /// Exact: what the model computed.
+    case f32 = 1
+    /// Half the memory; latents and rope keys are rounded to bfloat16.
+    case bf16 = 2
+
+    package var byteCount: Int { self == .f32 ? 4 : 2 }
+    var kernelType: Int32 { self == .f32 ? Int32(CK_F32) : Int32(CK_BF16) }
+}
+
+/// Memory for the latent caches of all sequences of a model, in blocks of 64 tokens that sequences share by reference count.
+///
+/// A block holds, layer after layer, 64 tokens of normed latent and rotated rope key. Its memory comes straight from the system,
+/// so that running out is an error. Thread safe; the lock is taken once for 64 tokens, not in the arithmetic.
+package final class BlockPool: Sendable {
+    /// A block's number; the index of its entry in the tables.
+    typealias BlockID = Int32
+
+    /// Tokens in a block.
+    package static let blockTokens = Int(CK_CACHE_BLOCK)
+
+    let type: CacheType
+    let layerCount: Int
+    /// Elements of one token in one layer: latent + rope.
+    let tokenElements: Int
+    /// Bytes of one layer's 64 tokens.
+    package let layerBytes: Int
+    /// Bytes of a block, a whole number of pages.
+    package let blockBytes: Int
+
+    private struct Tables: ~Copyable {
+        var base: [UnsafeMutableRawPointer?] = []
+        var references: [Int32] = []
+        /// Blocks whose memory is kept for the next taker.
+        var idle: [BlockID] = []
+        /// Entries without memory.
+        var vacant: [BlockID] = []
+        var promised = 0
+    }
+    private let tables = Mutex(Tables())
+
+    /// How much idle memory is kept instead of being given back to the system.
+    private static let idleBytes = 256 << 20
+
+    init(type: CacheType, layerCount: Int, tokenElements: Int) throws(KimiError) {
+        self.type = type
+        self.layerCount = layerCount
+        self.tokenElements = tokenElements
+        guard let layerBytes = Checked.product(Self.blockTokens, tokenElements, type.byteCount),
+            let bytes = Checked.product(layerBytes, layerCount), let rounded = Checked.roundUp(bytes, to: 4096)
+        else { throw KimiError(.unsupported, "a cache block of \(layerCount) layers x \(tokenElements) is beyond any memory") }
+        self.layerBytes = layerBytes
+        blockBytes = rounded
+    }
+
+    deinit {
+        // Sequences hold the pool, so no block is in use any more.
+        tables.withLock { tables in
+            for base in tables.base { if let base { munmap(base, blockBytes) } }
+        }
+    }
+
+    /// Makes room in the tables, so that `count` more blocks can be taken without the tables growing.
+    func promise(_ count: Int) {
+        tables.withLock { tables in
+            tables.promised += count
+            let capacity = min(tables.promised, 1 << 22)
+            tables.base.reserveCapacity(capacity)
+            tables.references.reserveCapacity(capacity)
+            tables.idle.reserveCapacity(capacity)
+            tables.vacant.reserveCapacity(capacity)
+        }
+    }
+
+    /// Takes back a promise.
+    func release(promise count: Int) { tables.withLock { $0.promised -= count } }
+
+    /// A block with one reference; its memory is not cleared.
+    func take() throws(KimiError) -> (id: BlockID, base: UnsafeMutableRawPointer) {
+        let taken: (BlockID, UnsafeMutableRawPointer)? = tables.withLock { tables in
+            if let id = tables.idle.popLast(), let base = tables.base[Int(id)] {
+                tables.references[Int(id)] = 1
+                return (id, base)
+            }
+            let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+            guard tables.base.count < Int(BlockID.max),
+                let base = mmap(nil, blockBytes, PROT_READ | PROT_WRITE, flags, -1, 0), base != MAP_FAILED
+            else { return nil }
+            if let id = tables.vacant.popLast() {
+                tables.base[Int(id)] = base
+                tables.references[Int(id)] = 1
+                return (id, base)
+            }
+            tables.base.append(base)
+            tables.references.append(1)
+            return (BlockID(tables.base.count - 1), base)
+        }
+        guard let taken else {
+            throw KimiError(.outOfMemory, "latent cache: the system gave no \(blockBytes) bytes for 64 more tokens")
+        }
+        return taken
+    }
+
+    func retain(_ id: BlockID) { tables.withLock { $0.references[Int(id)] += 1 } }
+
+    func release(_ id: BlockID) {
+        tables.withLock { tables in
+            let index = Int(id)
+            tables.references[index] -= 1
+            guard tables.references[index] == 0 else { return }
+            if (tables.idle.count + 1) * blockBytes <= Self.idleBytes {
+                tables.idle.append(id)
+            } else {
+                if let base = tables.base[index] { munmap(base, blockBytes) }
+                tables.base[index] = nil
+                tables.vacant.append(id)
+            }
+        }
+    }
+
+    func isShared(_ id: BlockID) -> Bool { tables.withLock { $0.references[Int(id)] > 1 } }
+}

@@ -1,0 +1,103 @@
+import CKimiKernels
+import KimiCheckpoint
+import KimiCore
+import KimiTopology
+
+// The model in the order of the maths. Names follow the DeepSeek-V3 architecture that Kimi K2 and K2.5 share; what each block
+// does inside is in LatentAttention.swift, Router.swift and Experts.swift.
+
+/// RMS norm epsilon of the two latents (`q_a_layernorm`, `kv_a_layernorm`): fixed in the architecture, unlike `rms_norm_eps`.
+let latentEpsilon: Float = 1e-6
+
+/// One row of a step: a token of a sequence at a position.
+package struct StepRow {
+    /// Whose cache this row reads and extends. Unretained: the batch's owner keeps it alive during the step.
+    unowned(unsafe) let sequence: TokenSequence
+    package let token: Int32
+    package let position: Int
+
+    package init(sequence: TokenSequence, token: Int32, position: Int) {
+        self.sequence = sequence
+        self.token = token
+        self.position = position
+    }
+}
+
+/// Where the logits of a step go: those of its last `rows` rows, one after another. `base` may be nil if `rows` is 0.
+package struct LogitsTarget {
+    package let base: UnsafeMutablePointer<Float>?
+    package let rows: Int
+
+    package init(_ base: UnsafeMutablePointer<Float>?, rows: Int) {
+        self.base = base
+        self.rows = rows
+    }
+}
+
+extension TextModel {
+    /// Evaluates a batch of rows: any number of sequences, each with one or several tokens in rising positions.
+    ///
+    /// Every sequence must have been prepared for its rows; the caller appends the tokens afterwards. A row's result depends on
+    /// its own sequence only: not on the other rows, the number of threads, or how a prompt was cut into steps.
+    ///
+    /// - Throws: `cancelled` before a layer; `io` if a shard shrank; `numeric` if logits are not finite.
+    package func step(
+        _ rows: UnsafeBufferPointer<StepRow>, logits: LogitsTarget, cancellation: Cancellation
+    ) throws(KimiError) {
+        guard let batch = rows.baseAddress, rows.count <= maxRows, logits.rows <= rows.count else {
+            throw KimiError(.internal, "a step of \(rows.count) rows; at most \(maxRows) were planned")
+        }
+        let count = rows.count
+        statistics.beginStep()
+        try checkpointIsIntact()
+        embed(batch, count: count)
+        for (index, layer) in weights.layers.enumerated() {
+            try cancellation.check()
+            try checkpointIsIntact()
+
+            normalize(workspace.hidden, into: workspace.normed, weight: layer.inputNorm, rows: count)
+            attention(layer.attention, layer: index, rows: batch, count: count)
+
+            normalize(workspace.hidden, into: workspace.normed, weight: layer.postAttentionNorm, rows: count)
+            switch layer.feedForward {
+            case .dense(let mlp): feedForward(mlp, rows: count)
+            case .experts(let moe): experts(moe, rows: count)
+            }
+            observer?(index, workspace, count)
+        }
+        try checkpointIsIntact()
+        if let target = logits.base, logits.rows > 0 { try head(into: target, last: logits.rows, of: count) }
+        statistics.countStep(rows: rows, model: self)
+    }
+
+    /// hidden = embedding of each token; and the rotary angles of each position, which all layers share.
+    private func embed(_ rows: UnsafePointer<StepRow>, count: Int) {
+        var matrix = weights.embedding
+        for row in 0..<count {
+            kernels.pointee.widen_row(workspace.hidden + row * config.hiddenSize, &matrix, Int(rows[row].token))
+            rotary.fill(workspace.angles + row * config.ropeSize, position: rows[row].position)
+        }
+    }
+
+    /// hidden += down(silu(gate x) * up x)
+    private func feedForward(_ mlp: MLPWeights, rows: Int) {
+        let w = workspace
+        multiply(product(mlp.gate, w.normed, w.gate), product(mlp.up, w.normed, w.up), rows: rows)
+        activate(gate: w.gate, up: w.up, width: mlp.width, rows: rows)
+        multiply(product(mlp.down, w.gate, w.delta), rows: rows)
+        addDelta(rows: rows)
+    }
+
+    /// logits = head * norm(hidden) for the last rows of the step.
+    private func head(into target: UnsafeMutablePointer<Float>, last: Int, of count: Int) throws(KimiError) {
+        let w = workspace
+        normalize(
+            w.hidden + (count - last) * config.hiddenSize, into: w.normed, weight: weights.finalNorm, rows: last)
+        multiply(product(weights.head, w.normed, target), rows: last)
+        guard kernels.pointee.all_finite(target, last * config.vocabularySize) != 0 else {
+            throw KimiError(
+                .numeric, "the logits hold NaN or infinity: a weight of this checkpoint is damaged or overflows",
+                file: checkpoint.folder)
+        }
+    }
+}

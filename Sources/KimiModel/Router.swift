@@ -1,0 +1,100 @@
+import CKimiKernels
+import Glibc
+import KimiCheckpoint
+
+/// Chooses the experts of a row (DeepSeek-V3 report, section 2.1.2: sigmoid scores, auxiliary-loss-free bias, group limit).
+///
+/// In f32 throughout; equal scores go to the lower expert, so that the choice is the same everywhere.
+struct Router {
+    let experts: Int
+    let perToken: Int
+    let groups: Int
+    let topGroups: Int
+    let normalize: Bool
+    let scale: Float
+
+    init(config: ModelConfig) {
+        experts = config.expertCount
+        perToken = config.expertsPerToken
+        groups = config.groupCount
+        topGroups = config.topGroupCount
+        normalize = config.normalizeTopK
+        scale = config.routedScale
+    }
+
+    /// Turns one row's router logits into experts, in rising order, and their weights.
+    ///
+    /// - Parameters:
+    ///   - scores: the logits W x [experts]; holds s = sigmoid(W x) afterwards.
+    ///   - bias: added for the choice only.
+    ///   - biased, groupScore: scratch, [experts] each.
+    func choose(
+        scores: UnsafeMutablePointer<Float>, bias: UnsafePointer<Float>,
+        biased: UnsafeMutablePointer<Float>, groupScore: UnsafeMutablePointer<Float>,
+        chosen: UnsafeMutablePointer<Int32>, weights: UnsafeMutablePointer<Float>
+    ) {
+        for expert in 0..<experts {
+            scores[expert] = 1 / (1 + ck_exp(-scores[expert]))
+            biased[expert] = scores[expert] + bias[expert]
+        }
+        if groups > 1 { limitGroups(biased, groupScore) }
+        for slot in 0..<perToken {
+            var best = -1
+            for expert in 0..<experts where !biased[expert].isNaN && (best < 0 || biased[expert] > biased[best]) {
+                best = expert
+            }
+            // Only NaN scores leave nothing to choose; the logits will then say so.
+            let expert = max(best, 0)
+            chosen[slot] = Int32(truncatingIfNeeded: expert)
+            biased[expert] = .nan
+        }
+        sort(chosen)
+        var sum: Float = 0
+        for slot in 0..<perToken {
+            weights[slot] = scores[Int(chosen[slot])]
+            sum += weights[slot]
+        }
+        let factor = normalize ? scale / (sum + 1e-20) : scale
+        for slot in 0..<perToken { weights[slot] *= factor }
+    }
+
+    /// Leaves only the best groups in the race; a group's score is the sum of its two best experts.
+    private func limitGroups(_ biased: UnsafeMutablePointer<Float>, _ groupScore: UnsafeMutablePointer<Float>) {
+        let size = experts / groups
+        for group in 0..<groups {
+            var first = -Float.infinity
+            var second = -Float.infinity
+            for expert in group * size..<(group + 1) * size {
+                if biased[expert] > first {
+                    second = first
+                    first = biased[expert]
+                } else if biased[expert] > second {
+                    second = biased[expert]
+                }
+            }
+            groupScore[group] = size > 1 ? first + second : first
+        }
+        for group in 0..<groups {
+            var better = 0
+            for other in 0..<groups
+            where groupScore[other] > groupScore[group] || (groupScore[other] == groupScore[group] && other < group) {
+                better += 1
+            }
+            guard better >= topGroups else { continue }
+            for expert in group * size..<(group + 1) * size { biased[expert] = -.infinity }
+        }
+    }
+
+    /// Insertion sort of a handful of experts: rising order fixes the order of summation.
+    private func sort(_ chosen: UnsafeMutablePointer<Int32>) {
+        for index in 1..<max(perToken, 1) {
+            let value = chosen[index]
+            var place = index
+            while place > 0 && chosen[place - 1] > value {
+                chosen[place] = chosen[place - 1]
+                place -= 1
+            }
+            chosen[place] = value
+        }
+    }
+}

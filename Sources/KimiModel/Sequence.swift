@@ -1,0 +1,146 @@
+import Glibc
+import KimiCore
+
+/// The tokens of one session and where their latents lie.
+///
+/// Forking shares all blocks; a block that is shared is copied before the first token is written into it. One thread at a time.
+package final class TokenSequence: @unchecked Sendable {
+    // Safe because the pointers lead into `memory`, which lives as long as the sequence, and every index is below
+    // `contextLimit` or the block count derived from it.
+    private let memory: MappedMemory
+    private let tokenTable: UnsafeMutablePointer<Int32>
+    private let blockIDs: UnsafeMutablePointer<BlockPool.BlockID>
+    /// Base address of each block, in the form the attention kernel wants.
+    let blocks: UnsafeMutablePointer<UnsafeRawPointer?>
+    private var blockCount = 0
+    private let pool: BlockPool
+
+    /// The most tokens this sequence may hold.
+    package let contextLimit: Int
+    /// Tokens that are evaluated: their latents are in the cache.
+    package private(set) var count = 0
+
+    package init(pool: BlockPool, contextLimit: Int) throws(KimiError) {
+        self.pool = pool
+        self.contextLimit = contextLimit
+        let most = Self.blocks(for: contextLimit)
+        // 16 bytes a block and 4 a token; contextLimit was checked against the model's, so no overflow is near.
+        let blockTableBytes = most * MemoryLayout<UnsafeRawPointer?>.stride
+        let idTableBytes = (most * MemoryLayout<BlockPool.BlockID>.stride + 7) / 8 * 8
+        memory = try MappedMemory(
+            byteCount: blockTableBytes + idTableBytes + contextLimit * MemoryLayout<Int32>.stride, what: "token table")
+        blocks = memory.pointer(to: UnsafeRawPointer?.self)
+        blockIDs = memory.pointer(to: BlockPool.BlockID.self, at: blockTableBytes)
+        tokenTable = memory.pointer(to: Int32.self, at: blockTableBytes + idTableBytes)
+        pool.promise(most)
+    }
+
+    deinit {
+        for index in 0..<blockCount { pool.release(blockIDs[index]) }
+        pool.release(promise: Self.blocks(for: contextLimit))
+    }
+
+    private static func blocks(for tokens: Int) -> Int {
+        (tokens + BlockPool.blockTokens - 1) / BlockPool.blockTokens
+    }
+
+    /// A sequence with the same past, sharing its blocks.
+    package func fork() throws(KimiError) -> TokenSequence {
+        let copy = try TokenSequence(pool: pool, contextLimit: contextLimit)
+        let used = Self.blocks(for: count)
+        for index in 0..<used {
+            pool.retain(blockIDs[index])
+            copy.blockIDs[index] = blockIDs[index]
+            copy.blocks[index] = blocks[index]
+        }
+        copy.blockCount = used
+        copy.tokenTable.update(from: tokenTable, count: count)
+        copy.count = count
+        return copy
+    }
+
+    /// Bytes of cache held, shared blocks included.
+    package var cacheBytes: Int { blockCount * pool.blockBytes }
+
+    package var tokens: UnsafeBufferPointer<Int32> { UnsafeBufferPointer(start: tokenTable, count: count) }
+
+    /// Keeps the first `length` tokens; 0 ... count.
+    package func truncate(to length: Int) {
+        guard length >= 0 && length < count else { return }
+        let used = Self.blocks(for: length)
+        while blockCount > used {
+            blockCount -= 1
+            pool.release(blockIDs[blockCount])
+            blocks[blockCount] = nil
+        }
+        count = length
+    }
+
+    /// Makes the cache writable for `more` tokens after the present ones. On an error nothing has changed but spare blocks.
+    package func prepare(_ more: Int) throws(KimiError) {
+        guard more <= contextLimit - count else {
+            throw KimiError(
+                .contextFull,
+                "\(count) tokens are held and \(more) more would pass the context limit of \(contextLimit)")
+        }
+        let first = count / BlockPool.blockTokens
+        if first < blockCount, pool.isShared(blockIDs[first]) { try copyBlock(first) }
+        let needed = Self.blocks(for: count + more)
+        while blockCount < needed {
+            let block = try pool.take()
+            blockIDs[blockCount] = block.id
+            blocks[blockCount] = UnsafeRawPointer(block.base)
+            blockCount += 1
+        }
+    }
+
+    /// Replaces a shared block by a copy of our own; only the tokens that are in use are copied.
+    private func copyBlock(_ index: Int) throws(KimiError) {
+        guard let source = blocks[index] else { return }
+        let block = try pool.take()
+        let bytes = count % BlockPool.blockTokens * pool.tokenElements * pool.type.byteCount
+        for layer in 0..<pool.layerCount {
+            let offset = layer * pool.layerBytes
+            memcpy(block.base + offset, source + offset, bytes)
+        }
+        pool.release(blockIDs[index])
+        blockIDs[index] = block.id
+        blocks[index] = UnsafeRawPointer(block.base)
+    }
+
+    /// Notes tokens whose latents a step has written after `prepare`.
+    package func append(_ ids: UnsafeBufferPointer<Int32>) {
+        guard let base = ids.baseAddress, ids.count <= contextLimit - count else { return }
+        (tokenTable + count).update(from: base, count: ids.count)
+        count += ids.count
+    }
+
+    /// Where the latent of the token at `position`, which must be prepared, is to be written in `layer`.
+    @inline(__always)
+    func slot(position: Int, layer: Int) -> UnsafeMutableRawPointer? {
+        guard let base = blocks[position / BlockPool.blockTokens] else { return nil }
+        let offset = layer * pool.layerBytes
+            + position % BlockPool.blockTokens * pool.tokenElements * pool.type.byteCount
+        return UnsafeMutableRawPointer(mutating: base) + offset
+    }
+
+    // MARK: Saving
+
+    /// Bytes that `withCacheBytes` passes in all for the present tokens.
+    package var savedByteCount: Int { count * pool.layerCount * pool.tokenElements * pool.type.byteCount }
+
+    /// The cache of the present tokens as runs of bytes: block after block, in it layer after layer.
+    package func forEachCacheRun(
+        _ body: (UnsafeMutableRawBufferPointer) throws(KimiError) -> Void
+    ) throws(KimiError) {
+        for index in 0..<Self.blocks(for: count) {
+            guard let base = blocks[index] else { continue }
+            let tokens = min(BlockPool.blockTokens, count - index * BlockPool.blockTokens)
+            for layer in 0..<pool.layerCount {
+                try body(UnsafeMutableRawBufferPointer(
+                    start: UnsafeMutableRawPointer(mutating: base) + layer * pool.layerBytes,
+                    count: tokens * pool.tokenElements * pool.type.byteCount))
+            }
+        }
+    }
+}

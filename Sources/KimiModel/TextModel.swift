@@ -1,0 +1,123 @@
+import CKimiKernels
+import KimiCheckpoint
+import KimiCore
+import KimiTopology
+
+/// The text model of a checkpoint, ready to step: weights, kernels, threads, cache memory and work space.
+///
+/// Immutable but for the work space, which belongs to whoever holds the step lock (`withStep`).
+package final class TextModel: @unchecked Sendable {
+    // Safe because everything is set in init; workspace and statistics are touched under `stepLock` only.
+    package let config: ModelConfig
+    let checkpoint: Checkpoint
+    let weights: Weights
+    let kernels: UnsafePointer<ck_kernels>
+    package let pool: WorkerPool
+    package let cache: BlockPool
+    let rotary: RotaryTable
+    let router: Router
+    let attentionShape: AttentionShape
+    let workspace: Workspace
+    package let statistics: StepStatistics
+    /// Room for the rows of a step, `maxRows` of them; used under the step lock.
+    package let stepRows: UnsafeMutableBufferPointer<StepRow>
+    private let stepRowMemory: MappedMemory
+    /// The most rows of one step.
+    package let maxRows: Int
+    /// Heads that a worker treats together, so that they share each cached token it reads.
+    let headGroup: Int
+    package let loadPolicy: LoadPolicy
+
+    /// Sees the residual stream after each layer; for tests against a reference. Set before the first step or never.
+    package var layerObserver: ((_ layer: Int, _ hidden: UnsafeBufferPointer<Float>, LayerChoices) -> Void)? {
+        didSet {
+            guard let layerObserver else { return observer = nil }
+            observer = { [hidden = config.hiddenSize, router] layer, workspace, rows in
+                let choices = rows * router.perToken
+                layerObserver(
+                    layer, UnsafeBufferPointer(start: workspace.hidden, count: rows * hidden),
+                    LayerChoices(
+                        experts: UnsafeBufferPointer(start: workspace.chosen, count: choices),
+                        weights: UnsafeBufferPointer(start: workspace.chosenWeight, count: choices)))
+            }
+        }
+    }
+    private(set) var observer: ((Int, Workspace, Int) -> Void)?
+
+    private let copies: MappedMemory
+    private let tables: MappedMemory
+    private let stepLock = StepLock()
+
+    /// What the router chose in a layer, `expertsPerToken` entries a row; of the layer before where a layer is dense.
+    package struct LayerChoices {
+        package let experts: UnsafeBufferPointer<Int32>
+        package let weights: UnsafeBufferPointer<Float>
+    }
+
+    package struct Options: Sendable {
+        /// CK_ISA_...; must be one that `ck_kernels_for` has.
+        package var isa: Int32 = ck_isa_best()
+        package var threads = 1
+        package var cacheType = CacheType.f32
+        package var loadPolicy = LoadPolicy.map
+        package var maxRows = 256
+
+        package init() {}
+    }
+
+    /// Finds and checks all weights; with `.copy` reads them.
+    ///
+    /// - Parameter progress: bytes read and to read; called at least once, with both equal, when all is done.
+    package init(
+        checkpoint: Checkpoint, topology: Topology, options: Options,
+        progress: (Int, Int) throws(KimiError) -> Void = { _, _ in }
+    ) throws(KimiError) {
+        guard let kernels = ck_kernels_for(options.isa) else {
+            throw KimiError(.unsupported, "this processor does not run the instruction set asked for", subject: "isa")
+        }
+        let config = checkpoint.config
+        self.kernels = kernels
+        self.config = config
+        self.checkpoint = checkpoint
+        loadPolicy = options.loadPolicy
+        maxRows = options.maxRows
+        pool = try WorkerPool(threads: options.threads, topology: topology)
+        cache = try BlockPool(
+            type: options.cacheType, layerCount: config.layerCount, tokenElements: config.latentSize + config.ropeSize)
+        rotary = RotaryTable(config: config)
+        router = Router(config: config)
+        attentionShape = AttentionShape(
+            heads: config.headCount, nope: config.nopeSize, rope: config.ropeSize, value: config.valueSize,
+            latent: config.latentSize, scoreScale: rotary.scoreScale)
+        let share = (config.headCount + 2 * options.threads - 1) / (2 * options.threads)
+        headGroup = max(1, min(8, share))
+        workspace = try Workspace(config: config, rows: options.maxRows, workers: options.threads, headGroup: headGroup)
+
+        stepRowMemory = try MappedMemory(
+            byteCount: options.maxRows * MemoryLayout<StepRow>.stride, what: "rows of a step")
+        stepRows = UnsafeMutableBufferPointer(start: stepRowMemory.pointer(to: StepRow.self), count: options.maxRows)
+
+        var loader = try WeightLoader(checkpoint, policy: options.loadPolicy)
+        weights = try Weights(&loader, checkpoint: checkpoint, kernels: kernels.pointee)
+        try loader.readCopies(progress: progress)
+        copies = loader.copies
+        tables = loader.tables
+        statistics = StepStatistics(
+            weights: weights,
+            tokenBytes: (config.latentSize + config.ropeSize) * config.layerCount * options.cacheType.byteCount)
+        try progress(1, 1)
+    }
+
+    /// Runs `body` with the work space to itself. Steps of several sessions take turns here.
+    package func withStep<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+        try stepLock.hold(body)
+    }
+
+    /// The instruction set in use.
+    package var isaName: String { String(cString: kernels.pointee.name) }
+
+    /// With mapped weights: every shard is still as long as it was, so reading it cannot fault.
+    func checkpointIsIntact() throws(KimiError) {
+        if loadPolicy == .map { try checkpoint.checkIntact() }
+    }
+}

@@ -1,0 +1,138 @@
+import CKimiKernels
+import KimiCheckpoint
+import KimiCore
+
+/// Where weights live while the model is open.
+package enum LoadPolicy: Sendable {
+    /// In the mapped files; opening reads next to nothing.
+    case map
+    /// In memory of our own, read in while opening; the files are not needed afterwards.
+    case copy
+}
+
+/// Finds the weights of a checkpoint by name, checks their shapes, and gives each an address.
+///
+/// With `.copy` an address is assigned first and filled by `readCopies`, so that progress knows the total.
+struct WeightLoader {
+    private let checkpoint: Checkpoint
+    private let policy: LoadPolicy
+    /// The copied tensors. With `.map` only those that lie at odd addresses in their file, which the format allows and
+    /// kernels do not read; the rest of this memory is never touched and costs nothing.
+    private(set) var copies: MappedMemory
+    /// Norms, biases and the experts' matrix tables, in f32 or as structs.
+    private(set) var tables: MappedMemory
+    private var copied = 0
+    private var tableBytes = 0
+    private var pending: [(tensor: TensorInfo, offset: Int)] = []
+
+    /// Cache-line alignment for everything that is ours to place.
+    private static let alignment = 64
+
+    init(_ checkpoint: Checkpoint, policy: LoadPolicy) throws(KimiError) {
+        self.checkpoint = checkpoint
+        self.policy = policy
+        var total = 0
+        var vectors = 0
+        checkpoint.forEachTensor { (name, tensor) throws(Never) in
+            guard !name.hasPrefix("vision_tower.") && !name.hasPrefix("mm_projector.") else { return }
+            // Sizes were checked against the files when the checkpoint was opened, so these sums cannot overflow.
+            total += tensor.byteCount + Self.alignment
+            if tensor.shape.count == 1 { vectors += tensor.byteCount * 2 + Self.alignment }
+        }
+        copies = try MappedMemory(byteCount: total, what: "weights")
+        let matrices = 3 * (checkpoint.config.expertCount + 2) * checkpoint.config.layerCount * MemoryLayout<ck_matrix>.stride
+        tables = try MappedMemory(byteCount: vectors + matrices, what: "weight tables")
+    }
+
+    // MARK: Matrices
+
+    /// The matrix `<name>.weight`, or its INT4 form `<name>.weight_packed` where that is allowed.
+    mutating func matrix(_ name: String, rows: Int, columns: Int, int4: Bool = false) throws(KimiError) -> ck_matrix {
+        let linear = try checkpoint.linear(name, rows: rows, columns: columns)
+        switch linear {
+        case .plain(let tensor):
+            return ck_matrix(
+                data: UnsafeRawPointer(try address(tensor)), scales: nil, rows: rows, columns: columns,
+                type: try Self.type(of: tensor, name: name), reserved: 0)
+        case .int4(let packed, let scales):
+            guard int4 else {
+                throw KimiError(
+                    .unsupported, "stored as INT4; only expert and MLP projections may be", file: nil, subject: name)
+            }
+            return ck_matrix(
+                data: UnsafeRawPointer(try address(packed)),
+                scales: UnsafeRawPointer(try address(scales)).assumingMemoryBound(to: UInt16.self),
+                rows: rows, columns: columns, type: Int32(CK_INT4), reserved: 0)
+        }
+    }
+
+    private static func type(of tensor: TensorInfo, name: String) throws(KimiError) -> Int32 {
+        switch tensor.dtype {
+        case .bf16: Int32(CK_BF16)
+        case .f16: Int32(CK_F16)
+        case .f32: Int32(CK_F32)
+        default:
+            throw KimiError(
+                .unsupported, "stored as \(tensor.dtype); supported are BF16, F16 and F32", subject: name)
+        }
+    }
+
+    /// Where the tensor's bytes are, or will be once `readCopies` has run.
+    private mutating func address(_ tensor: TensorInfo) throws(KimiError) -> UnsafeRawPointer {
+        if policy == .map && tensor.isAligned {
+            guard let base = try checkpoint.bytes(of: tensor).baseAddress else {
+                throw KimiError(.format, "a weight of zero bytes", file: checkpoint.folder)
+            }
+            return base
+        }
+        let offset = copied
+        copied += (tensor.byteCount + Self.alignment - 1) / Self.alignment * Self.alignment
+        guard copied <= copies.byteCount else {
+            throw KimiError(.internal, "weights need more memory than their headers say", file: checkpoint.folder)
+        }
+        pending.append((tensor, offset))
+        return UnsafeRawPointer(copies.base + offset)
+    }
+
+    /// Reads the tensors that are copied, in the order of the files.
+    mutating func readCopies(progress: (Int, Int) throws(KimiError) -> Void) throws(KimiError) {
+        let total = pending.reduce(0) { $0 + $1.tensor.byteCount }
+        var done = 0
+        pending.sort { ($0.tensor.shard, $0.tensor.offset) < ($1.tensor.shard, $1.tensor.offset) }
+        for (tensor, offset) in pending {
+            // Pieces, so that a large tensor can be cancelled and reported within.
+            try checkpoint.read(tensor, into: UnsafeMutableRawBufferPointer(
+                start: copies.base + offset, count: tensor.byteCount))
+            done += tensor.byteCount
+            try progress(done, total)
+        }
+        pending = []
+    }
+
+    // MARK: Vectors and tables
+
+    /// The vector `name` in f32.
+    mutating func vector(_ name: String, count: Int, kernels: ck_kernels) throws(KimiError) -> UnsafePointer<Float> {
+        let tensor = try checkpoint.vector(name, count: count)
+        let result = try table(of: Float.self, count: count, name: name)
+        // Read, not mapped: a vector may lie at an odd address.
+        let raw = try MappedMemory(byteCount: tensor.byteCount, what: "weights")
+        try checkpoint.read(tensor, into: UnsafeMutableRawBufferPointer(start: raw.base, count: tensor.byteCount))
+        var matrix = ck_matrix(
+            data: raw.base, scales: nil, rows: 1, columns: count,
+            type: try Self.type(of: tensor, name: name), reserved: 0)
+        kernels.widen_row(result, &matrix, 0)
+        return UnsafePointer(result)
+    }
+
+    /// Room for `count` elements that lives as long as the weights.
+    mutating func table<T>(of type: T.Type, count: Int, name: String) throws(KimiError) -> UnsafeMutablePointer<T> {
+        let offset = tableBytes
+        let size = count * MemoryLayout<T>.stride
+        tableBytes += (size + Self.alignment - 1) / Self.alignment * Self.alignment
+        guard tableBytes <= tables.byteCount else {
+            throw KimiError(.internal, "weight tables are larger than planned", subject: name)
+        }
+        return tables.pointer(to: type, at: offset)
+    }
+}

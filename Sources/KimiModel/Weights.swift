@@ -1,0 +1,80 @@
+import CKimiKernels
+
+/// The text model's weights, named as the architecture names them. Matrices point into the mapped checkpoint (or its copy);
+/// norms and biases are small and were widened to f32 once.
+struct Weights {
+    /// [vocabulary, hidden]
+    let embedding: ck_matrix
+    let layers: [LayerWeights]
+    let finalNorm: UnsafePointer<Float>
+    /// [vocabulary, hidden]
+    let head: ck_matrix
+}
+
+struct LayerWeights {
+    let inputNorm: UnsafePointer<Float>
+    let attention: AttentionWeights
+    let postAttentionNorm: UnsafePointer<Float>
+    let feedForward: FeedForwardWeights
+}
+
+/// Multi-head latent attention (DeepSeek-V2 report, section 2.1), with the checkpoint's names behind ours.
+struct AttentionWeights {
+    /// `q_a_proj` [queryRank, hidden], or nil where queries are not compressed.
+    let queryDown: ck_matrix?
+    /// `q_a_layernorm` [queryRank]; unused without `queryDown`.
+    let queryNorm: UnsafePointer<Float>?
+    /// `q_b_proj` [heads * (nope + rope), queryRank], or `q_proj` [..., hidden].
+    let queryUp: ck_matrix
+    /// `kv_a_proj_with_mqa` [latent + rope, hidden]
+    let latentDown: ck_matrix
+    /// `kv_a_layernorm` [latent]
+    let latentNorm: UnsafePointer<Float>
+    /// `kv_b_proj` [heads * (nope + value), latent]
+    let latentUp: ck_matrix
+    /// `o_proj` [hidden, heads * value]
+    let output: ck_matrix
+}
+
+enum FeedForwardWeights {
+    case dense(MLPWeights)
+    case experts(ExpertWeights)
+}
+
+/// down(silu(gate x) * up x)
+struct MLPWeights {
+    let gate: ck_matrix
+    let up: ck_matrix
+    let down: ck_matrix
+    /// Rows of gate and up, columns of down.
+    var width: Int { gate.rows }
+}
+
+/// One mixture-of-experts layer.
+struct ExpertWeights {
+    /// `mlp.gate.weight` [experts, hidden]
+    let router: ck_matrix
+    /// `e_score_correction_bias` [experts]: added for the choice only, never for the weight.
+    let bias: UnsafePointer<Float>
+    let shared: MLPWeights?
+    /// One matrix an expert. Plain pointers, so that a job can carry them to a worker without reference counting.
+    let gate: UnsafePointer<ck_matrix>
+    let up: UnsafePointer<ck_matrix>
+    let down: UnsafePointer<ck_matrix>
+}
+
+extension ck_matrix {
+    /// Rows `first ..< first + count` of this matrix, which must exist.
+    func rows(_ first: Int, _ count: Int) -> ck_matrix {
+        var part = self
+        let bitsPerRow = columns * ck_type_bits(type)
+        // Safe because both numbers come from the model's own shapes, checked when it was opened.
+        part.data = data + first * bitsPerRow / 8
+        if let scales { part.scales = scales + first * (columns / 32) }
+        part.rows = count
+        return part
+    }
+
+    /// Bytes that reading the whole matrix moves.
+    var byteCount: Int { rows * columns * ck_type_bits(type) / 8 + (scales == nil ? 0 : rows * columns / 16) }
+}

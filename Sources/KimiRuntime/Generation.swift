@@ -1,0 +1,182 @@
+import KimiCore
+import KimiTokenizer
+
+/// What a generation reports; see `kimi_event` in kimi.h.
+package enum GenerationEvent: Sendable {
+    case prompt(done: Int, total: Int)
+    case token(GeneratedToken)
+    case finish(reason: FinishReason, id: Int32?, stopString: Int?, text: [UInt8])
+}
+
+package struct GeneratedToken: Sendable {
+    package let id: Int32
+    /// Tokens generated so far.
+    package let count: Int
+    /// Text that is complete now; may be empty.
+    package let text: [UInt8]
+    /// Of `id`, if log-probabilities were asked for.
+    package let logprob: Float?
+    package let top: [(id: Int32, logprob: Float)]
+}
+
+package enum FinishReason: Int32, Sendable {
+    case stop = 1
+    case length = 2
+    case context = 3
+    case cancelled = 4
+}
+
+/// Prompt and generation of one request, event by event. Drives its session; one thread at a time, within a call of the session.
+struct GenerationLoop {
+    private let session: Session
+    private let options: GenerationOptions
+    private let prompt: [Int32]
+    private var promptDone = 0
+    private var sampler: Sampler
+    private var decoder: StreamDecoder
+    private var matcher: StopMatcher
+    private var generated = 0
+    private let endTokens: [Int32]
+    /// Set once the generation has ended: what is given again and again.
+    private(set) var finished: GenerationEvent?
+
+    /// - Throws: `invalidArgument` for an option or id out of range; nothing has been computed then.
+    init(session: Session, prompt: [Int32], options: GenerationOptions) throws(KimiError) {
+        let vocabulary = session.vocabularySize
+        try options.validate(vocabulary: vocabulary)
+        for (index, id) in prompt.enumerated() where id < 0 || Int(id) >= vocabulary {
+            throw KimiError(
+                .invalidArgument, "token \(index) of the prompt has id \(id); ids are 0 to \(vocabulary - 1)", subject: "ids")
+        }
+        self.session = session
+        self.options = options
+        self.prompt = prompt
+        sampler = try Sampler(options: options, vocabulary: vocabulary)
+        decoder = StreamDecoder(session.model.tokenizer, continuing: !prompt.isEmpty || session.position > 0)
+        matcher = StopMatcher(options.stopStrings)
+        endTokens = options.stopIDs + (options.ignoreEnd ? [] : session.model.endTokens)
+    }
+
+    /// Computes until the next event.
+    mutating func next() throws(KimiError) -> GenerationEvent {
+        if let finished { return finished }
+        if promptDone < prompt.count { return try nextChunk() }
+        guard options.maxTokens.map({ generated < $0 }) ?? true else { return finish(.length) }
+        guard session.count < session.contextLimit else { return finish(.context) }
+        let logits = try session.currentLogits()
+        let past = session.pastTokens
+        let id = sampler.choose(logits, past: past)
+        let probabilities = logprobs(of: id, logits)
+        session.accept(id)
+        if endTokens.contains(id) { return finish(.stop, id: id) }
+        sampler.note(id)
+        generated += 1
+        // A padded vocabulary has logits for ids that the tokenizer does not know; they have no text.
+        let matched = matcher.feed((try? decoder.feed(id)) ?? [])
+        if let stop = matched.stop {
+            let event = GenerationEvent.finish(reason: .stop, id: id, stopString: stop, text: matched.text)
+            finished = .finish(reason: .stop, id: id, stopString: stop, text: [])
+            return event
+        }
+        return .token(GeneratedToken(
+            id: id, count: generated, text: matched.text, logprob: probabilities?.own, top: probabilities?.top ?? []))
+    }
+
+    private mutating func nextChunk() throws(KimiError) -> GenerationEvent {
+        let end = min(promptDone + session.model.text.maxRows, prompt.count)
+        // The whole prompt must fit, or none of it is evaluated.
+        if promptDone == 0, prompt.count > session.contextLimit - session.count {
+            throw KimiError(
+                .contextFull,
+                "the session holds \(session.count) tokens and a prompt of \(prompt.count) would pass its context limit of \(session.contextLimit)")
+        }
+        try prompt[promptDone..<end].withUnsafeBufferPointer { chunk in
+            Result { () throws(KimiError) in try session.evaluate(chunk) }
+        }.get()
+        promptDone = end
+        return .prompt(done: promptDone, total: prompt.count)
+    }
+
+    /// Ends the generation and gives out what was held back.
+    mutating func finish(_ reason: FinishReason, id: Int32? = nil) -> GenerationEvent {
+        var text: [UInt8] = []
+        let matched = matcher.feed(decoder.finish())
+        text += matched.text
+        if matched.stop == nil { text += matcher.finish() }
+        finished = .finish(reason: reason, id: id, stopString: nil, text: [])
+        return .finish(reason: reason, id: id, stopString: nil, text: text)
+    }
+
+    private func logprobs(
+        of id: Int32, _ logits: UnsafePointer<Float>
+    ) -> (own: Float, top: [(id: Int32, logprob: Float)])? {
+        guard let count = options.topLogprobs else { return nil }
+        let norm = Sampler.logSumExp(logits, session.vocabularySize)
+        func logprob(_ id: Int32) -> Float { Float(Double(logits[Int(id)]) - norm) }
+        let top = Sampler.top(logits, session.vocabularySize, count: count).map { (id: $0, logprob: logprob($0)) }
+        return (logprob(id), top)
+    }
+}
+
+extension Session {
+    /// Evaluates `prompt` and generates, as one call; `body` sees each event and returns whether to go on.
+    package func generate(
+        _ prompt: [Int32], options: GenerationOptions, body: (GenerationEvent) -> Bool
+    ) throws(KimiError) {
+        try call { () throws(KimiError) in
+            var loop = try GenerationLoop(session: self, prompt: prompt, options: options)
+            while true {
+                try cancellation.check()
+                let event = try loop.next()
+                guard body(event), loop.finished == nil else { return }
+            }
+        }
+    }
+}
+
+/// A generation that its host drives by polling: what `kimi_generation` stands for.
+package final class Generation: @unchecked Sendable {
+    // Safe because the loop is touched only within a call of the session, which lets one thread in.
+    package let session: Session
+    private var loop: GenerationLoop
+    private var failure: KimiError?
+
+    /// Reserves the session; nothing is computed yet.
+    package init(session: Session, prompt: [Int32], options: GenerationOptions) throws(KimiError) {
+        self.session = session
+        loop = try GenerationLoop(session: session, prompt: prompt, options: options)
+        try session.openGeneration()
+    }
+
+    deinit { session.closeGeneration() }
+
+    /// The host gives the generation up: what computes now is cancelled, and the session becomes free.
+    package func abandon() {
+        session.cancellation.request()
+        session.closeGeneration()
+    }
+
+    /// The next event; the finish again and again once it was reached, and likewise an error.
+    package func next() throws(KimiError) -> GenerationEvent {
+        if let failure { throw failure }
+        if let finished = loop.finished { return finished }
+        do throws(KimiError) {
+            let event = try session.callOfGeneration { () throws(KimiError) -> GenerationEvent in
+                if session.cancellation.isRequested { return loop.finish(.cancelled) }
+                do throws(KimiError) { return try loop.next() } catch {
+                    guard error.status == .cancelled else { throw error }
+                    return loop.finish(.cancelled)
+                }
+            }
+            if loop.finished != nil { session.closeGeneration() }
+            return event
+        } catch {
+            // A second thread that came in meanwhile is told so; it does not end the generation.
+            if error.status != .busy {
+                failure = error
+                session.closeGeneration()
+            }
+            throw error
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import CKimiKernels
+import KimiCheckpoint
+import KimiCore
+import KimiModel
+import KimiTokenizer
+import KimiTopology
+
+/// An opened checkpoint: what `kimi_model` stands for. Immutable; shared by sessions on any thread.
+package final class Model: Sendable {
+    package let checkpoint: Checkpoint
+    package let tokenizer: Tokenizer
+    package let text: TextModel
+    /// The most tokens a session may hold.
+    package let contextLimit: Int
+    package let options: Options
+
+    package struct Options: Sendable {
+        /// nil: one for each core of the process's cpuset.
+        package var threads: Int?
+        /// CK_ISA_..., or nil for the best there is.
+        package var isa: Int32?
+        package var cacheType = CacheType.f32
+        package var loadPolicy = LoadPolicy.map
+        /// nil: the checkpoint's own limit.
+        package var contextLimit: Int?
+        /// The most prompt tokens in one step.
+        package var chunkSize = 256
+        package var log = Log.silent
+
+        package init() {}
+    }
+
+    /// The ranges of `Options`, as kimi.h states them.
+    package static let threadRange = 1...4096
+    package static let chunkRange = 1...4096
+
+    /// Opens the checkpoint in `folder`.
+    ///
+    /// - Parameter progress: bytes done and in all; throwing stops the opening.
+    package init(
+        folder: String, options: Options = Options(),
+        progress: ((Int, Int) throws(KimiError) -> Void)? = nil
+    ) throws(KimiError) {
+        try Self.validate(options)
+        let topology = try Topology.current()
+        let checkpoint = try Checkpoint(folder: folder, log: options.log)
+        let config = checkpoint.config
+        if let limit = options.contextLimit, !(1...config.contextLimit).contains(limit) {
+            throw KimiError(
+                .invalidArgument,
+                "context_limit is \(limit); this checkpoint allows 1 to \(config.contextLimit)", subject: "context_limit")
+        }
+        tokenizer = try Tokenizer(folder: folder, vocabularySize: config.vocabularySize)
+        var textOptions = TextModel.Options()
+        textOptions.isa = options.isa ?? ck_isa_best()
+        textOptions.threads = options.threads ?? topology.cores.count
+        textOptions.cacheType = options.cacheType
+        textOptions.loadPolicy = options.loadPolicy
+        textOptions.maxRows = options.chunkSize
+        text = try TextModel(
+            checkpoint: checkpoint, topology: topology, options: textOptions, progress: progress ?? { _, _ in })
+        self.checkpoint = checkpoint
+        self.options = options
+        contextLimit = options.contextLimit ?? config.contextLimit
+        let pool = text.pool
+        if pool.boundThreads < pool.threads - 1 {
+            options.log(.warning, "\(pool.threads - 1 - pool.boundThreads) of \(pool.threads) threads are not bound to a core")
+        }
+        options.log(.info, "opened \(folder): \(config.architecture), \(text.isaName), \(pool.threads) threads")
+    }
+
+    private static func validate(_ options: Options) throws(KimiError) {
+        if let threads = options.threads, !threadRange.contains(threads) {
+            throw KimiError(.invalidArgument, "threads is \(threads); it must be 1 to 4096, or 0 for all cores", subject: "threads")
+        }
+        if !chunkRange.contains(options.chunkSize) {
+            throw KimiError(.invalidArgument, "chunk_size is \(options.chunkSize); it must be 1 to 4096, or 0 for 256", subject: "chunk_size")
+        }
+        if let isa = options.isa, ck_kernels_for(isa) == nil {
+            let best = ck_kernels_for(ck_isa_best()).map { String(cString: $0.pointee.name) } ?? "scalar"
+            throw KimiError(
+                .unsupported, "the instruction set asked for (\(name(ofISA: isa))) is above this processor's (\(best))",
+                subject: "isa")
+        }
+    }
+
+    /// "scalar", "avx2" or "avx512"; also for levels this processor lacks.
+    package static func name(ofISA isa: Int32) -> String {
+        switch Int(isa) {
+        case Int(CK_ISA_SCALAR): "scalar"
+        case Int(CK_ISA_AVX2): "avx2"
+        case Int(CK_ISA_AVX512): "avx512"
+        default: "level \(isa)"
+        }
+    }
+
+    /// Tokens after which a generation ends, unless it is told to go on.
+    package var endTokens: [Int32] { checkpoint.config.endTokens }
+    package var vocabularySize: Int { checkpoint.config.vocabularySize }
+}

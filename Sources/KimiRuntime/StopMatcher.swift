@@ -1,0 +1,49 @@
+/// Holds text back while it may still become a stop string, and cuts it where one begins.
+struct StopMatcher {
+    private let stops: [[UInt8]]
+    private var held: [UInt8] = []
+
+    init(_ stops: [[UInt8]]) { self.stops = stops }
+
+    /// Takes new text and returns what can be shown now; `stop` is the index of the stop string that was found, if one was.
+    ///
+    /// The text that remains held back is a proper beginning of a stop string. Of several stop strings the one that begins first
+    /// counts; of those that begin together the shortest, which is complete first: so the result does not depend on pieces.
+    mutating func feed(_ text: [UInt8]) -> (text: [UInt8], stop: Int?) {
+        guard !stops.isEmpty else { return (text, nil) }
+        held += text
+        var start = 0
+        while start < held.count {
+            if let index = stopBeginning(at: start) {
+                let shown = Array(held[..<start])
+                held = []
+                return (shown, index)
+            }
+            if couldBegin(at: start) { break }
+            start += 1
+        }
+        let shown = Array(held[..<start])
+        held.removeFirst(start)
+        return (shown, nil)
+    }
+
+    /// What was held back when the generation ended otherwise.
+    mutating func finish() -> [UInt8] {
+        defer { held = [] }
+        return held
+    }
+
+    private func stopBeginning(at start: Int) -> Int? {
+        var found: Int?
+        for (index, stop) in stops.enumerated() where held[start...].starts(with: stop) {
+            if let best = found, stops[best].count <= stop.count { continue }
+            found = index
+        }
+        return found
+    }
+
+    private func couldBegin(at start: Int) -> Bool {
+        let rest = held[start...]
+        return stops.contains { $0.count > rest.count && $0.starts(with: rest) }
+    }
+}

@@ -1,0 +1,35 @@
+import Glibc
+
+/// Text that comes as an argument or from the standard input.
+enum InputText {
+    /// More than this is no prompt: 1 GiB.
+    private static let limit = 1 << 30
+
+    /// The bytes of the argument, or of the standard input if it is missing or "-".
+    ///
+    /// - Throws: if nothing was given and a person sits at the keyboard who would wait for ever.
+    static func bytes(_ argument: String?, what: String) throws(Failure) -> [UInt8] {
+        if let argument, argument != "-" { return Array(argument.utf8) }
+        if argument == nil && isatty(STDIN_FILENO) == 1 {
+            throw Failure("no \(what)", next: "Give it as an argument, or pipe it into the standard input.")
+        }
+        return try standardInput()
+    }
+
+    private static func standardInput() throws(Failure) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = buffer.withUnsafeMutableBytes { read(STDIN_FILENO, $0.baseAddress, $0.count) }
+            if count == 0 { return bytes }
+            guard count > 0 else {
+                if errno == EINTR { continue }
+                throw Failure("cannot read the standard input", errno: errno)
+            }
+            bytes += buffer[..<count]
+            guard bytes.count <= limit else {
+                throw Failure("the standard input has more than \(Units.bytes(limit))", next: "Give a shorter text.")
+            }
+        }
+    }
+}

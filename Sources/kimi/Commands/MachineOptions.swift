@@ -1,0 +1,55 @@
+import ArgumentParser
+import KimiCore
+import KimiRuntime
+
+/// How a model is opened: options that concern the machine, not the text.
+struct MachineOptions: ParsableArguments {
+    enum InstructionSet: String, ExpressibleByArgument, CaseIterable {
+        case scalar, avx2, avx512
+
+        /// The library's number for it.
+        var level: Int32? { (0..<8).first { Model.name(ofISA: $0) == rawValue } }
+    }
+
+    enum Cache: String, ExpressibleByArgument, CaseIterable { case f32, bf16 }
+
+    enum Load: String, ExpressibleByArgument, CaseIterable { case map, copy }
+
+    @Option(help: ArgumentHelp("Threads to compute with; one for each core if not given.", valueName: "n"))
+    var threads: Int?
+
+    @Option(help: "The instructions to use; the best there are if not given.")
+    var isa: InstructionSet?
+
+    @Option(help: ArgumentHelp("The most tokens to hold, prompt and answer; the checkpoint's own limit if not given.", valueName: "n"))
+    var context: Int?
+
+    @Option(help: "How the cache of past tokens is kept: exactly, or in half the memory.")
+    var cache = Cache.f32
+
+    @Option(help: "Use the weights where they are in the files, or copy them into memory first.")
+    var load = Load.map
+
+    /// Opens the checkpoint, with a progress bar; a wish to stop ends that.
+    func open(_ folder: String, _ interrupt: Interrupt) throws -> Model {
+        var options = Model.Options()
+        options.threads = threads
+        options.isa = isa?.level
+        options.contextLimit = context
+        options.cacheType = cache == .f32 ? .f32 : .bf16
+        options.loadPolicy = load == .map ? .map : .copy
+        options.log = Log { level, message in
+            if level == .warning || level == .error { Terminal.error.write("kimi: \(message)\n") }
+        }
+        let bar = ProgressBar("opening", unit: .bytes)
+        defer { bar.finish() }
+        do {
+            return try Model(folder: folder, options: options) { (done, total) throws(KimiError) in
+                if interrupt.isRequested { throw KimiError(.cancelled, "interrupted") }
+                bar.update(done, of: total)
+            }
+        } catch let error as KimiError where error.status == .cancelled && interrupt.isRequested {
+            throw ExitCode(Interrupt.exitCode)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Glibc
+import KimiCore
+
+/// Why a command could not do its work, and what to do about it.
+struct Failure: Error {
+    let message: String
+    /// The next step for the person at the keyboard, or nil.
+    let next: String?
+
+    init(_ message: String, next: String? = nil) {
+        self.message = message
+        self.next = next
+    }
+
+    /// A refused system call, with the system's words.
+    init(_ doing: String, errno number: Int32, next: String? = nil) {
+        self.init("\(doing): \(String(cString: strerror(number)))", next: next)
+    }
+
+    init(_ error: KimiError) {
+        self.init(error.description, next: Self.next(error))
+    }
+
+    private static func next(_ error: KimiError) -> String? {
+        switch error.status {
+        case .io where error.subject == "config.json":
+            "Give the folder that holds config.json, the tokenizer and the .safetensors files; `kimi synth` writes one to try things with."
+        case .io: "Check the path, the permissions and that all files of the checkpoint are there."
+        case .format: "The file is damaged or its download incomplete: fetch it again and compare its size with the publisher's."
+        case .unsupported: "libkimi runs Kimi K2.5 and its siblings of the same text architecture (kimi_k25, kimi_k2, deepseek_v3)."
+        case .outOfMemory: "Free some memory, or ask for a shorter --context."
+        case .contextFull: "Shorten the prompt, or give a larger --context."
+        case .invalidArgument: "`kimi help` and `kimi help COMMAND` list the options and their ranges."
+        case .numeric: "The checkpoint's weights give numbers that are none: verify its files, or try another --isa and report it."
+        case .internal: "This is a bug in libkimi; please report it with the command that led here."
+        default: nil
+        }
+    }
+
+    /// Writes the failure as two lines of the error stream.
+    func report() {
+        Terminal.error.write("kimi: \(message)\n" + (next.map { "      \($0)\n" } ?? ""))
+    }
+}
+
+/// A subcommand: `execute` does the work, and what it throws is told in words, with exit code 1.
+protocol Command: ParsableCommand {
+    func execute() throws
+}
+
+extension Command {
+    func run() throws {
+        do {
+            try execute()
+        } catch let failure as Failure {
+            failure.report()
+            throw ExitCode(1)
+        } catch let error as KimiError {
+            Failure(error).report()
+            throw ExitCode(1)
+        }
+    }
+}

@@ -1,0 +1,57 @@
+import ArgumentParser
+import Glibc
+import Synchronization
+
+/// Ctrl-C, a hang-up or a request to end, as a wish that the work looks at, so that it can clean up.
+///
+/// A second signal ends the program at once.
+final class Interrupt: Sendable {
+    private let flag = Atomic<Bool>(false)
+    private let action = Mutex<(@Sendable () -> Void)?>(nil)
+
+    /// The exit code of a program that Ctrl-C has ended.
+    static let exitCode: Int32 = 130
+
+    /// From now on signals are caught. To be called before other threads are made, which then leave the signals alone.
+    init() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, signal) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        let waiter = Unmanaged.passRetained(self)
+        var thread = pthread_t()
+        // Safe because the thread alone releases what was retained for it, and it lives as long as the program.
+        let error = pthread_create(&thread, nil, { context in
+            guard let context else { return nil }
+            Unmanaged<Interrupt>.fromOpaque(context).takeRetainedValue().wait()
+            return nil
+        }, waiter.toOpaque())
+        guard error == 0 else {
+            waiter.release()
+            pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+            return
+        }
+        pthread_detach(thread)
+    }
+
+    var isRequested: Bool { flag.load(ordering: .relaxed) }
+
+    /// What to do besides when the wish comes; on a thread of its own.
+    func onRequest(_ body: @escaping @Sendable () -> Void) { action.withLock { $0 = body } }
+
+    private func wait() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, signal) }
+        while true {
+            var signal: Int32 = 0
+            guard sigwait(&signals, &signal) == 0 else { continue }
+            if flag.exchange(true, ordering: .relaxed) { _exit(Self.exitCode) }
+            action.withLock { $0 }?()
+        }
+    }
+}
+
+extension Failure {
+    static let interrupted = Failure("interrupted", next: "Nothing was left behind.")
+}

@@ -1,0 +1,28 @@
+import ArgumentParser
+
+/// The program: one subcommand for each thing one does with a checkpoint folder.
+@main
+struct Kimi: ParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "kimi",
+        abstract: "Runs Kimi K2.5 and its siblings from the folder that was downloaded.",
+        discussion: """
+            Every command takes the folder of a published checkpoint: config.json, the tokenizer's files and the \
+            .safetensors shards. Nothing is converted and no second copy is made.
+
+            If you have no checkpoint at hand, make a small one of random weights and look around:
+
+              kimi synth --geometry tiny /tmp/tiny
+              kimi inspect /tmp/tiny
+              kimi tokenize /tmp/tiny "Hello, world"
+              kimi run /tmp/tiny "Once upon a time" --max-tokens 32 --stats
+
+            Answers and tables go to the standard output; progress, statistics and errors to the error stream. \
+            Commands end with 0 if all went well, 1 if something failed, 64 for a command line that makes no sense, \
+            and 130 after Ctrl-C.
+            """,
+        version: "kimi \(version)",
+        subcommands: [Run.self, Inspect.self, Tokenize.self, Synth.self])
+}

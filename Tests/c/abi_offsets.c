@@ -1,0 +1,168 @@
+/*
+ * Prints the layout that a C compiler gives kimi.h, in the words of Include/kimi.abi: constants, structs, fields. Fails if a
+ * struct has a gap or a field that this list has forgotten.
+ */
+#include <kimi.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static int wrong;
+static size_t expected_offset;
+
+static void field(const char *structure, const char *name, size_t offset, size_t size) {
+    printf("field %s %s %zu %zu\n", structure, name, offset, size);
+    if (offset != expected_offset) {
+        fprintf(stderr, "%s.%s is at %zu, and the field before it ends at %zu\n", structure, name, offset, expected_offset);
+        wrong = 1;
+    }
+    expected_offset = offset + size;
+}
+
+static void end(const char *structure, size_t size) {
+    if (size != expected_offset) {
+        fprintf(stderr, "%s has %zu bytes, and its last field ends at %zu\n", structure, size, expected_offset);
+        wrong = 1;
+    }
+}
+
+#define STRUCT(name) \
+    expected_offset = 0; \
+    printf("struct " #name " %zu\n", sizeof(name))
+#define FIELD(name, member) field(#name, #member, offsetof(name, member), sizeof(((name *)0)->member))
+#define END(name) end(#name, sizeof(name))
+#define CONSTANT(name) printf("constant " #name " %lld\n", (long long)(name))
+
+int main(void) {
+    CONSTANT(KIMI_OK);
+    CONSTANT(KIMI_ERROR_INVALID_ARGUMENT);
+    CONSTANT(KIMI_ERROR_INVALID_HANDLE);
+    CONSTANT(KIMI_ERROR_BUSY);
+    CONSTANT(KIMI_ERROR_CANCELLED);
+    CONSTANT(KIMI_ERROR_OUT_OF_MEMORY);
+    CONSTANT(KIMI_ERROR_IO);
+    CONSTANT(KIMI_ERROR_FORMAT);
+    CONSTANT(KIMI_ERROR_UNSUPPORTED);
+    CONSTANT(KIMI_ERROR_CONTEXT_FULL);
+    CONSTANT(KIMI_ERROR_NUMERIC);
+    CONSTANT(KIMI_ERROR_MISMATCH);
+    CONSTANT(KIMI_ERROR_INTERNAL);
+    CONSTANT(KIMI_ERROR_TOO_SMALL);
+    CONSTANT(KIMI_NUL);
+    CONSTANT(KIMI_TEXT_LIMIT);
+    CONSTANT(KIMI_ABI_VERSION);
+    CONSTANT(KIMI_ISA_AUTO);
+    CONSTANT(KIMI_ISA_SCALAR);
+    CONSTANT(KIMI_ISA_AVX2);
+    CONSTANT(KIMI_ISA_AVX512);
+    CONSTANT(KIMI_CACHE_AUTO);
+    CONSTANT(KIMI_CACHE_F32);
+    CONSTANT(KIMI_CACHE_BF16);
+    CONSTANT(KIMI_LOAD_AUTO);
+    CONSTANT(KIMI_LOAD_MAP);
+    CONSTANT(KIMI_LOAD_COPY);
+    CONSTANT(KIMI_LOG_DEBUG);
+    CONSTANT(KIMI_LOG_INFO);
+    CONSTANT(KIMI_LOG_WARNING);
+    CONSTANT(KIMI_LOG_ERROR);
+    CONSTANT(KIMI_TOKENIZE_SPECIAL);
+    CONSTANT(KIMI_EVALUATE_ALL);
+    CONSTANT(KIMI_SEED_RANDOM);
+    CONSTANT(KIMI_EVENT_PROMPT);
+    CONSTANT(KIMI_EVENT_TOKEN);
+    CONSTANT(KIMI_EVENT_FINISH);
+    CONSTANT(KIMI_FINISH_STOP);
+    CONSTANT(KIMI_FINISH_LENGTH);
+    CONSTANT(KIMI_FINISH_CONTEXT);
+    CONSTANT(KIMI_FINISH_CANCELLED);
+
+    STRUCT(kimi_model_options);
+    FIELD(kimi_model_options, struct_size);
+    FIELD(kimi_model_options, threads);
+    FIELD(kimi_model_options, isa);
+    FIELD(kimi_model_options, cache_type);
+    FIELD(kimi_model_options, context_limit);
+    FIELD(kimi_model_options, load_policy);
+    FIELD(kimi_model_options, chunk_size);
+    FIELD(kimi_model_options, log);
+    FIELD(kimi_model_options, log_user_data);
+    FIELD(kimi_model_options, log_level);
+    FIELD(kimi_model_options, reserved);
+    END(kimi_model_options);
+
+    STRUCT(kimi_session_options);
+    FIELD(kimi_session_options, struct_size);
+    FIELD(kimi_session_options, reserved);
+    FIELD(kimi_session_options, context_limit);
+    END(kimi_session_options);
+
+    STRUCT(kimi_string_view);
+    FIELD(kimi_string_view, bytes);
+    FIELD(kimi_string_view, length);
+    END(kimi_string_view);
+
+    STRUCT(kimi_logit_bias);
+    FIELD(kimi_logit_bias, id);
+    FIELD(kimi_logit_bias, bias);
+    END(kimi_logit_bias);
+
+    STRUCT(kimi_token_logprob);
+    FIELD(kimi_token_logprob, id);
+    FIELD(kimi_token_logprob, logprob);
+    END(kimi_token_logprob);
+
+    STRUCT(kimi_generation_options);
+    FIELD(kimi_generation_options, struct_size);
+    FIELD(kimi_generation_options, greedy);
+    FIELD(kimi_generation_options, max_tokens);
+    FIELD(kimi_generation_options, seed);
+    FIELD(kimi_generation_options, temperature);
+    FIELD(kimi_generation_options, top_p);
+    FIELD(kimi_generation_options, min_p);
+    FIELD(kimi_generation_options, repetition_penalty);
+    FIELD(kimi_generation_options, presence_penalty);
+    FIELD(kimi_generation_options, frequency_penalty);
+    FIELD(kimi_generation_options, top_k);
+    FIELD(kimi_generation_options, top_logprobs);
+    FIELD(kimi_generation_options, logit_bias);
+    FIELD(kimi_generation_options, logit_bias_count);
+    FIELD(kimi_generation_options, stop_strings);
+    FIELD(kimi_generation_options, stop_string_count);
+    FIELD(kimi_generation_options, stop_ids);
+    FIELD(kimi_generation_options, stop_id_count);
+    FIELD(kimi_generation_options, ignore_end);
+    FIELD(kimi_generation_options, reserved);
+    END(kimi_generation_options);
+
+    STRUCT(kimi_event);
+    FIELD(kimi_event, struct_size);
+    FIELD(kimi_event, type);
+    FIELD(kimi_event, done);
+    FIELD(kimi_event, total);
+    FIELD(kimi_event, id);
+    FIELD(kimi_event, finish_reason);
+    FIELD(kimi_event, text);
+    FIELD(kimi_event, text_length);
+    FIELD(kimi_event, logprob);
+    FIELD(kimi_event, top_count);
+    FIELD(kimi_event, top);
+    FIELD(kimi_event, stop_string);
+    FIELD(kimi_event, reserved);
+    END(kimi_event);
+
+    STRUCT(kimi_session_stats);
+    FIELD(kimi_session_stats, struct_size);
+    FIELD(kimi_session_stats, reserved);
+    FIELD(kimi_session_stats, position);
+    FIELD(kimi_session_stats, prompt_tokens);
+    FIELD(kimi_session_stats, reused_tokens);
+    FIELD(kimi_session_stats, generated_tokens);
+    FIELD(kimi_session_stats, steps);
+    FIELD(kimi_session_stats, prompt_nanoseconds);
+    FIELD(kimi_session_stats, generation_nanoseconds);
+    FIELD(kimi_session_stats, bytes_read);
+    FIELD(kimi_session_stats, cache_bytes);
+    END(kimi_session_stats);
+
+    return wrong;
+}

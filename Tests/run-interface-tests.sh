@@ -1,0 +1,189 @@
+#!/bin/bash
+# All tests that stand on kimi.h and on the built library: run-interface-tests.sh BUILD_DIR [NAME...]
+#
+# BUILD_DIR holds libkimi.so and kimi-cli (.build/release). With NAMEs only those tests run, and what they need. One line a test;
+# what a test printed is in BUILD_DIR/interface-tests/NAME.log, and is shown if it failed.
+set -u
+
+if [ $# -lt 1 ] || [ ! -e "$1/libkimi.so" ]; then
+    echo "usage: $0 BUILD_DIR [NAME...], BUILD_DIR with libkimi.so in it" >&2
+    exit 2
+fi
+build=$(cd "$1" && pwd)
+shift
+wanted=" $* "
+root=$(cd "$(dirname "$0")/.." && pwd)
+out=$build/interface-tests
+prefix=$out/prefix
+fixtures=$root/Tests/Fixtures
+model=$fixtures/tiny-kimi
+prompt="Once upon a time"
+rm -rf "$out"
+mkdir -p "$out"
+
+missing=
+need() { command -v "$1" >/dev/null || missing="$missing $2"; }
+need cc gcc
+need c++ g++
+need nm binutils
+need pkg-config pkg-config
+need cmake cmake
+need valgrind valgrind
+need luajit luajit
+need python3 python3-venv
+if [ -n "$missing" ]; then
+    echo "missing:$missing. On Debian: apt-get install$missing" >&2
+    exit 2
+fi
+
+passed=0
+failed=0
+# Runs a function as a test of its name.
+run() {
+    local name=$1 begin=$SECONDS
+    [ "$wanted" = "  " ] || [[ "$wanted" == *" $name "* ]] || return 0
+    if "test_$name" >"$out/$name.log" 2>&1; then
+        passed=$((passed + 1))
+        echo "passed  $name ($((SECONDS - begin)) s)"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $name ($((SECONDS - begin)) s), $out/$name.log ends:"
+        tail -n 40 "$out/$name.log" | sed 's/^/        /'
+    fi
+}
+
+# Compiles a C test with its parts and runs it on the fixture.
+c_test() { # name, sources
+    local name=$1 sources=()
+    shift
+    for source in support "$@"; do sources+=("$root/Tests/c/$source.c"); done
+    cc -std=c11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I"$root/Include" "${sources[@]}" -o "$out/$name" \
+        "$build/libkimi.so" -Wl,-rpath,"$out/lib" -lpthread -lm || return 1
+    timeout 240 "$out/$name" "$fixtures"
+}
+# The programs load the library by its SONAME.
+mkdir -p "$out/lib"
+ln -sf "$build/libkimi.so" "$out/lib/libkimi.so.1"
+
+test_abi() { "$root/Tests/c/check_abi.sh" "$build/libkimi.so"; }
+test_hostile() { c_test hostile hostile hostile_model hostile_session hostile_generation; }
+test_contract() { c_test contract contract contract_evaluate contract_generate contract_threads; }
+# Without malloc's caches of freed blocks, which count as allocated, so that the numbers are exact.
+test_cycles() { GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 c_test cycles cycles; }
+test_allocations() { c_test allocations allocations; }
+
+test_install() {
+    local image=$out/image file
+    "$root/Bindings/c/install.sh" "$prefix" "$build" || return 1
+    for file in lib/libkimi.so lib/libkimi.so.1 lib/libkimi.so.0.1.0 include/kimi.h lib/pkgconfig/kimi.pc \
+        lib/cmake/kimi/kimi-config.cmake lib/cmake/kimi/kimi-config-version.cmake bin/kimi; do
+        [ -e "$prefix/$file" ] || { echo "$file was not installed"; return 1; }
+    done
+    [ "$(PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config --modversion kimi)" = 0.1.0 ] || return 1
+    ! grep -rn '@[A-Z_]*@' "$prefix/lib/pkgconfig" "$prefix/lib/cmake" || return 1
+    # A package builder's way: into an image of another root, with another library folder.
+    DESTDIR=$image LIBDIR=lib/x86_64-linux-gnu "$root/Bindings/c/install.sh" /usr "$build" || return 1
+    grep -qx 'libdir=${prefix}/lib/x86_64-linux-gnu' "$image/usr/lib/x86_64-linux-gnu/pkgconfig/kimi.pc" &&
+        grep -qx 'prefix=/usr' "$image/usr/lib/x86_64-linux-gnu/pkgconfig/kimi.pc" &&
+        ! grep -rn "$image" "$image/usr/lib/x86_64-linux-gnu/pkgconfig" "$image/usr/lib/x86_64-linux-gnu/cmake" || return 1
+    cmake_example "$image/usr" "$out/cmake-image" && rm -rf "$image"
+}
+
+# What every example must write: the same most likely tokens, and errors to stderr with a status.
+check_example() { # command line without arguments
+    local text usage
+    # An empty environment: no Swift, no KIMI settings.
+    text=$(env -i PATH=/usr/bin:/bin ${KIMI_LIBRARY:+KIMI_LIBRARY=$KIMI_LIBRARY} ${VALGRIND_LIB:+VALGRIND_LIB=$VALGRIND_LIB} \
+        "$@" "$model" "$prompt" 24) || return 1
+    printf '%s' "$text" | od -c | head -5
+    [ -n "$text" ] || { echo "it wrote nothing"; return 1; }
+    if [ -e "$out/example.text" ]; then
+        [ "$text" = "$(cat "$out/example.text")" ] || { echo "another text than the example before"; return 1; }
+    else
+        printf '%s' "$text" >"$out/example.text"
+    fi
+    text=$("$@" /no-such-folder "$prompt" 2>&1 >/dev/null) && { echo "success without a folder"; return 1; }
+    [[ "$text" == *no-such-folder* ]] || { echo "the error is '$text'"; return 1; }
+    text=$("$@" "$model" "$prompt" 8 1234) && [ "$text" = "$("$@" "$model" "$prompt" 8 1234)" ] || {
+        echo "the same seed gives another text"
+        return 1
+    }
+    "$@" >/dev/null 2>&1
+    [ $? = 2 ] || { echo "no usage"; return 1; }
+}
+
+test_pkgconfig() {
+    mkdir -p "$out/pkgconfig"
+    make -C "$root/Examples/c" PKG_CONFIG_PATH="$prefix/lib/pkgconfig" OUT="$out/pkgconfig" CFLAGS="-O2 -Wall -Wextra -Werror" &&
+        check_example "$out/pkgconfig/generate"
+}
+
+cmake_example() { # prefix, build folder
+    cmake -S "$root/Examples/c" -B "$2" -DCMAKE_PREFIX_PATH="$1" -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF \
+        -DCMAKE_C_FLAGS="-Wall -Wextra -Werror" && cmake --build "$2"
+}
+test_cmake() {
+    cmake_example "$prefix" "$out/cmake" && check_example "$out/cmake/generate" || return 1
+    # Another major version is not this one.
+    sed 's/find_package(kimi 0.1/find_package(kimi 1.0/' "$root/Examples/c/CMakeLists.txt" >"$out/cmake/CMakeLists.txt"
+    cp "$root/Examples/c/generate.c" "$out/cmake/"
+    ! cmake -S "$out/cmake" -B "$out/cmake/other" -DCMAKE_PREFIX_PATH="$prefix"
+}
+
+test_luajit() { KIMI_LIBRARY=$prefix/lib/libkimi.so.1 check_example luajit "$root/Examples/lua/generate.lua"; }
+
+# The C example under valgrind: no error, no lost block, with and without a seed, and where it fails.
+test_valgrind() {
+    local check=(valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect
+        --errors-for-leak-kinds=definite,indirect --suppressions="$root/Tests/c/valgrind.supp" --gen-suppressions=all)
+    [ -e "$root/Tests/c/valgrind.supp" ] || check=("${check[@]/--suppressions=*/--num-callers=30}")
+    "${check[@]}" "$out/pkgconfig/generate" "$model" "$prompt" 8 || return 1
+    "${check[@]}" "$out/pkgconfig/generate" "$model" "$prompt" 8 77 || return 1
+    "${check[@]}" "$out/pkgconfig/generate" /no-such-folder "$prompt"
+    [ $? = 1 ]
+}
+
+python_environment() { # folder, options of venv
+    local folder=$1
+    shift
+    python3 -m venv "$@" "$folder" || return 1
+    # From a copy: setuptools leaves its build folders beside the sources.
+    rm -rf "$out/python-source"
+    cp -r "$root/Bindings/Python" "$out/python-source"
+    "$folder/bin/pip" install --quiet "$out/python-source" ||
+        "$folder/bin/pip" install --quiet --no-build-isolation "$out/python-source"
+}
+python_tests() { # python
+    (cd "$root/Tests/python" && KIMI_TEST_INSTALLED=1 KIMI_LIBRARY=$build/libkimi.so PYTHONDONTWRITEBYTECODE=1 \
+        "$1" -m unittest -v 2>&1)
+}
+# Without NumPy, as pip installs it.
+test_python() {
+    python_environment "$out/venv" && ! "$out/venv/bin/python" -c 'import numpy' 2>/dev/null &&
+        KIMI_LIBRARY=$prefix/lib/libkimi.so.1 check_example "$out/venv/bin/python" "$root/Examples/python/generate.py" &&
+        python_tests "$out/venv/bin/python"
+}
+# With NumPy, where the system has it.
+test_python_numpy() {
+    if ! python3 -c 'import numpy'; then
+        echo "this python3 has no NumPy; only the tests without it were run"
+        return 0
+    fi
+    python_environment "$out/venv-numpy" --system-site-packages && python_tests "$out/venv-numpy/bin/python"
+}
+
+run abi
+run hostile
+run contract
+run allocations
+run cycles
+run install
+run pkgconfig
+run cmake
+run luajit
+run valgrind
+run python
+run python_numpy
+
+echo "interface: $passed passed, $failed failed"
+[ $failed = 0 ]
