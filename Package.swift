@@ -13,7 +13,7 @@ let kernelSettings: [CSetting] = [
 /// A self-contained library: the Swift runtime linked in, only `kimi_*` exported, what nobody calls dropped.
 let librarySettings: [LinkerSetting] = [
     .unsafeFlags([
-        "-static-stdlib",
+        "-static-stdlib", "-use-ld=lld",
         "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/KimiABI/kimi.map",
         "-Xlinker", "--gc-sections",
         "-Xlinker", "-soname", "-Xlinker", "libkimi.so.1",

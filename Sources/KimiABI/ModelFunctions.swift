@@ -88,6 +88,7 @@ private struct LogSink: @unchecked Sendable {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         outJSON?.pointee = nil
+        outLength?.pointee = 0
         try transfer(try model(handle).info, outJSON, outLength)
     }
 }

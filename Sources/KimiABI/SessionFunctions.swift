@@ -85,7 +85,9 @@ private var defaultOptions: kimi_session_options {
         }
         let all = flags & UInt32(KIMI_EVALUATE_ALL) != 0
         if logits != nil {
-            guard capacity >= 0, let needed = Checked.product(all ? ids.count : 1, session.vocabularySize) else {
+            // Not Checked.product: its variable arguments are an allocation, and a decode step makes none.
+            let (needed, overflow) = (all ? ids.count : 1).multipliedReportingOverflow(by: session.vocabularySize)
+            guard capacity >= 0, !overflow else {
                 throw KimiError(.invalidArgument, "the capacity of logits is beyond any memory", subject: "logits")
             }
             guard capacity >= needed else {

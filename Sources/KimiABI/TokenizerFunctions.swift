@@ -99,6 +99,7 @@ final class ByteStorage {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         outJSON?.pointee = nil
+        outLength?.pointee = 0
         let specials = try model(handle).tokenizer.specialIDs.sorted { $0.value < $1.value }
         var json = JSONWriter()
         json.object { json in for (name, id) in specials { json.member(name, Int(id)) } }

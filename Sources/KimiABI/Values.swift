@@ -61,11 +61,11 @@ func fill<T>(
     _ target: UnsafeMutablePointer<T>?, _ capacity: Int, _ outCount: UnsafeMutablePointer<Int>?,
     from source: [T], _ name: String
 ) throws(KimiError) {
-    outCount?.pointee = source.count
+    guard let outCount else { throw KimiError(.invalidArgument, "the pointer for the count of \(name) is NULL", subject: name) }
+    outCount.pointee = source.count
     guard capacity >= 0 else { throw KimiError(.invalidArgument, "the capacity of \(name) is beyond any memory", subject: name) }
     guard let target else {
         guard capacity == 0 else { throw KimiError(.invalidArgument, "\(name) is NULL", subject: name) }
-        guard outCount != nil else { throw KimiError(.invalidArgument, "neither \(name) nor its count is wanted", subject: name) }
         return
     }
     source.withUnsafeBufferPointer { source in

@@ -18,7 +18,8 @@ struct AddedTokens {
     ///   - content: the file's bytes.
     ///   - ids: the ids that may have a name.
     ///   - required: whether the file must have `added_tokens_decoder`; if not, there are no names without it.
-    /// - Throws: `Status.format` if the file is no such JSON, an id lies outside `ids`, or two tokens share an id or a name.
+    /// - Throws: `Status.format` if the file is no such JSON, an id lies outside `ids`, or two tokens share an id or a
+    ///   name.
     init(_ content: [UInt8], file: String, ids: Range<Int>, required: Bool) throws(KimiError) {
         self.file = file
         let config = try JSON.parse(content, file: file)
@@ -59,10 +60,13 @@ struct AddedTokens {
     private func name(_ token: JSON, _ subject: String) throws(KimiError) -> String {
         guard token.objectValue != nil else { throw fault(subject, "is \(token.kind); an object is needed") }
         guard let content = token["content"] else { throw fault(subject, "has no content, the token's name") }
-        guard let name = content.stringValue else { throw fault(subject, "content is \(content.kind); a string is needed") }
+        guard let name = content.stringValue else {
+            throw fault(subject, "content is \(content.kind); a string is needed")
+        }
         guard !name.isEmpty else { throw fault(subject, "content is empty; a token needs a name") }
         guard name.utf8.count <= SpecialNames.longestName else {
-            throw fault(subject, "content has \(name.utf8.count) bytes; at most \(SpecialNames.longestName) are accepted")
+            throw fault(
+                subject, "content has \(name.utf8.count) bytes; at most \(SpecialNames.longestName) are accepted")
         }
         return name
     }
@@ -76,7 +80,8 @@ struct AddedTokens {
         for id in ids where filled[id] == nil {
             let name = "<|reserved_token_\(id)|>"
             guard !given.contains(name) else {
-                throw fault("added_tokens_decoder", "\"\(name)\", the name of the nameless id \(id), is given to another id")
+                throw fault(
+                    "added_tokens_decoder", "\"\(name)\", the name of the nameless id \(id), is given to another id")
             }
             filled[id] = name
         }

@@ -1,11 +1,11 @@
-/// Merges the bytes of one word into tokens: of all neighbours whose joint string is a token, the pair of the lowest rank
-/// (which is the token's id) is joined first, the leftmost of equals, until none is left.
+/// Merges the bytes of one word into tokens: of all neighbours whose joint string is a token, the pair of the lowest
+/// rank (which is the token's id) is joined first, the leftmost of equals, until none is left.
 struct BytePairMerger {
     /// Ranks to merge by; every single byte is in its index.
     let vocabulary: Vocabulary
 
-    /// A word of at most this many bytes is merged by looking through all its pairs each time, which is faster than a heap
-    /// as long as they fit into a few cache lines, and needs no memory but the stack.
+    /// A word of at most this many bytes is merged by looking through all its pairs each time, which is faster than a
+    /// heap as long as they fit into a few cache lines, and needs no memory but the stack.
     private static let shortWord = 96
     /// The rank of neighbours that are no token together: above every rank, since ids are below 2^31.
     private static let none = UInt32.max
@@ -89,11 +89,11 @@ struct BytePairMerger {
         var rank: UInt32
     }
 
-    /// Parts in a list, pairs in a heap by rank and then by place. A pair that changed leaves its old entry behind, which
-    /// is known by its rank when it comes up.
+    /// Parts in a list, pairs in a heap by rank and then by place. A pair that changed leaves its old entry behind,
+    /// which is known by its rank when it comes up.
     private func mergeLong(_ word: UnsafePointer<UInt8>, _ length: Int, _ ids: inout [Int32]) {
-        // Safe because parts are at indices below `length`, and the heap gets one entry per neighbouring pair, fewer than
-        // `length`, and two more for each of fewer than `length` merges.
+        // Safe because parts are at indices below `length`, and the heap gets one entry per neighbouring pair, fewer
+        // than `length`, and two more for each of fewer than `length` merges.
         withUnsafeTemporaryAllocation(of: Part.self, capacity: length) { space in
             withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 3 &* length) { entries in
                 guard let parts = space.baseAddress, let entries = entries.baseAddress else { return }
@@ -133,7 +133,8 @@ struct BytePairMerger {
     /// Looks up the pair that starts at part `index` and now ends at byte `end`.
     @inline(__always)
     private func update(
-        _ index: Int, to end: Int, _ word: UnsafePointer<UInt8>, _ parts: UnsafeMutablePointer<Part>, _ heap: inout RankHeap
+        _ index: Int, to end: Int, _ word: UnsafePointer<UInt8>, _ parts: UnsafeMutablePointer<Part>,
+        _ heap: inout RankHeap
     ) {
         let rank = rank(word, index, end)
         parts[index].rank = rank

@@ -1,10 +1,10 @@
 /// The classes of the pre-tokeniser's pattern, asked by code point.
 ///
-/// Every code point has one of a few kinds; a class is a set of kinds, so that a test of several classes at once costs one
-/// look-up and one mask. The table is the generated `UnicodeClassTable`.
+/// Every code point has one of a few kinds; a class is a set of kinds, so that a test of several classes at once costs
+/// one look-up and one mask. The table is the generated `UnicodeClassTable`.
 struct CharacterKinds {
-    // Safe because both are constants of the program's image, sized by the generator: `blocks` has two characters for each
-    // of the 0x110000 / 128 blocks, and every block number found there has its 128 letters in `kinds`.
+    // Safe because both are constants of the program's image, sized by the generator: `blocks` has two characters for
+    // each of the 0x110000 / 128 blocks, and every block number found there has its 128 letters in `kinds`.
     private let blocks = UnicodeClassTable.blocks.utf8Start
     private let kinds = UnicodeClassTable.kinds.utf8Start
 
@@ -55,7 +55,8 @@ struct CheckedText {
         self.count = count
     }
 
-    /// The kind of the character at `position`, which is the start of a character before the end, and its length in bytes.
+    /// The kind of the character at `position`, which is the start of a character before the end, and its length in
+    /// bytes.
     @inline(__always)
     func character(at position: Int) -> (kind: UInt32, length: Int) {
         let first = bytes[position]

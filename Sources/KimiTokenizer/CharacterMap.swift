@@ -1,5 +1,5 @@
-/// The character map of a SentencePiece model: a double-array trie of rewritings (as darts-clone lays it out) and the texts
-/// that they lead to. The library walks it without looking where it ends, so it is checked here.
+/// The character map of a SentencePiece model: a double-array trie of rewritings (as darts-clone lays it out) and the
+/// texts that they lead to. The library walks it without looking where it ends, so it is checked here.
 enum CharacterMap {
     /// Larger maps are taken for damage; that of NFKC has 240 kB.
     static let longest = 16 << 20
@@ -9,7 +9,9 @@ enum CharacterMap {
     /// What is wrong with the map, or nil. An empty map means that nothing is rewritten.
     static func damage(_ map: ArraySlice<UInt8>) -> String? {
         if map.isEmpty { return nil }
-        guard map.count <= longest else { return "the character map has \(map.count) bytes; at most \(longest) are read" }
+        guard map.count <= longest else {
+            return "the character map has \(map.count) bytes; at most \(longest) are read"
+        }
         return map.withUnsafeBytes { bytes in
             guard bytes.count > 4 else { return "the character map is cut short" }
             let size = Int(UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self)))
@@ -18,14 +20,15 @@ enum CharacterMap {
             }
             guard bytes[bytes.count - 1] == 0 else { return "the texts of the character map do not end" }
             let trie = Trie(
-                bytes: UnsafeRawBufferPointer(rebasing: bytes[4..<4 + size]), units: size / 4, texts: bytes.count - 4 - size)
+                bytes: UnsafeRawBufferPointer(rebasing: bytes[4..<4 + size]), units: size / 4,
+                texts: bytes.count - 4 - size)
             return trie.isSound() ? nil : "the trie of the character map is damaged"
         }
     }
 }
 
-/// Units of 32 bits: a label in bits 0 to 7 (bit 31 too if the unit is a value), whether a value hangs on it in bit 8, and
-/// the way to its children. A node's children lie at its base, each at the base with its label's bits flipped.
+/// Units of 32 bits: a label in bits 0 to 7 (bit 31 too if the unit is a value), whether a value hangs on it in bit 8,
+/// and the way to its children. A node's children lie at its base, each at the base with its label's bits flipped.
 private struct Trie {
     let bytes: UnsafeRawBufferPointer
     let units: Int
@@ -51,8 +54,8 @@ private struct Trie {
         var matches: Int8 = 0
     }
 
-    /// Follows every way from the root that a text could take: none may lead outside or back to where it was, each value
-    /// must point at a text, and no way may pass too many values. Nodes may be shared, and are followed once.
+    /// Follows every way from the root that a text could take: none may lead outside or back to where it was, each
+    /// value must point at a text, and no way may pass too many values. Nodes may be shared, and are followed once.
     func isSound() -> Bool {
         let new: Int8 = -1, open: Int8 = -2
         // For each base: the most values on any way down, or one of the two above.

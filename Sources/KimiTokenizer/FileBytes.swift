@@ -5,8 +5,8 @@ import KimiCore
 enum FileBytes {
     /// The content of a file, or nil if there is none of that name.
     ///
-    /// - Throws: `Status.io` if it cannot be read or is no regular file, `Status.format` if it is longer than `limit` bytes,
-    ///   `Status.outOfMemory` if there is no memory for it.
+    /// - Throws: `Status.io` if it cannot be read or is no regular file, `Status.format` if it is longer than `limit`
+    ///   bytes.
     static func read(_ path: String, limit: Int) throws(KimiError) -> [UInt8]? {
         // O_NONBLOCK so that a pipe of that name is refused below instead of waited for.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

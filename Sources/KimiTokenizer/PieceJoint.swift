@@ -10,8 +10,8 @@ struct SentencePieceSpacing: Sendable {
 
 /// Joins pieces to text, one after the other.
 ///
-/// In a byte-pair vocabulary a piece is its bytes, wherever it stands. SentencePiece puts a space before the first word of
-/// a text when it encodes, so the first piece loses it again; special tokens divide texts.
+/// In a byte-pair vocabulary a piece is its bytes, wherever it stands. SentencePiece puts a space before the first word
+/// of a text when it encodes, so the first piece loses it again; special tokens divide texts.
 struct PieceJoint {
     private let tokenizer: Tokenizer
     private var isAtStart: Bool

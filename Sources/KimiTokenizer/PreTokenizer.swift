@@ -11,15 +11,17 @@
 ///     7  \s+(?!\S)
 ///     8  \s+                                        C = (?i:'s|'t|'re|'ve|'m|'ll|'d)
 ///
-/// A backtracking engine takes the first alternative that matches, greedily. Here each alternative is a scan that finds the
-/// end the engine would, without going back over more than it read: every scan either becomes the word or is followed by
-/// one that does, so the whole is linear. Every character begins some alternative, so the words cover the text.
+/// A backtracking engine takes the first alternative that matches, greedily. Here each alternative is a scan that finds
+/// the end the engine would, without going back over more than it read: every scan either becomes the word or is
+/// followed by one that does, so the whole is linear. Every character begins some alternative, so the words cover the
+/// text.
 struct PreTokenizer {
     private let text: CheckedText
     private let end: Int
     private(set) var position: Int
 
-    /// Splits the bytes from `start` to `end` of `text`; what lies beyond `end` is not looked at, as if the text ended there.
+    /// Splits the bytes from `start` to `end` of `text`; what lies beyond `end` is not looked at, as if the text ended
+    /// there.
     init(_ text: CheckedText, from start: Int, to end: Int) {
         self.text = text
         self.position = start
@@ -52,8 +54,8 @@ struct PreTokenizer {
         if isPrefix {
             let afterPrefix = scanLetters(second)
             if let end = afterPrefix.lowerEnd { return end }
-            // Alternative 2 without the optional prefix comes before alternative 3 with it. Only a mark is both prefix and
-            // letter; what follows has no lower case here, so the mark stands alone.
+            // Alternative 2 without the optional prefix comes before alternative 3 with it. Only a mark is both prefix
+            // and letter; what follows has no lower case here, so the mark stands alone.
             if kind & CharacterKinds.lower != 0 { return second }
             return afterPrefix.upperEnd > second ? afterPrefix.upperEnd : nil
         }
@@ -64,8 +66,9 @@ struct PreTokenizer {
 
     /// `upperEnd`: the end of the longest run of `upper` from `start`. `lowerEnd`: where `upper* lower+` ends, or nil.
     ///
-    /// The two classes share the letters without case and the marks. If a true lower-case letter follows the run, `upper*`
-    /// keeps the whole run; otherwise it gives back until the run's last shared character, and that is the whole `lower+`.
+    /// The two classes share the letters without case and the marks. If a true lower-case letter follows the run,
+    /// `upper*` keeps the whole run; otherwise it gives back until the run's last shared character, and that is the
+    /// whole `lower+`.
     @inline(__always)
     private func scanLetters(_ start: Int) -> (upperEnd: Int, lowerEnd: Int?) {
         var position = start
@@ -137,7 +140,8 @@ struct PreTokenizer {
             if kind & CharacterKinds.newline != 0 { newlineEnd = position }
         }
         if let newlineEnd { return newlineEnd }
-        // `(?!\S)` holds at the end of the text; before a visible character it gives back one space, unless that is all.
+        // `(?!\S)` holds at the end of the text; before a visible character it gives back one space, unless that is
+        // all.
         return position == end || last == start ? position : last
     }
 }

@@ -2,8 +2,8 @@ import KimiCore
 
 /// Reads `tiktoken.model`: one line for each token, its bytes in base64, a space and its rank, which is its id.
 ///
-/// Lines may stand in any order, and empty ones are passed over, but the ranks must be 0, 1, 2 ... without a gap, no token
-/// may repeat, and all 256 single bytes must be there, since otherwise some text could not be written in tokens.
+/// Lines may stand in any order, and empty ones are passed over, but the ranks must be 0, 1, 2 ... without a gap, no
+/// token may repeat, and all 256 single bytes must be there, since otherwise some text could not be written in tokens.
 enum RankFile {
     /// More tokens than this are taken for damage; the published file has 163,584.
     static let mostTokens = 1 << 22
@@ -22,11 +22,13 @@ enum RankFile {
     static func check(_ vocabulary: Vocabulary, file: String) throws(KimiError) {
         if let repeated = vocabulary.repeated {
             throw KimiError(
-                .format, "ranks \(repeated.first) and \(repeated.second) are the same token; each may stand once", file: file)
+                .format, "ranks \(repeated.first) and \(repeated.second) are the same token; each may stand once",
+                file: file)
         }
         for byte in UInt8.min ... .max where vocabulary.id(byte) < 0 {
             throw KimiError(
-                .format, "there is no token for the single byte \(byte); all 256 are needed to write any text", file: file)
+                .format, "there is no token for the single byte \(byte); all 256 are needed to write any text",
+                file: file)
         }
     }
 }
@@ -115,8 +117,8 @@ private struct LineTokens {
         }
         if let beyond, let missing = places.firstIndex(of: -1) {
             throw fault(
-                beyond.line, "rank \(beyond.rank), but rank \(missing) is missing: \(entries.count) tokens must have the ranks "
-                    + "0 to \(entries.count - 1)")
+                beyond.line, "rank \(beyond.rank), but rank \(missing) is missing: \(entries.count) tokens must have "
+                    + "the ranks 0 to \(entries.count - 1)")
         }
         var strings = VocabularyStrings()
         for place in places {

@@ -2,10 +2,10 @@ import KimiCore
 
 /// What is in a SentencePiece `tokenizer.model`, checked before libsentencepiece sees it.
 ///
-/// The library parses the protocol buffer with care but trusts what is in it, and it cannot be told which pieces user text
-/// must not reach. So the file is read here first: for its pieces, for the few settings that decoding needs, for damage
-/// that would crash the library, and to hand it a copy in which every special token is a control piece, which it never
-/// takes out of text.
+/// The library parses the protocol buffer with care but trusts what is in it, and it cannot be told which pieces user
+/// text must not reach. So the file is read here first: for its pieces, for the few settings that decoding needs, for
+/// damage that would crash the library, and to hand it a copy in which every special token is a control piece, which it
+/// never takes out of text.
 struct SentencePieceFile {
     /// The types of piece, as the format numbers them.
     enum Kind: UInt64 {
@@ -46,7 +46,9 @@ struct SentencePieceFile {
         } catch {
             throw KimiError(.internal, "\(error)", file: file)
         }
-        guard !pieces.isEmpty else { throw KimiError(.format, "is no SentencePiece model: it has no pieces", file: file) }
+        guard !pieces.isEmpty else {
+            throw KimiError(.format, "is no SentencePiece model: it has no pieces", file: file)
+        }
         try checkUserDefined()
     }
 
@@ -79,7 +81,9 @@ struct SentencePieceFile {
         var name: Range<Int>?
         var kind = Kind.normal
         let subject = "piece \(pieces.count)"
-        guard pieces.count < RankFile.mostTokens else { throw fault(subject, "at most \(RankFile.mostTokens) are read") }
+        guard pieces.count < RankFile.mostTokens else {
+            throw fault(subject, "at most \(RankFile.mostTokens) are read")
+        }
         while let field = try fields.next() {
             switch (field.number, field.content) {
             case (1, .bytes(let range)): name = range
@@ -151,7 +155,8 @@ struct SentencePieceFile {
                 continue
             }
             // Tag 1 (text) and tag 3 (type); a control piece needs no score.
-            let message = [0x0A] + ProtocolBuffer.varint(piece.name.count) + piece.name + [0x18, UInt8(Kind.control.rawValue)]
+            let text = [0x0A] + ProtocolBuffer.varint(piece.name.count) + piece.name
+            let message = text + [0x18, UInt8(Kind.control.rawValue)]
             result += [0x0A] + ProtocolBuffer.varint(message.count) + message
         }
         for range in settings { result += content[range] }

@@ -3,11 +3,12 @@ import KimiCore
 
 /// A SentencePiece model loaded by libsentencepiece. Immutable and free for any thread.
 final class SentencePieceModel: @unchecked Sendable {
-    /// The library counts in 32 bits, and normalised text can be several times as long.
-    static let longestText = 64 << 20
+    /// The library needs some sixty times the memory of the text, and counts in 32 bits.
+    static let longestText = 16 << 20
     private static let messageSize = 512
 
-    // Safe because the library does not change a loaded model, and it is freed once, here, when nobody holds it any more.
+    // Safe because the library does not change a loaded model, and it is freed once, here, when nobody holds it any
+    // more.
     private let model: OpaquePointer
 
     /// - Parameter bytes: a model that `SentencePieceFile` has checked.
@@ -28,8 +29,10 @@ final class SentencePieceModel: @unchecked Sendable {
 
     private static func failure(_ status: csp_status, _ message: [CChar], file: String?) -> KimiError {
         let reason = String(decoding: message.lazy.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        // A checked model that refuses checked text is nobody's input at fault.
+        let refused: Status = file == nil ? .internal : .format
         return KimiError(
-            status == CSP_NO_MEMORY ? .outOfMemory : file == nil ? .internal : .format, "libsentencepiece: \(reason)", file: file)
+            status == CSP_NO_MEMORY ? .outOfMemory : refused, "libsentencepiece: \(reason)", file: file)
     }
 
     /// Appends the ids of the bytes from `start` to `end`.
@@ -39,7 +42,8 @@ final class SentencePieceModel: @unchecked Sendable {
         guard end > start else { return }
         guard end - start <= Self.longestText else {
             throw KimiError(
-                .invalidArgument, "text of \(end - start) bytes; a SentencePiece model takes at most \(Self.longestText)")
+                .invalidArgument,
+                "text of \(end - start) bytes; a SentencePiece model takes at most \(Self.longestText)")
         }
         var found: UnsafeMutablePointer<Int32>?
         var count = 0

@@ -1,7 +1,7 @@
 /// The special tokens of a tokenizer: their ids by name, and the search for names in text.
 ///
-/// The search walks a tree of the names' bytes from each place where one could begin and takes the longest, so it costs at
-/// most the longest name's length for each byte of the text.
+/// The search walks a tree of the names' bytes from each place where one could begin and takes the longest, so it costs
+/// at most the longest name's length for each byte of the text.
 struct SpecialNames: Sendable {
     /// The ids by name.
     let ids: [String: Int32]

@@ -45,7 +45,8 @@ extension Tokenizer {
 
     // MARK: Byte pairs
 
-    /// Special tokens are looked for inside the pieces of the cut, as the reference does: one that a cut divides is text.
+    /// Special tokens are looked for inside the pieces of the cut, as the reference does: one that a cut divides is
+    /// text.
     private func encodePairs(_ text: CheckedText, _ special: Bool, _ ids: inout [Int32]) {
         let merger = BytePairMerger(vocabulary: vocabulary)
         var cut = TextCut(text)

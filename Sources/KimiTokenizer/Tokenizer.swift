@@ -1,10 +1,11 @@
 import KimiCore
 
-/// The tokenizer of a checkpoint: text to ids and back. Immutable once open, so any number of threads may use it at once.
+/// The tokenizer of a checkpoint: text to ids and back. Immutable once open, so any number of threads may use it at
+/// once.
 ///
-/// Two kinds of file are read, `tiktoken.model` (byte pairs by rank) and SentencePiece's `tokenizer.model`; callers see no
-/// difference but in the ids. Text never becomes a special token unless `special` is true, which is for text that the
-/// library itself has written (chat templates) and never for a user's.
+/// Two kinds of file are read, `tiktoken.model` (byte pairs by rank) and SentencePiece's `tokenizer.model`; callers see
+/// no difference but in the ids. Text never becomes a special token unless `special` is true, which is for text that
+/// the library itself has written (chat templates) and never for a user's.
 package final class Tokenizer: Sendable {
     let vocabulary: Vocabulary
     let specials: SpecialNames
@@ -15,11 +16,11 @@ package final class Tokenizer: Sendable {
     ///
     /// - Parameters:
     ///   - folder: the checkpoint's folder.
-    ///   - vocabularySize: the `vocab_size` of the model's configuration, or nil where there is no model. A tokenizer with
-    ///     fewer ids is fine, one with more is not.
-    /// - Throws: `Status.io` if a file is missing or cannot be read, `Status.format` if it is damaged, `Status.mismatch` if
-    ///   it has more ids than the model, `Status.unsupported`, `Status.outOfMemory`. The file, and the line or field where
-    ///   there is one, is named.
+    ///   - vocabularySize: the `vocab_size` of the model's configuration, or nil where there is no model. A tokenizer
+    ///     with fewer ids is fine, one with more is not.
+    /// - Throws: `Status.io` if a file is missing or cannot be read, `Status.format` if it is damaged,
+    ///   `Status.mismatch` if it has more ids than the model, `Status.unsupported`, `Status.outOfMemory`. The file, and the line or field
+    ///   where there is one, is named.
     package init(folder: String, vocabularySize: Int? = nil) throws(KimiError) {
         let parts = try TokenizerParts.open(folder: folder, vocabularySize)
         vocabulary = parts.vocabulary
@@ -47,8 +48,8 @@ package final class Tokenizer: Sendable {
         vocabulary.string(id).map { body(UnsafeRawBufferPointer($0)) }
     }
 
-    /// The id that is decoded to exactly these bytes, or nil. Where several are, an ordinary token comes before a special
-    /// one, and in a SentencePiece model a written piece before a byte.
+    /// The id that is decoded to exactly these bytes, or nil. Where several are, an ordinary token comes before a
+    /// special one, and in a SentencePiece model a written piece before a byte.
     package func id(ofPiece bytes: [UInt8]) -> Int32? {
         let id = bytes.withUnsafeBufferPointer { bytes in
             bytes.baseAddress.map { vocabulary.id($0, bytes.count) } ?? -1
@@ -59,8 +60,8 @@ package final class Tokenizer: Sendable {
 
     // MARK: Decoding
 
-    /// The bytes that the ids stand for, special tokens as their names. They need not be UTF-8: a model may stop within a
-    /// character. With a SentencePiece model the space that encoding put before the text is taken away again.
+    /// The bytes that the ids stand for, special tokens as their names. They need not be UTF-8: a model may stop within
+    /// a character. With a SentencePiece model the space that encoding put before the text is taken away again.
     ///
     /// - Throws: `Status.invalidArgument` if an id does not exist.
     package func decode(_ ids: UnsafeBufferPointer<Int32>) throws(KimiError) -> [UInt8] {

@@ -39,7 +39,8 @@ struct TokenizerParts {
     private static func check(_ count: Int, _ vocabularySize: Int?, file: String) throws(KimiError) {
         if let vocabularySize, count > vocabularySize {
             throw KimiError(
-                .mismatch, "has \(count) ids, special ones included, but the model's vocab_size is \(vocabularySize)", file: file)
+                .mismatch, "has \(count) ids, special ones included, but the model's vocab_size is \(vocabularySize)",
+                file: file)
         }
     }
 
@@ -135,12 +136,13 @@ struct TokenizerParts {
     }
 
     private static func byteValue(_ name: [UInt8]) -> UInt8? {
-        guard name.count == 6, name.starts(with: Array("<0x".utf8)), name[5] == 0x3E, name[3] != 0x2B else { return nil }
+        // UInt8 accepts a sign, the format does not.
+        guard name.count == 6, name.starts(with: "<0x".utf8), name[5] == 0x3E, name[3] != 0x2B else { return nil }
         return UInt8(String(decoding: name[3..<5], as: UTF8.self), radix: 16)
     }
 
-    /// The special tokens of a SentencePiece model: its control pieces, and what `tokenizer_config.json` adds or declares.
-    /// Unnamed ids between the model's pieces and the last added token are `<|reserved_token_ID|>`.
+    /// The special tokens of a SentencePiece model: its control pieces, and what `tokenizer_config.json` adds or
+    /// declares. Unnamed ids between the model's pieces and the last added token are `<|reserved_token_ID|>`.
     private static func specialNames(
         _ model: SentencePieceFile, file: String, config: String
     ) throws(KimiError) -> [Int32: String] {
@@ -166,7 +168,8 @@ struct TokenizerParts {
             // The library takes a piece of one character for that character, control piece or not.
             guard text.unicodeScalars.count > 1 else {
                 throw KimiError(
-                    .unsupported, "the special token \(id), \"\(text)\", has one character, so that plain text would lead to it",
+                    .unsupported,
+                    "the special token \(id), \"\(text)\", has one character, so that plain text would lead to it",
                     file: file)
             }
             if let other = idOfName[text], other != id {

@@ -36,7 +36,8 @@ enum UTF8Check {
     @inline(__always)
     static func isContinuation(_ byte: UInt8) -> Bool { byte & 0xC0 == 0x80 }
 
-    /// Whether `second` may follow `first`; the first continuation byte is the only one whose range depends on the lead.
+    /// Whether `second` may follow `first`; the first continuation byte is the only one whose range depends on the
+    /// lead.
     @inline(__always)
     static func follows(_ first: UInt8, _ second: UInt8) -> Bool {
         switch first {

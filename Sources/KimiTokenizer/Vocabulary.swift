@@ -18,11 +18,11 @@ struct VocabularyStrings {
 
 /// The byte string of every id, and the way back from bytes to an id. Immutable and free for any thread.
 ///
-/// No string is an object of its own: 163,840 of them cost their bytes, four bytes each for where they start, and sixteen
-/// to thirty-two for the way back, an open-addressing table of (part of the hash, id).
+/// No string is an object of its own: 163,840 of them cost their bytes, four bytes each for where they start, and
+/// sixteen to thirty-two for the way back, an open-addressing table of (part of the hash, id).
 final class Vocabulary: @unchecked Sendable {
-    // Safe to share because nothing is written after `init`. Safe to read because `starts` is rising and ends at the size
-    // of `bytes`, and every id in `slots` and `pairs` is below `count`.
+    // Safe to share because nothing is written after `init`. Safe to read because `starts` is rising and ends at the
+    // size of `bytes`, and every id in `slots` and `pairs` is below `count`.
     private let bytes: UnsafeMutablePointer<UInt8>
     private let starts: UnsafeMutablePointer<UInt32>
     private let slots: UnsafeMutablePointer<UInt64>
@@ -40,7 +40,7 @@ final class Vocabulary: @unchecked Sendable {
     /// The first id whose string an earlier one of `indexed` had already, and that one. The earlier is the one found.
     let repeated: (second: Int32, first: Int32)?
 
-    /// - Parameter indexed: the ids that are found by their bytes, each below `strings.count`, in the order of preference.
+    /// - Parameter indexed: the ids that are found by their bytes, each below `strings.count`, in order of preference.
     init(_ strings: VocabularyStrings, indexed: some Collection<Int32>) {
         count = strings.count
         bytes = .allocate(capacity: max(strings.bytes.count, 1))
@@ -113,7 +113,8 @@ final class Vocabulary: @unchecked Sendable {
     /// The id of an equal string and its slot, or -1 and the free slot where it would go.
     @inline(__always)
     private static func find(
-        _ string: UnsafePointer<UInt8>, _ length: Int, _ hash: UInt64, _ slots: UnsafeMutablePointer<UInt64>, _ mask: Int,
+        _ string: UnsafePointer<UInt8>, _ length: Int, _ hash: UInt64,
+        _ slots: UnsafeMutablePointer<UInt64>, _ mask: Int,
         _ bytes: UnsafeMutablePointer<UInt8>, _ starts: UnsafeMutablePointer<UInt32>
     ) -> (id: Int32, slot: Int) {
         var slot = Int(truncatingIfNeeded: hash) & mask

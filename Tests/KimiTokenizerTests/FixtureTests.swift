@@ -24,9 +24,9 @@ import Testing
         let vectors = try Fixtures.decode(Vectors.self, "vectors/tokenizer.json")
         #expect(vectors.cases.count > 200)
         for vector in vectors.cases {
-            #expect(try tokenizer.encode(vector.text, special: false) == vector.ids, "\(vector.text.prefix(80).debugDescription)")
-            #expect(
-                try tokenizer.encode(vector.text, special: true) == vector.ids_special, "\(vector.text.prefix(80).debugDescription)")
+            let name = vector.text.prefix(80).debugDescription
+            #expect(try tokenizer.encode(vector.text, special: false) == vector.ids, "\(name)")
+            #expect(try tokenizer.encode(vector.text, special: true) == vector.ids_special, "\(name)")
             #expect(try tokenizer.tokenCount(vector.text) == vector.ids.count)
         }
     }

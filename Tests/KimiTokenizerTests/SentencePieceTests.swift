@@ -66,8 +66,9 @@ import Testing
         try folder.write("tokenizer.model", Fixtures.bytes("tokenizer/unigram/tokenizer.model"))
         let asItIs = try Tokenizer(folder: folder.path)
         for vector in vectors.cases {
-            #expect(try declared.encode(vector.text, special: false) == vector.declared, "\(vector.text.debugDescription)")
-            #expect(try asItIs.encode(vector.text, special: false) == vector.as_it_is, "\(vector.text.debugDescription)")
+            let name = vector.text.debugDescription
+            #expect(try declared.encode(vector.text, special: false) == vector.declared, "\(name)")
+            #expect(try asItIs.encode(vector.text, special: false) == vector.as_it_is, "\(name)")
         }
         for vector in vectors.decode where !vector.ids.contains(vectors.tool) {
             #expect(try declared.decode(vector.ids) == Array(vector.text.utf8), "\(vector.ids)")

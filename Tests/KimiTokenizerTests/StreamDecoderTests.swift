@@ -41,9 +41,12 @@ import Testing
 
     @Test func anyIDsGiveTheWholeInTheEnd() throws {
         var random = SplitMix(5)
-        for tokenizer in [try tiny.get(), try pairs.get(), try SentencePieceTests.bpe.get(), try SentencePieceTests.unigram.get()] {
+        for tokenizer in [
+            try tiny.get(), try pairs.get(), try SentencePieceTests.bpe.get(), try SentencePieceTests.unigram.get(),
+        ] {
             for round in 0..<400 {
-                // Bytes alone make the most ill-formed sequences; in all four vocabularies they are among the first ids.
+                // Bytes alone make the most ill-formed sequences; in all four vocabularies they are among the first
+                // ids.
                 let bound = round % 2 == 0 ? min(260, tokenizer.vocabularySize) : tokenizer.vocabularySize
                 let ids = (0..<random.below(24)).map { _ in Int32(random.below(bound)) }
                 #expect(try stream(tokenizer, ids) == tokenizer.decode(ids), "\(ids)")
@@ -54,9 +57,11 @@ import Testing
     /// Which bytes are held back after which, by Unicode's table of well-formed sequences.
     @Test(arguments: [
         ([0xC3], 1), ([0xC3, 0xA9], 0), ([0xC1], 0), ([0xE6], 1), ([0xE6, 0xBC], 2), ([0xE6, 0xBC, 0xA2], 0),
-        ([0xE0, 0x9F], 0), ([0xE0, 0xA0], 2), ([0xED, 0xA0], 0), ([0xED, 0x9F], 2), ([0xF0, 0x8F], 0), ([0xF0, 0x9F, 0x98], 3),
+        ([0xE0, 0x9F], 0), ([0xE0, 0xA0], 2), ([0xED, 0xA0], 0), ([0xED, 0x9F], 2), ([0xF0, 0x8F], 0),
+        ([0xF0, 0x9F, 0x98], 3),
         ([0xF0, 0x9F, 0x98, 0x80], 0), ([0xF4, 0x90], 0), ([0xF4, 0x8F], 2), ([0xF5], 0), ([0xFF], 0), ([0x80], 0),
-        ([0x9F, 0x98, 0x80], 0), ([0xE6, 0x41], 0), ([0xC3, 0xC3], 1), ([0xF0, 0x9F, 0xF0, 0x9F], 2), ([0xE6, 0xBC, 0xE6], 1),
+        ([0x9F, 0x98, 0x80], 0), ([0xE6, 0x41], 0), ([0xC3, 0xC3], 1), ([0xF0, 0x9F, 0xF0, 0x9F], 2),
+        ([0xE6, 0xBC, 0xE6], 1),
     ] as [([UInt8], Int)])
     func holdsBackWhatCanBeCompleted(_ bytes: [UInt8], _ held: Int) throws {
         let tokenizer = try tiny.get()

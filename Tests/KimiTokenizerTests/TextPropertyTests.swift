@@ -59,7 +59,8 @@ import Testing
         let folder = try TemporaryFolder()
         try folder.write("tiktoken.model", try Fixtures.bytes("tiny-kimi/tiktoken.model"))
         try folder.write("tokenizer_config.json", """
-            {"added_tokens_decoder": {"1536": {"content": "<a>"}, "1537": {"content": "<a>b"}, "1538": {"content": "b<"}}}
+            {"added_tokens_decoder": {"1536": {"content": "<a>"}, "1537": {"content": "<a>b"},
+            "1538": {"content": "b<"}}}
             """)
         let tokenizer = try Tokenizer(folder: folder.path)
         #expect(try tokenizer.encode("<a><a>b<", special: true) == [1536, 1537, 60])
@@ -68,7 +69,8 @@ import Testing
 
     @Test(arguments: [
         ([0x61, 0xFF], 1), ([0xC3], 0), ([0x61, 0x62, 0xC3, 0x28], 2), ([0xE6, 0xBC], 0), ([0xED, 0xA0, 0x80], 0),
-        ([0xF4, 0x90, 0x80, 0x80], 0), ([0xC0, 0x80], 0), ([0xF0, 0x80, 0x80, 0x80], 0), ([0x80], 0), ([0xF8, 0x88, 0x80, 0x80], 0),
+        ([0xF4, 0x90, 0x80, 0x80], 0), ([0xC0, 0x80], 0), ([0xF0, 0x80, 0x80, 0x80], 0), ([0x80], 0),
+        ([0xF8, 0x88, 0x80, 0x80], 0),
         ([UInt8](repeating: 0x61, count: 100) + [0xE6, 0xBC, 0x61], 100),
         ([UInt8](repeating: 0x61, count: 16) + [0xC3, 0xA9, 0xF0, 0x9F, 0x98, 0x7F], 18),
     ] as [([UInt8], Int)])
@@ -84,7 +86,9 @@ import Testing
         let tokenizer = try tiny.get()
         var random = SplitMix(4)
         for _ in 0..<5000 {
-            let bytes = (0..<random.below(12)).map { _ in [UInt8(random.below(256)), 0xE6, 0xBC, 0xF0, 0x9F, 0x41][random.below(6)] }
+            let bytes = (0..<random.below(12)).map { _ in
+                [UInt8(random.below(256)), 0xE6, 0xBC, 0xF0, 0x9F, 0x41][random.below(6)]
+            }
             let isUTF8 = String(validating: bytes, as: UTF8.self) != nil
             #expect((failure { _ = try tokenizer.encode(bytes, special: true) } == nil) == isUTF8, "\(bytes)")
         }
@@ -95,7 +99,8 @@ import Testing
             for id in [Int32(last + 1), -1, .max, .min] {
                 let error = try #require(failure { _ = try tokenizer.decode([0, id]) })
                 #expect(error.status == .invalidArgument)
-                #expect(error.message.contains("\(id) at index 1") && error.message.contains("0 to \(last)"), "\(error)")
+                #expect(error.message.contains("\(id) at index 1"), "\(error)")
+                #expect(error.message.contains("0 to \(last)"), "\(error)")
             }
             #expect(try tokenizer.decode([]).isEmpty)
         }
@@ -114,7 +119,9 @@ import Testing
             let expected = try tokenizer.encode(text, special: true)
             await withTaskGroup(of: Bool.self) { group in
                 for _ in 0..<8 {
-                    group.addTask { (0..<200).allSatisfy { _ in (try? tokenizer.encode(text, special: true)) == expected } }
+                    group.addTask {
+                        (0..<200).allSatisfy { _ in (try? tokenizer.encode(text, special: true)) == expected }
+                    }
                 }
                 for await same in group { #expect(same) }
             }

@@ -75,6 +75,7 @@ static void session_cycle(int round, void *model) {
     kimi_generation_options options;
     kimi_generation_options_init(&options, sizeof options);
     options.max_tokens = 3;
+    options.ignore_end = 1;
     options.top_logprobs = 2;
     options.stop_strings = &(kimi_string_view){"never", 5};
     options.stop_string_count = 1;
@@ -99,8 +100,15 @@ static void session_cycle(int round, void *model) {
 int main(int count, char **arguments) {
     begin(count, arguments);
     repeat("open and close", 1000, open_and_close, NULL);
-    kimi_model *model = open_model(NULL);
-    repeat("session", 1000, session_cycle, model);
-    kimi_model_close(model);
+    for (int threads = 1; threads <= 2; threads++) {
+        kimi_model_options options;
+        kimi_model_options_init(&options, sizeof options);
+        options.threads = threads;
+        kimi_model *model = open_model(&options);
+        char what[64];
+        snprintf(what, sizeof what, "session on %d threads", threads);
+        repeat(what, threads == 1 ? 1000 : 200, session_cycle, model);
+        kimi_model_close(model);
+    }
     return finish();
 }

@@ -35,7 +35,8 @@ class Generation(KimiTest):
             self.assertEqual(session.position, len(MEDIUM) + 8)
         kinds = [type(event) for event in events]
         self.assertEqual(kinds, [kimi.PromptEvent] + [kimi.TokenEvent] * 8 + [kimi.FinishEvent])
-        prompt, tokens, finish = events[0], events[1:-1], events[-1]
+        prompt, finish = events[0], events[-1]
+        tokens = [event for event in events if isinstance(event, kimi.TokenEvent)]
         self.assertEqual((prompt.done, prompt.total), (len(MEDIUM), len(MEDIUM)))
         self.assertEqual([event.done for event in tokens], list(range(1, 9)))
         self.assertTrue(all(event.total == 8 for event in tokens))
@@ -226,6 +227,7 @@ class Generation(KimiTest):
                     if not isinstance(event, kimi.TokenEvent):
                         continue
                     self.assertEqual(len(event.top), count)
+                    assert event.logprob is not None
                     self.assertLess(event.logprob, 0)
                     values = [one.logprob for one in event.top]
                     self.assertEqual(values, sorted(values, reverse=True))
@@ -241,6 +243,7 @@ class Generation(KimiTest):
         norm = peak + math.log(sum(math.exp(value - peak) for value in logits))
         # The token may have been an end token: then there is no token event.
         if isinstance(event, kimi.TokenEvent):
+            assert event.logprob is not None
             self.assertAlmostEqual(event.logprob, logits[event.id] - norm, delta=1e-4)
             for one in event.top:
                 self.assertAlmostEqual(one.logprob, logits[one.id] - norm, delta=1e-4)
@@ -263,7 +266,7 @@ class Generation(KimiTest):
             ):
                 with self.subTest(options), self.assertRaises(ValueError):
                     session.generate([1], **options)  # type: ignore[arg-type]
-            for options in (
+            for options in (  # type: ignore[assignment]
                 {"temperature": -1.0},
                 {"temperature": math.nan},
                 {"temperature": 101},

@@ -69,9 +69,9 @@ class Opening(KimiTest):
         ):
             with self.subTest(options), self.assertRaises(ValueError):
                 kimi.Model(TINY, **options)  # type: ignore[arg-type]
-        for options in ({"threads": 1.5}, {"threads": "2"}):
-            with self.subTest(options), self.assertRaises(TypeError):
-                kimi.Model(TINY, **options)  # type: ignore[arg-type]
+        for threads in (1.5, "2"):
+            with self.subTest(threads), self.assertRaises(TypeError):
+                kimi.Model(TINY, threads=threads)  # type: ignore[arg-type]
         with self.fails(kimi.Status.INVALID_ARGUMENT) as failure:
             kimi.Model(TINY, context_limit=2**62)
         self.assertEqual(failure.error.subject, "context_limit")
@@ -216,9 +216,9 @@ class Tokens(KimiTest):
         for bad in ([2**31], [-(2**31) - 1], [2**64]):
             with self.assertRaises(ValueError):
                 self.model.decode(bad)
-        for bad in ("text", [1.5], ["1"], 7, None):
+        for wrong in ("text", [1.5], ["1"], 7, None):
             with self.assertRaises(TypeError):
-                self.model.decode(bad)  # type: ignore[arg-type]
+                self.model.decode(wrong)  # type: ignore[arg-type]
 
     def test_text_of_every_kind(self) -> None:
         text = "漢字 and 🙂"

@@ -14,7 +14,7 @@ INT64 = (-(2**63), 2**63 - 1)
 UINT64 = (0, 2**64 - 1)
 _LARGEST_FLOAT = 3.4028234663852886e38
 
-Text = Union[str, bytes]
+Text = Union[str, bytes, bytearray]
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
 
@@ -50,7 +50,7 @@ def text_bytes(text: Text, name: str = "text") -> bytes:
     """UTF-8 bytes of a str; bytes pass as they are and the library checks them."""
     if isinstance(text, str):
         return text.encode("utf-8")
-    if isinstance(text, (bytes, bytearray, memoryview)):
+    if isinstance(text, (bytes, bytearray)):
         return bytes(text)
     raise TypeError(f"{name} must be str or bytes, not {type(text).__name__}")
 

@@ -46,6 +46,8 @@ class PromptEvent(Event):
 class TokenEvent(Event):
     """One token was generated: `id`, and with log-probabilities on, `logprob` and the best alternatives in `top`."""
 
+    id: int = -1
+
 
 @dataclass(frozen=True)
 class FinishEvent(Event):

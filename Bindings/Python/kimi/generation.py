@@ -87,12 +87,12 @@ def _fill(struct: GenerationOptionsStruct, options: Mapping[str, Any]) -> None:
 
     bias = given.get("logit_bias")
     if bias:
-        pairs = [(integer(id, "logit_bias id"), real(value, "logit_bias")) for id, value in bias.items()]
+        pairs = [LogitBias(integer(id, "logit_bias id"), real(value, "logit_bias")) for id, value in bias.items()]
         struct.logit_bias, struct.logit_bias_count = (LogitBias * len(pairs))(*pairs), len(pairs)
     stop = given.get("stop")
     if stop is not None:
-        strings = [stop] if isinstance(stop, (str, bytes)) else list(stop)
-        views = [(data, len(data)) for data in (text_bytes(string, "stop") for string in strings)]
+        strings = [stop] if isinstance(stop, (str, bytes, bytearray)) else list(stop)
+        views = [StringView(data, len(data)) for data in (text_bytes(string, "stop") for string in strings)]
         if views:
             struct.stop_strings, struct.stop_string_count = (StringView * len(views))(*views), len(views)
     stop_ids = given.get("stop_ids")

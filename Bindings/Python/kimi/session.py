@@ -115,7 +115,7 @@ class Session:
         return raw.decode("utf-8", "replace")
 
     def _prompt(self, prompt: Prompt) -> Any:
-        if isinstance(prompt, (str, bytes, bytearray, memoryview)):
+        if isinstance(prompt, (str, bytes, bytearray)):
             return id_array(self._model.encode(prompt))
         return id_array(prompt, "prompt")
 

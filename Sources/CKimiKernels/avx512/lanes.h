@@ -14,8 +14,12 @@
 #define CK_NAME(function) ck_avx512_##function
 
 // Register tiles, out of 32 registers of 16 lanes: weight rows x rows of x in a product, ...
+#ifndef CK_TILE_W
 #define CK_TILE_W 4
+#endif
+#ifndef CK_TILE_X
 #define CK_TILE_X 4
+#endif
 // ... weight rows that 1, 2, 3 and 4 rows of x stream over (enough sums to hide the latency of the FMA), ...
 #ifndef CK_STREAM_1
 #define CK_STREAM_1 8

@@ -29,7 +29,7 @@ CK_INLINE void stream_rows(const product *p, size_t row, size_t n, size_t tw, in
         dot_tile_int4(sum, n, tw, p->x, p->ldx, ck_row(w, row), ck_row_bytes(w), ck_row_scales(w, row),
                       w->columns / CK_INT4_GROUP * 2, w->columns, fetch, next);
     else
-        dot_tile(sum, n, tw, p->x, p->ldx, ck_row(w, row), ck_row_bytes(w), type, w->columns, 512, fetch, next);
+        dot_tile(sum, n, tw, p->x, p->ldx, ck_row(w, row), ck_row_bytes(w), type, w->columns, 128, fetch, next);
     store_sums(p, row, sum, n, tw);
 }
 
@@ -59,9 +59,15 @@ static streaming *const streams[CK_TYPE_COUNT][4] = {
 // ---- more rows of x
 
 /// Weight rows in a block, columns in a slice, and rows of x that share a widened slice: 32 KiB and 16 KiB of stack.
+#ifndef CK_BLOCK_W
 #define CK_BLOCK_W 16
+#endif
+#ifndef CK_SLICE
 #define CK_SLICE 512
+#endif
+#ifndef CK_BLOCK_X
 #define CK_BLOCK_X 16
+#endif
 
 typedef struct block {
     _Alignas(64) float weights[CK_BLOCK_W][CK_SLICE];

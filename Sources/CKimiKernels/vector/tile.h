@@ -38,15 +38,18 @@ CK_INLINE void fetch_ahead(const unsigned char *p) { __builtin_prefetch(p, 0, 3)
 CK_INLINE void dot_tile(lanes *sum, size_t tx, size_t tw, const float *x, size_t ldx, const unsigned char *w,
                         size_t stride, int32_t type, size_t columns, size_t run, int fetch, const unsigned char *next) {
     const size_t line = type == CK_F32 ? 16 : 32; // elements in a cache line
+    const size_t step = ck_smaller(line, run);
     CK_UNROLL for (size_t k = 0; k < tx * tw; k++) sum[k] = lanes_zero();
     size_t i = 0;
     for (; i + run <= columns; i += run) {
         CK_UNROLL for (size_t j = 0; j < tw; j++)
-            CK_UNROLL for (size_t s = 0; s < run; s += 16) {
-                if (fetch && s % line == 0) fetch_ahead(next + (i * tw + j * run + s) / line * 64);
-                lanes weights = load_weights(w + j * stride, i + s, type);
-                CK_UNROLL for (size_t r = 0; r < tx; r++)
-                    sum[r * tw + j] = lanes_fma(lanes_load(x + r * ldx + i + s), weights, sum[r * tw + j]);
+            for (size_t s = i; s < i + run; s += step) {
+                if (fetch) fetch_ahead(next + (i * tw + j * run + (s - i)) / line * 64);
+                CK_UNROLL for (size_t k = s; k < s + step; k += 16) {
+                    lanes weights = load_weights(w + j * stride, k, type);
+                    CK_UNROLL for (size_t r = 0; r < tx; r++)
+                        sum[r * tw + j] = lanes_fma(lanes_load(x + r * ldx + k), weights, sum[r * tw + j]);
+                }
             }
     }
     for (; i < columns; i += 16) {

@@ -19,8 +19,8 @@ typedef enum csp_status {
     CSP_NO_MEMORY = 2,
 } csp_status;
 
-// Loads a serialized model of `size` bytes, which are copied. On success `*model` is owned by the caller (csp_close); on
-// failure it is NULL and the reason is written to `message`, cut to `message_size` bytes with the final NUL.
+// Loads a serialized model of `size` bytes, which are copied. On success `*model` is owned by the caller (csp_close);
+// on failure it is NULL and the reason is written to `message`, cut to `message_size` bytes with the final NUL.
 //
 // The library trusts its character map and a few other parts; the caller has checked them (SentencePieceFile.swift).
 csp_status csp_open(const void *bytes, size_t size, csp_model **model, char *message, size_t message_size);

@@ -20,6 +20,8 @@ struct Answer {
         defer { bar.finish() }
         do {
             try session.generate(prompt, options: options) { event in
+                // A wish that came before the call began is not the session's to know.
+                guard !interrupt.isRequested else { return false }
                 switch event {
                 case .prompt(let done, let total):
                     bar.update(done, of: total)
@@ -35,7 +37,7 @@ struct Answer {
                     return emit(rest)
                 }
             }
-        } catch let error as KimiError where error.status == .cancelled && interrupt.isRequested {
+        } catch where error.status == .cancelled && interrupt.isRequested {
             finish = "cancelled"
         }
     }

@@ -48,7 +48,7 @@ struct MachineOptions: ParsableArguments {
                 if interrupt.isRequested { throw KimiError(.cancelled, "interrupted") }
                 bar.update(done, of: total)
             }
-        } catch let error as KimiError where error.status == .cancelled && interrupt.isRequested {
+        } catch where error.status == .cancelled && interrupt.isRequested {
             throw ExitCode(Interrupt.exitCode)
         }
     }

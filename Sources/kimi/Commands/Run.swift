@@ -48,6 +48,9 @@ struct Run: Command {
     @Flag(help: "Recognise the names of special tokens in the prompt, such as <|im_end|>. Only for prompts you wrote yourself.")
     var special = false
 
+    @Flag(help: "The prompt is token ids, set apart by spaces or commas, not text.")
+    var ids = false
+
     @Option(help: ArgumentHelp("With --json: log-probabilities of the chosen token and of so many likeliest ones, 0 to 20.", valueName: "n"))
     var logprobs: Int?
 
@@ -68,13 +71,16 @@ struct Run: Command {
 
     func validate() throws {
         if logprobs != nil && !json { throw ValidationError("--logprobs needs --json: there is no place for them in streamed text") }
+        if ids && special { throw ValidationError("--special is for text; --ids takes ids, special ones too") }
     }
 
     func execute() throws {
         let interrupt = Interrupt()
         let text = try InputText.bytes(prompt, what: "prompt")
         let model = try machine.open(folder, interrupt)
-        let prompt = try model.tokenizer.encode(text, special: special)
+        let prompt = try ids
+            ? InputText.ids(String(decoding: text, as: UTF8.self))
+            : model.tokenizer.encode(text, special: special)
         guard !prompt.isEmpty else { throw Failure("the prompt is empty", next: "Give at least one character to go on from.") }
         let session = try Session(model: model)
         interrupt.onRequest { session.cancellation.request() }

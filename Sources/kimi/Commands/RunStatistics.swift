@@ -23,7 +23,7 @@ struct RunStatistics {
     /// The most memory that this program has had, mapped weights that were touched included.
     private static var peakMemory: Int {
         var usage = rusage()
-        return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss * 1024 : 0
+        return getrusage(RUSAGE_SELF.rawValue, &usage) == 0 ? usage.ru_maxrss * 1024 : 0
     }
 
     func table(finish: String) -> Table {

@@ -90,14 +90,7 @@ struct Tokenize: Command {
         let words = input.isEmpty
             ? String(decoding: try InputText.bytes(nil, what: "ids to decode"), as: UTF8.self)
             : input.joined(separator: " ")
-        var ids: [Int32] = []
-        for word in words.split(whereSeparator: { $0.isWhitespace || $0 == "," || $0 == "[" || $0 == "]" }) {
-            guard let id = Int32(word) else {
-                throw Failure("\"\(word.prefix(40))\" is no token id", next: "Ids are whole numbers, set apart by spaces or commas.")
-            }
-            ids.append(id)
-        }
-        return ids
+        return try InputText.ids(words)
     }
 
     // MARK: Ids and pieces

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Writes Tests/Fixtures/tokenizer/*.json: what tiktoken makes of texts that try the pre-tokeniser and the byte pairs.
 
-Two vocabularies are used. `tiny` is that of Tests/Fixtures/tiny-kimi. `pairs` has every string of one or two bytes, in an
-order of ranks that is a formula (`pair_vocabulary`), so that nearly every wrong border between two words shows in the ids;
-the test writes the same one. Long and random texts are not stored: the test makes them by the same rules, and compares a
-checksum of the ids (`checksum`).
+Two vocabularies are used. `tiny` is that of Tests/Fixtures/tiny-kimi. `pairs` has every string of one or two bytes,
+in an order of ranks that is a formula (`pair_vocabulary`), so that nearly every wrong border between two words shows
+in the ids; the test writes the same one. Long and random texts are not stored: the test makes them by the same rules,
+and compares a checksum of the ids (`checksum`).
 
-The SentencePiece vectors come from the `sentencepiece` package: a small unigram model is trained here, and what the library
-must make of a checkpoint that declares one of its pieces special is asked of a model in which that piece is changed.
+The SentencePiece vectors come from the `sentencepiece` package: a small unigram model is trained here, and what the
+library must make of a checkpoint that declares one of its pieces special is asked of a model in which that piece is
+changed.
 
-    python3 -m venv v && v/bin/pip install tiktoken==0.14.0 sentencepiece==0.2.3 protobuf && v/bin/python make_vectors.py
+    python3 -m venv v && v/bin/pip install tiktoken==0.14.0 sentencepiece==0.2.3 protobuf
+    v/bin/python make_vectors.py
 """
 import base64
 import io
@@ -235,8 +237,17 @@ def write_unigram():
     for _ in range(80):
         ids = [ordinary[random.below(len(ordinary))] for _ in range(random.below(8))]
         decode.append({"ids": ids, "text": as_it_is.decode(ids)})
+    decode += spaced(as_it_is)
     write("unigram.json", {"tool": tool, "control": next(i for i, p in enumerate(model.pieces) if p.piece == "<|sys|>"),
                            "size": size, "cases": cases, "decode": decode})
+
+
+def spaced(model):
+    """Decoding of ids that begin with one or several spaces."""
+    space, word, bare = (model.piece_to_id(piece) for piece in ("▁", "▁a", "a"))
+    assert 0 not in (space, word, bare)
+    lists = [[space] * count + end for count in range(4) for end in ([], [word], [bare], [bare, space, word], [0, space])]
+    return [{"ids": ids, "text": model.decode(ids)} for ids in lists]
 
 
 def write_bpe():
@@ -248,10 +259,11 @@ def write_bpe():
     marked = [i for i in ordinary if model.id_to_piece(i).startswith("▁")]
     random = Random(12)
     decode = []
-    for index in range(80):
+    for _ in range(80):
         ids = [(marked if random.below(2) else ordinary) for _ in range(random.below(8))]
         ids = [choice[random.below(len(choice))] for choice in ids]
         decode.append({"ids": ids, "text": model.decode(ids)})
+    decode += spaced(model)
     write("bpe.json", {"cases": cases, "decode": decode})
 
 

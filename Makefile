@@ -1,0 +1,104 @@
+# libkimi: `make run` to see it work, `make test` to check everything, `make help` for the rest.
+
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+BUILD := .build/release
+SWIFT := swift build -c release -j $(JOBS)
+
+# What a fresh Debian 12 needs beside a Swift 6.3 toolchain.
+BUILD_PACKAGES := gcc g++ make pkg-config libhwloc-dev libsentencepiece-dev libxxhash-dev
+TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-numpy
+
+# A crashing test should end at once, not wait for a debugger.
+export SWIFT_BACKTRACE = enable=no
+
+.PHONY: help run test build install deps test-deps unit interface reference program fuzz fuzz-build bench-headers clean
+
+help:
+	@echo 'make run                install what is missing, build, make a small checkpoint, generate text from it'
+	@echo 'make test               all tests: Swift, C, Python, Lua, valgrind, fuzz (10,000 cases a target)'
+	@echo 'make build              libkimi.so and the program, in $(BUILD)'
+	@echo 'make install PREFIX=... library, header, pkg-config and CMake files, program `kimi`'
+	@echo 'make unit | interface | reference | program    one part of the tests'
+	@echo 'make fuzz CASES=...     the fuzzers for longer, under AddressSanitizer'
+	@echo 'make bench-headers      parse the headers of a full-size checkpoint: time and memory'
+	@echo 'make clean              remove what was built'
+
+run: build
+	@echo '== a small random checkpoint in the published layout'
+	@rm -rf build/tiny && mkdir -p build
+	@$(BUILD)/kimi-cli synth --geometry tiny build/tiny
+	@echo '== what it is'
+	@$(BUILD)/kimi-cli inspect build/tiny
+	@echo '== generating: its weights are random, so the text is noise; the path is the one of the real checkpoint'
+	@$(BUILD)/kimi-cli run build/tiny "Hello, Kimi" --max-tokens 48 --seed 7 --stats
+	@echo
+	@echo '== next: build/tiny is a checkpoint folder like any other; try'
+	@echo '   $(BUILD)/kimi-cli run DIR "your prompt"       with the folder of a published checkpoint'
+	@echo '   make install PREFIX=$$HOME/.local              and link it: cc app.c $$(pkg-config --cflags --libs kimi)'
+
+build: deps
+	@echo '== building libkimi.so and the program'
+	@$(SWIFT) --product kimi
+	@$(SWIFT) --product kimi-cli
+
+install: build
+	@Bindings/c/install.sh '$(PREFIX)' $(BUILD)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Packages: installed where that is allowed, named otherwise.
+
+define need_packages
+	@missing=; for package in $(1); do \
+		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "== missing packages:$$missing"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
+		else echo "install them: sudo apt-get install$$missing" >&2; exit 1; fi; fi
+endef
+
+deps:
+	@command -v swift >/dev/null || { echo 'no Swift toolchain on the PATH: install Swift 6.3 from swift.org' >&2; exit 1; }
+	$(call need_packages,$(BUILD_PACKAGES))
+
+test-deps: deps
+	$(call need_packages,$(TEST_PACKAGES))
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tests
+
+test: test-deps
+	@Tests/run-all.sh
+
+unit: deps
+	@$(SWIFT) --build-tests
+	@swift test -c release --skip-build
+
+interface: test-deps build
+	@Tests/run-interface-tests.sh $(BUILD)
+
+reference: test-deps
+	@python3 -m unittest discover -s Tests/reference
+
+program: build
+	@Tests/program/run.sh $(BUILD)/kimi-cli
+
+CASES ?= 1000000
+SEED ?= 1
+FUZZ := .build-fuzz/release/KimiFuzz
+FUZZ_TARGETS := headers config index tokenizer session
+
+fuzz-build: deps
+	@swift build -c release -j $(JOBS) --scratch-path .build-fuzz --sanitize=address --product KimiFuzz
+
+fuzz: fuzz-build
+	@for target in $(FUZZ_TARGETS); do $(FUZZ) --target $$target --cases $(CASES) --seed $(SEED) || exit 1; done
+
+bench-headers: build
+	@rm -rf build/k25-headers && mkdir -p build
+	@$(BUILD)/kimi-cli synth --geometry k25 --headers-only build/k25-headers
+	@bash -c 'time $(BUILD)/kimi-cli inspect build/k25-headers'
+	@rm -rf build/k25-headers
+
+clean:
+	rm -rf .build .build-fuzz build
