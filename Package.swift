@@ -14,6 +14,8 @@ let kernelSettings: [CSetting] = [
 let librarySettings: [LinkerSetting] = [
     .unsafeFlags([
         "-static-stdlib", "-use-ld=lld",
+        // Without debug information: valgrind cannot read this compiler's, and gives up.
+        "-Xlinker", "--strip-debug",
         "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/KimiABI/kimi.map",
         "-Xlinker", "--gc-sections",
         "-Xlinker", "-soname", "-Xlinker", "libkimi.so.1",

@@ -17,7 +17,8 @@
  *              destroyed, or was never made by this library is recognised and gives KIMI_ERROR_INVALID_HANDLE; it is
  *              never dereferenced. Destroying NULL does nothing.
  *   Strings    Input strings are a pointer and a length in bytes, UTF-8, copied during the call. The length KIMI_NUL means
- *              "ends at its NUL byte". Lengths are at most KIMI_TEXT_LIMIT.
+ *              "ends at its NUL byte". Lengths are at most KIMI_TEXT_LIMIT; arrays have at most 2^28 ids, or 2^22
+ *              entries of another kind. Out-parameters for a count or length must not be NULL unless it says so.
  *   Ownership  "borrowed": stays the library's, valid until the stated moment. "copied": the caller's own buffer is
  *              filled, or the caller's data is read and not kept. "transferred": the caller frees it with kimi_free.
  *   Options    Option structs begin with struct_size. Fill them with their _init function, then change what you want. Fields are
@@ -25,8 +26,9 @@
  *              part this library does not know is zero (else KIMI_ERROR_UNSUPPORTED). Reserved fields must be zero.
  *   Callbacks  Run on the thread that made the call, never after the call has returned. They may call functions that are
  *              marked "any thread", and destroy functions; any other call on the session in use returns KIMI_ERROR_BUSY.
- *   Process    The library prints nothing, installs no handlers, reads no environment variable, and never ends the
- *              process. Worker threads belong to a model. After fork(), a child must not use handles of its parent.
+ *   Process    The library prints nothing, installs no handlers, and never ends the process. It reads no environment
+ *              variable; hwloc, which it asks for the topology, honours its own (HWLOC_XMLFILE and the like). Worker
+ *              threads belong to a model. After fork(), a child must not use handles of its parent.
  *
  * Threads
  *   model, its tokenizer      immutable: any number of threads at once
@@ -357,7 +359,7 @@ typedef struct kimi_string_view {
 
 typedef struct kimi_logit_bias {
     int32_t id;
-    float bias; /**< added to the logit; -INFINITY forbids the token */
+    float bias; /**< added to the logit; finite, or -INFINITY, which forbids the token */
 } kimi_logit_bias;
 
 typedef struct kimi_token_logprob {
@@ -398,7 +400,7 @@ typedef struct kimi_generation_options {
     int32_t top_logprobs;
     const kimi_logit_bias *logit_bias;
     size_t logit_bias_count;
-    /** Ends before the first of these strings appears in the text; it is not part of the text. At most 64, none empty. */
+    /** Ends before the first of these strings appears in the text; it is not part of the text. At most 64, of 1 to 4096 bytes. */
     const kimi_string_view *stop_strings;
     size_t stop_string_count;
     /** Ends at any of these tokens, besides the checkpoint's own end tokens; its text is not emitted. */
@@ -473,7 +475,7 @@ kimi_status kimi_generation_start(kimi_session *session, const int32_t *ids, siz
                                   kimi_generation **out_generation, kimi_error **out_error);
 
 /**
- * Computes until the next event and stores it; set event->struct_size first. After FINISH, gives FINISH again. After an error
+ * Computes until the next event and stores it; set event->struct_size first (at least 8). After FINISH, gives FINISH again. After an error
  * the generation is over: it gives the same error again.
  */
 kimi_status kimi_generation_next(kimi_generation *generation, kimi_event *event, kimi_error **out_error);

@@ -67,7 +67,7 @@ ln -sf "$build/libkimi.so" "$out/lib/libkimi.so.1"
 
 test_abi() { "$root/Tests/c/check_abi.sh" "$build/libkimi.so"; }
 test_hostile() { c_test hostile hostile hostile_model hostile_session hostile_generation; }
-test_contract() { c_test contract contract contract_evaluate contract_generate contract_threads; }
+test_contract() { c_test contract contract contract_files contract_evaluate contract_generate contract_threads; }
 # Without malloc's caches of freed blocks, which count as allocated, so that the numbers are exact.
 test_cycles() { GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 c_test cycles cycles; }
 test_allocations() { c_test allocations allocations; }
@@ -94,7 +94,8 @@ check_example() { # command line without arguments
     local text usage
     # An empty environment: no Swift, no KIMI settings.
     text=$(env -i PATH=/usr/bin:/bin ${KIMI_LIBRARY:+KIMI_LIBRARY=$KIMI_LIBRARY} ${VALGRIND_LIB:+VALGRIND_LIB=$VALGRIND_LIB} \
-        "$@" "$model" "$prompt" 24) || return 1
+        "$@" "$model" "$prompt" 24 2>"$out/example.errors") || return 1
+    [ ! -s "$out/example.errors" ] || { echo "on stderr:"; cat "$out/example.errors"; return 1; }
     printf '%s' "$text" | od -c | head -5
     [ -n "$text" ] || { echo "it wrote nothing"; return 1; }
     if [ -e "$out/example.text" ]; then

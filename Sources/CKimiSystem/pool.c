@@ -1,6 +1,8 @@
 // Workers wait for a new epoch, first spinning, since in a decode step the next job comes within microseconds, then asleep on a
 // futex, so that an idle model costs no processor time. A job is one atomic counter from which everybody takes pieces:
-// a worker that starts late, or has a slow neighbour, simply takes fewer.
+// a worker that has a slow neighbour simply takes fewer. A job has a gate: the caller opens it, does pieces like everybody,
+// closes it when none are left, and waits only for the workers that are inside. A worker that was asleep, or had lost its
+// core to another process, finds the gate closed and is not waited for.
 
 #define _GNU_SOURCE
 #include "cks_pool.h"
@@ -35,8 +37,10 @@ struct cks_pool {
     int stopping;
     // Taken from by all.
     _Alignas(64) _Atomic size_t next;
-    // Counted down by the workers, waited for by the caller.
-    _Alignas(64) _Atomic uint32_t running;
+    // The epoch whose job is open in the high half, 0 if none is; how many workers are inside in the low half.
+    _Alignas(64) _Atomic uint64_t gate;
+    // Counts the times the last worker left a closed gate; the caller waits on it.
+    _Atomic uint32_t emptied;
     _Atomic uint32_t caller_sleeps;
 
     size_t workers;
@@ -97,27 +101,50 @@ static void wait_for_change(_Atomic uint32_t *word, uint32_t seen, _Atomic uint3
     atomic_fetch_sub(sleepers, 1);
 }
 
+/// Goes through the gate if the job of `epoch` is still open.
+static int enter(cks_pool *pool, uint32_t epoch) {
+    uint64_t gate = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    while ((uint32_t)(gate >> 32) == epoch) {
+        if (atomic_compare_exchange_weak_explicit(&pool->gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed))
+            return 1;
+    }
+    return 0;
+}
+
+static void leave(cks_pool *pool) {
+    // Exactly 1 before: the gate is closed and nobody else is inside.
+    if (atomic_fetch_sub(&pool->gate, 1) != 1) return;
+    atomic_fetch_add(&pool->emptied, 1);
+    if (atomic_load(&pool->caller_sleeps)) futex_wake(&pool->emptied, 1);
+}
+
 static void *worker_main(void *argument) {
     worker_start *start = argument;
     cks_pool *pool = start->pool;
     uint32_t seen = 0;
     for (;;) {
         wait_for_change(&pool->epoch, seen, &pool->sleepers);
-        seen++;
+        seen = atomic_load_explicit(&pool->epoch, memory_order_acquire);
         if (pool->stopping) return NULL;
-        take_pieces(pool, start->worker);
-        if (atomic_fetch_sub(&pool->running, 1) == 1 && atomic_load(&pool->caller_sleeps)) futex_wake(&pool->running, 1);
+        if (enter(pool, seen)) {
+            take_pieces(pool, start->worker);
+            leave(pool);
+        }
     }
 }
 
-static void start_epoch(cks_pool *pool) {
-    atomic_fetch_add(&pool->epoch, 1);
+/// Tells the workers that something is new; `job` opens the gate for it.
+static void start_epoch(cks_pool *pool, int job) {
+    uint32_t next = atomic_load_explicit(&pool->epoch, memory_order_relaxed) + 1;
+    if (next == 0) next = 1; // 0 means a closed gate
+    if (job) atomic_store_explicit(&pool->gate, (uint64_t)next << 32, memory_order_release);
+    atomic_store(&pool->epoch, next);
     if (atomic_load(&pool->sleepers)) futex_wake(&pool->epoch, INT_MAX);
 }
 
 static void stop_threads(cks_pool *pool, size_t started) {
     pool->stopping = 1;
-    start_epoch(pool);
+    start_epoch(pool, 0);
     for (size_t i = 0; i < started; i++) pthread_join(pool->threads[i], NULL);
 }
 
@@ -177,11 +204,15 @@ void cks_pool_run(cks_pool *pool, cks_task task, void *context, size_t count, si
     pool->count = count;
     pool->grain = grain;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store(&pool->running, (uint32_t)pool->workers - 1);
-    start_epoch(pool);
+    start_epoch(pool, 1);
     take_pieces(pool, 0);
-    for (uint32_t left; (left = atomic_load_explicit(&pool->running, memory_order_acquire)) != 0;)
-        wait_for_change(&pool->running, left, &pool->caller_sleeps);
+    // Closes the gate; who is inside stays counted.
+    uint64_t inside = atomic_fetch_and(&pool->gate, UINT32_MAX) & UINT32_MAX;
+    while (inside != 0) {
+        uint32_t seen = atomic_load(&pool->emptied);
+        inside = atomic_load_explicit(&pool->gate, memory_order_acquire);
+        if (inside != 0) wait_for_change(&pool->emptied, seen, &pool->caller_sleeps);
+    }
 }
 
 void cks_pool_destroy(cks_pool *pool) {

@@ -43,7 +43,7 @@ private var defaultOptions: kimi_session_options {
 @c @implementation public func kimi_session_destroy(_ handle: OpaquePointer?) {
     let removed = Handles.remove(handle) { if case .session = $0 { true } else { false } }
     // A call that runs on it holds its own reference; it ends soon, and the last reference frees the session.
-    if case .session(let session)? = removed { session.cancellation.request() }
+    if case .session(let session)? = removed { session.cancellation.end() }
 }
 
 @c @implementation public func kimi_session_reset(

@@ -48,8 +48,8 @@ extension ModelConfig {
         denseLayerCount = min(try text.integer("first_k_dense_replace", in: 0...Limits.layers.upperBound), layerCount)
         moeLayerFrequency = try text.optionalInteger("moe_layer_freq", in: Limits.layers) ?? 1
         intermediateSize = try text.integer("intermediate_size", in: Limits.intermediate)
-        moeIntermediateSize = try text.integer("moe_intermediate_size", in: Limits.intermediate)
         let isAllDense = denseLayerCount == layerCount
+        moeIntermediateSize = isAllDense ? 1 : try text.integer("moe_intermediate_size", in: Limits.intermediate)
         let experts = try text.optionalInteger("n_routed_experts", in: isAllDense ? 0...Limits.experts.upperBound : Limits.experts)
         if isAllDense {
             expertCount = 0

@@ -144,8 +144,10 @@ package final class Generation: @unchecked Sendable {
     /// Reserves the session; nothing is computed yet.
     package init(session: Session, prompt: [Int32], options: GenerationOptions) throws(KimiError) {
         self.session = session
-        loop = try GenerationLoop(session: session, prompt: prompt, options: options)
+        let loop = try GenerationLoop(session: session, prompt: prompt, options: options)
+        // Before the last property is set: a refusal must not run deinit, which would end the generation that is open.
         try session.openGeneration()
+        self.loop = loop
     }
 
     deinit { session.closeGeneration() }

@@ -273,6 +273,7 @@ package final class Session: @unchecked Sendable {
             throw error
         }
         sequence.append(ids)
+        visiblePosition.store(count, ordering: .relaxed)
         logitsAreCurrent = logits != nil
         statistics.steps += 1
         if generating {

@@ -51,7 +51,9 @@ extension Session {
         try call { () throws(KimiError) in
             let reader = try SessionReader(path: path)
             let header = try SessionHeader(reader)
-            try header.check(against: self, fileBytes: reader.size)
+            do throws(KimiError) { try header.check(against: self, fileBytes: reader.size) } catch {
+                throw KimiError(error.status, error.message, file: path, subject: error.subject)
+            }
             let loaded = try TokenSequence(pool: model.text.cache, contextLimit: contextLimit)
             let ids = try reader.ids(header.count)
             for (index, id) in ids.enumerated() where id < 0 || Int(id) >= vocabularySize {

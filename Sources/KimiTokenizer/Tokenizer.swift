@@ -19,8 +19,8 @@ package final class Tokenizer: Sendable {
     ///   - vocabularySize: the `vocab_size` of the model's configuration, or nil where there is no model. A tokenizer
     ///     with fewer ids is fine, one with more is not.
     /// - Throws: `Status.io` if a file is missing or cannot be read, `Status.format` if it is damaged,
-    ///   `Status.mismatch` if it has more ids than the model, `Status.unsupported`, `Status.outOfMemory`. The file, and the line or field
-    ///   where there is one, is named.
+    ///   `Status.mismatch` if it has more ids than the model, `Status.unsupported`, `Status.outOfMemory`. The file, and
+    ///   the line or field where there is one, is named.
     package init(folder: String, vocabularySize: Int? = nil) throws(KimiError) {
         let parts = try TokenizerParts.open(folder: folder, vocabularySize)
         vocabulary = parts.vocabulary

@@ -31,6 +31,9 @@ final class Vocabulary: @unchecked Sendable {
     /// The same for the strings of one byte.
     private let singles: UnsafeMutablePointer<Int32>
     private let slotMask: Int
+    /// One bit for each hash that may be in the table, four bits a slot: small enough for the nearest caches, it
+    /// answers for most of the neighbours that are no token together.
+    private let filter: UnsafeMutablePointer<UInt64>
     /// Different in every process, so that no file can be made whose strings all fall on one slot.
     private let seed: UInt64
     /// How many ids there are.
@@ -51,8 +54,10 @@ final class Vocabulary: @unchecked Sendable {
         pairs = .allocate(capacity: 0x10000)
         singles = .allocate(capacity: 0x100)
         slotMask = size - 1
+        filter = .allocate(capacity: size / 16)
         seed = .random(in: .min ... .max)
         slots.initialize(repeating: 0, count: size)
+        filter.initialize(repeating: 0, count: size / 16)
         pairs.initialize(repeating: -1, count: 0x10000)
         singles.initialize(repeating: -1, count: 0x100)
         _ = UnsafeMutableBufferPointer(start: bytes, count: strings.bytes.count).initialize(from: strings.bytes)
@@ -67,6 +72,8 @@ final class Vocabulary: @unchecked Sendable {
             let found = Self.find(string, length, hash, slots, slotMask, bytes, starts)
             if found.id >= 0 { repeated = repeated ?? (id, found.id); continue }
             slots[found.slot] = hash & ~0xFFFF_FFFF | UInt64(UInt32(bitPattern: id) &+ 1)
+            let bit = Self.filterBit(hash, slotMask)
+            filter[bit &>> 6] |= 1 &<< UInt64(bit & 63)
             if length == 1 { singles[Int(string[0])] = id }
             if length == 2 { pairs[Int(string[0]) | Int(string[1]) << 8] = id }
             longest = max(longest, length)
@@ -79,6 +86,7 @@ final class Vocabulary: @unchecked Sendable {
         bytes.deallocate()
         starts.deallocate()
         slots.deallocate()
+        filter.deallocate()
         pairs.deallocate()
         singles.deallocate()
     }
@@ -97,6 +105,8 @@ final class Vocabulary: @unchecked Sendable {
     func id(_ string: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
         guard length <= longestIndexed else { return -1 }
         let hash = Self.hash(string, length, seed)
+        let bit = Self.filterBit(hash, slotMask)
+        guard filter[bit &>> 6] &>> UInt64(bit & 63) & 1 != 0 else { return -1 }
         return Self.find(string, length, hash, slots, slotMask, bytes, starts).id
     }
 
@@ -109,6 +119,12 @@ final class Vocabulary: @unchecked Sendable {
     func id(_ byte: UInt8) -> Int32 { singles[Int(byte)] }
 
     // MARK: The table
+
+    /// The place of a hash in `filter`, from bits that the slot does not come from.
+    @inline(__always)
+    private static func filterBit(_ hash: UInt64, _ slotMask: Int) -> Int {
+        Int(truncatingIfNeeded: hash &>> 32) & (slotMask &* 4 | 3)
+    }
 
     /// The id of an equal string and its slot, or -1 and the free slot where it would go.
     @inline(__always)

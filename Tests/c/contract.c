@@ -168,6 +168,8 @@ void contract_tokenizer(void) {
 int main(int count, char **arguments) {
     begin(count, arguments);
     contract_open();
+    contract_process();
+    contract_cut_shard();
     contract_tokenizer();
     contract_reference();
     contract_same_bits();

@@ -5,6 +5,8 @@
 #include "support.h"
 
 void contract_open(void);
+void contract_process(void);
+void contract_cut_shard(void);
 void contract_tokenizer(void);
 void contract_reference(void);
 void contract_same_bits(void);

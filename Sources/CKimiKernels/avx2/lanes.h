@@ -13,21 +13,15 @@
 
 #define CK_NAME(function) ck_avx2_##function
 
-// Register tiles, out of 16 registers of 8 lanes: weight rows x rows of x in a product, ...
-#ifndef CK_TILE_W
+// Register tiles, out of 16 registers of 8 lanes. A block's product: weight rows x rows of x.
 #define CK_TILE_W 2
-#endif
-#ifndef CK_TILE_X
 #define CK_TILE_X 3
-#endif
-// ... weight rows that 1, 2, 3 and 4 rows of x stream over (enough sums to hide the latency of the FMA), ...
-#ifndef CK_STREAM_1
-#define CK_STREAM_1 4
-#endif
-#define CK_STREAM_2 3
-#define CK_STREAM_3 2
-#define CK_STREAM_4 1
-// ... heads x 16 columns in attention's sum over tokens.
+// A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows, and so many sums (two registers each).
+#define CK_STREAM_X 4
+#define CK_STREAM_W 4
+#define CK_STREAM_SUMS 6
+#define CK_STREAM_SUMS_INT4 4
+// Attention's sum over tokens: heads x 16 columns.
 #define CK_VALUE_HEADS 4
 #define CK_VALUE_W 1
 

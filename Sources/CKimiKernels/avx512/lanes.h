@@ -13,21 +13,15 @@
 
 #define CK_NAME(function) ck_avx512_##function
 
-// Register tiles, out of 32 registers of 16 lanes: weight rows x rows of x in a product, ...
-#ifndef CK_TILE_W
+// Register tiles, out of 32 registers of 16 lanes. A block's product: weight rows x rows of x.
 #define CK_TILE_W 4
-#endif
-#ifndef CK_TILE_X
 #define CK_TILE_X 4
-#endif
-// ... weight rows that 1, 2, 3 and 4 rows of x stream over (enough sums to hide the latency of the FMA), ...
-#ifndef CK_STREAM_1
-#define CK_STREAM_1 8
-#endif
-#define CK_STREAM_2 8
-#define CK_STREAM_3 6
-#define CK_STREAM_4 4
-// ... heads x 16 columns in attention's sum over tokens.
+// A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows, and so many sums.
+#define CK_STREAM_X 8
+#define CK_STREAM_W 8
+#define CK_STREAM_SUMS 24
+#define CK_STREAM_SUMS_INT4 16
+// Attention's sum over tokens: heads x 16 columns.
 #define CK_VALUE_HEADS 8
 #define CK_VALUE_W 2
 

@@ -15,10 +15,10 @@ struct Answer {
     /// Runs the generation to its end. A wish to stop is an ending, not an error.
     mutating func take(
         _ session: Session, _ prompt: [Int32], _ options: GenerationOptions, _ interrupt: Interrupt
-    ) throws {
+    ) throws(KimiError) {
         let bar = ProgressBar("reading the prompt", unit: .tokens)
         defer { bar.finish() }
-        do {
+        do throws(KimiError) {
             try session.generate(prompt, options: options) { event in
                 // A wish that came before the call began is not the session's to know.
                 guard !interrupt.isRequested else { return false }
@@ -37,7 +37,8 @@ struct Answer {
                     return emit(rest)
                 }
             }
-        } catch where error.status == .cancelled && interrupt.isRequested {
+        } catch {
+            guard error.status == .cancelled && interrupt.isRequested else { throw error }
             finish = "cancelled"
         }
     }

@@ -43,12 +43,13 @@ struct MachineOptions: ParsableArguments {
         }
         let bar = ProgressBar("opening", unit: .bytes)
         defer { bar.finish() }
-        do {
+        do throws(KimiError) {
             return try Model(folder: folder, options: options) { (done, total) throws(KimiError) in
                 if interrupt.isRequested { throw KimiError(.cancelled, "interrupted") }
                 bar.update(done, of: total)
             }
-        } catch where error.status == .cancelled && interrupt.isRequested {
+        } catch {
+            guard error.status == .cancelled && interrupt.isRequested else { throw error }
             throw ExitCode(Interrupt.exitCode)
         }
     }
