@@ -1,19 +1,19 @@
 // Which instruction sets this processor has, and the table of kernels for each.
 #include "kernels.h"
 
-#define CK_LEVEL(level, number)                                                                                         \
-    static const ck_kernels level##_kernels = {                                                                         \
-        .isa = number,                                                                                                  \
-        .name = #level,                                                                                                 \
-        .matmul = ck_##level##_matmul,                                                                                  \
-        .combine_rows = ck_##level##_combine_rows,                                                                      \
-        .widen_row = ck_##level##_widen_row,                                                                            \
-        .rms_norm = ck_##level##_rms_norm,                                                                              \
-        .swiglu = ck_##level##_swiglu,                                                                                  \
-        .add_scaled = ck_##level##_add_scaled,                                                                          \
-        .round_bf16 = ck_##level##_round_bf16,                                                                          \
-        .attention = ck_##level##_attention,                                                                            \
-        .all_finite = ck_##level##_all_finite,                                                                          \
+#define CK_LEVEL(level, number)                                                                                       \
+    static const ck_kernels level##_kernels = {                                                                       \
+        .isa = number,                                                                                                \
+        .name = #level,                                                                                               \
+        .matmul = ck_##level##_matmul,                                                                                \
+        .combine_rows = ck_##level##_combine_rows,                                                                    \
+        .widen_row = ck_##level##_widen_row,                                                                          \
+        .rms_norm = ck_##level##_rms_norm,                                                                            \
+        .swiglu = ck_##level##_swiglu,                                                                                \
+        .add_scaled = ck_##level##_add_scaled,                                                                        \
+        .round_bf16 = ck_##level##_round_bf16,                                                                        \
+        .attention = ck_##level##_attention,                                                                          \
+        .all_finite = ck_##level##_all_finite,                                                                        \
     };
 
 CK_LEVEL(scalar, CK_ISA_SCALAR)

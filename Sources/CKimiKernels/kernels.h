@@ -16,16 +16,16 @@
 #define CK_INT4_GROUP 32
 
 /// The functions of one level, in the order of ck_kernels.
-#define CK_DECLARE_LEVEL(level)                                                                                         \
-    void ck_##level##_matmul(float *y, size_t ldy, const float *x, size_t ldx, size_t n, const ck_matrix *w,             \
-                             size_t begin, size_t end);                                                                 \
-    void ck_##level##_combine_rows(float *y, const float *a, const ck_matrix *w, size_t first, size_t count);            \
-    void ck_##level##_widen_row(float *y, const ck_matrix *w, size_t row);                                               \
-    void ck_##level##_rms_norm(float *y, const float *x, const float *w, size_t n, float eps);                           \
-    void ck_##level##_swiglu(float *y, const float *gate, const float *up, size_t n);                                    \
-    void ck_##level##_add_scaled(float *y, float a, const float *x, size_t n);                                           \
-    void ck_##level##_round_bf16(uint16_t *y, const float *x, size_t n);                                                 \
-    void ck_##level##_attention(float *out, const float *q, size_t heads, const ck_attention *a);                        \
+#define CK_DECLARE_LEVEL(level)                                                                                       \
+    void ck_##level##_matmul(float *y, size_t ldy, const float *x, size_t ldx, size_t n, const ck_matrix *w,          \
+                             size_t begin, size_t end);                                                               \
+    void ck_##level##_combine_rows(float *y, const float *a, const ck_matrix *w, size_t first, size_t count);         \
+    void ck_##level##_widen_row(float *y, const ck_matrix *w, size_t row);                                            \
+    void ck_##level##_rms_norm(float *y, const float *x, const float *w, size_t n, float eps);                        \
+    void ck_##level##_swiglu(float *y, const float *gate, const float *up, size_t n);                                 \
+    void ck_##level##_add_scaled(float *y, float a, const float *x, size_t n);                                        \
+    void ck_##level##_round_bf16(uint16_t *y, const float *x, size_t n);                                              \
+    void ck_##level##_attention(float *out, const float *q, size_t heads, const ck_attention *a);                     \
     int32_t ck_##level##_all_finite(const float *x, size_t n);
 
 CK_DECLARE_LEVEL(scalar)

@@ -44,19 +44,20 @@ extension ModelConfig {
         valueSize = try text.integer("v_head_dim", in: Limits.headSize)
         (ropeBase, yarn) = try Self.rope(text, contextLimit: contextLimit)
 
+        // 0 is an error where there are layers with experts, which is known a line later.
+        let experts = try text.optionalInteger("n_routed_experts", in: 0...Limits.experts.upperBound)
         // More dense layers than layers is how some models without experts are written.
-        denseLayerCount = min(try text.integer("first_k_dense_replace", in: 0...Limits.layers.upperBound), layerCount)
+        let mostDense = experts == nil ? Limits.layers.upperBound : layerCount
+        denseLayerCount = min(try text.integer("first_k_dense_replace", in: 0...mostDense), layerCount)
         moeLayerFrequency = try text.optionalInteger("moe_layer_freq", in: Limits.layers) ?? 1
         intermediateSize = try text.integer("intermediate_size", in: Limits.intermediate)
         let isAllDense = denseLayerCount == layerCount
         moeIntermediateSize = isAllDense ? 1 : try text.integer("moe_intermediate_size", in: Limits.intermediate)
-        let experts = try text.optionalInteger("n_routed_experts", in: isAllDense ? 0...Limits.experts.upperBound : Limits.experts)
         if isAllDense {
             expertCount = 0
             expertsPerToken = 0
         } else {
-            // Missing is fine above and an error here, with the words of a missing field.
-            if let experts { expertCount = experts } else { expertCount = try text.integer("n_routed_experts", in: Limits.experts) }
+            expertCount = try text.integer("n_routed_experts", in: Limits.experts)
             expertsPerToken = try text.integer("num_experts_per_tok", in: 1...expertCount)
         }
         sharedExpertCount = try text.optionalInteger("n_shared_experts", in: Limits.sharedExperts) ?? 0

@@ -124,5 +124,12 @@ package final class BlockPool: Sendable {
         }
     }
 
+    /// Blocks that sequences hold, and blocks whose memory waits for the next taker.
+    package var usage: (held: Int, idle: Int) {
+        tables.withLock { tables in
+            (tables.base.count - tables.idle.count - tables.vacant.count, tables.idle.count)
+        }
+    }
+
     func isShared(_ id: BlockID) -> Bool { tables.withLock { $0.references[Int(id)] > 1 } }
 }

@@ -67,7 +67,7 @@ extension TextModel {
         }
         try checkpointIsIntact()
         if let target = logits.base, logits.rows > 0 { try head(into: target, last: logits.rows, of: count) }
-        statistics.countStep(rows: rows, model: self)
+        statistics.countStep(rows: rows, withHead: logits.rows > 0)
     }
 
     /// hidden = embedding of each token; and the rotary angles of each position, which all layers share.

@@ -42,9 +42,9 @@ package final class StepStatistics: @unchecked Sendable {
 
     func countExperts(_ count: Int) { expertReads += count }
 
-    func countStep(rows: UnsafeBufferPointer<StepRow>, model: TextModel) {
+    func countStep(rows: UnsafeBufferPointer<StepRow>, withHead: Bool) {
         steps += 1
-        var bytes = fixedBytes + headBytes + expertReads * expertBytes + rows.count * embeddingRowBytes
+        var bytes = fixedBytes + (withHead ? headBytes : 0) + expertReads * expertBytes + rows.count * embeddingRowBytes
         for row in rows { bytes &+= (row.position + 1) * tokenBytes }
         bytesOfStep = bytes
     }

@@ -108,9 +108,13 @@ package final class TextModel: @unchecked Sendable {
         try progress(1, 1)
     }
 
-    /// Runs `body` with the work space to itself. Steps of several sessions take turns here.
-    package func withStep<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
-        try stepLock.hold(body)
+    /// Runs `body` with the work space to itself. Steps of several sessions take turns here, in the order of asking.
+    ///
+    /// - Throws: `cancelled` if that was asked for while waiting, or what `body` throws.
+    package func withStep<T>(
+        _ cancellation: Cancellation? = nil, _ body: () throws(KimiError) -> T
+    ) throws(KimiError) -> T {
+        try stepLock.hold(cancellation, body)
     }
 
     /// The instruction set in use.

@@ -19,20 +19,30 @@ struct Failure: Error {
     }
 
     init(_ error: KimiError) {
-        self.init(error.description, next: Self.next(error))
+        self.init(Self.words(error), next: Self.next(error))
+    }
+
+    /// File, subject and message, but no subject that the message begins with anyway.
+    private static func words(_ error: KimiError) -> String {
+        guard let subject = error.subject, error.message.hasPrefix(subject) else { return error.description }
+        return KimiError(error.status, error.message, file: error.file).description
     }
 
     private static func next(_ error: KimiError) -> String? {
         switch error.status {
         case .io where error.subject == "config.json":
-            "Give the folder that holds config.json, the tokenizer and the .safetensors files; `kimi synth` writes one to try things with."
+            "Give the folder with config.json, the tokenizer and the .safetensors files; `kimi synth` writes one to try."
         case .io: "Check the path, the permissions and that all files of the checkpoint are there."
-        case .format: "The file is damaged or its download incomplete: fetch it again and compare its size with the publisher's."
-        case .unsupported: "libkimi runs Kimi K2.5 and its siblings of the same text architecture (kimi_k25, kimi_k2, deepseek_v3)."
+        case .format:
+            "The file is damaged or its download incomplete: fetch it again and compare its size with the publisher's."
+        case .unsupported where error.subject == "isa": "Leave --isa out: the best that this processor has is taken."
+        case .unsupported:
+            "libkimi runs Kimi K2.5 and its siblings of the same architecture (kimi_k25, kimi_k2, deepseek_v3)."
         case .outOfMemory: "Free some memory, or ask for a shorter --context."
         case .contextFull: "Shorten the prompt, or give a larger --context."
         case .invalidArgument: "`kimi help` and `kimi help COMMAND` list the options and their ranges."
-        case .numeric: "The checkpoint's weights give numbers that are none: verify its files, or try another --isa and report it."
+        case .numeric:
+            "The weights lead to numbers that are none: verify the checkpoint's files, or report it if they are right."
         case .internal: "This is a bug in libkimi; please report it with the command that led here."
         default: nil
         }

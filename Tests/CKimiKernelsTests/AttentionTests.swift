@@ -19,7 +19,8 @@ import Testing
         init(_ c: Case, _ random: inout Random) {
             let size = c.latent + c.rope
             for start in stride(from: 0, to: c.tokens, by: 64) {
-                let w = StoredMatrix(c.bf16 ? .bf16 : .f32, rows: min(64, c.tokens - start), columns: size, mood: c.mood, &random)
+                let w = StoredMatrix(
+                    c.bf16 ? .bf16 : .f32, rows: min(64, c.tokens - start), columns: size, mood: c.mood, &random)
                 blocks.append([UInt8](repeating: 0xff, count: c.offset) + w.data)
                 tokens += w.values
             }
@@ -44,29 +45,40 @@ import Testing
         }
     }
 
-    static func query(_ c: Case, _ random: inout Random) -> [Float] { floats(c.heads * (c.latent + c.rope), c.mood, &random) }
+    static func query(_ c: Case, _ random: inout Random) -> [Float] {
+        floats(c.heads * (c.latent + c.rope), c.mood, &random)
+    }
 
-    @Test("Bits are those of the contract: odd sizes, both cache types, all kinds of numbers", arguments: Level.available, [false, true])
+    @Test(
+        "Bits are those of the contract: odd sizes, both cache types, all kinds of numbers", arguments: Level.available,
+        [false, true])
     func contract(level: Level, bf16: Bool) {
         var random = Random(20)
         for round in 0..<50 {
             let c = Case(
-                heads: [1, 2, 3, 4, 5, 8, 9, 16, 17, 21][round % 10], tokens: [1, 2, 15, 16, 17, 63, 64, 65, 130, 200][random.below(10)],
-                latent: [1, 8, 15, 16, 17, 32, 40, 64, 100][random.below(9)], rope: [0, 1, 4, 8, 16, 19][random.below(6)], bf16: bf16,
-                mood: Mood.allCases[round % Mood.allCases.count], offset: 4 * random.below(9), scale: round % 3 == 0 ? 3 : 0.1)
-            let cache = Cache(c, &random), q = Self.query(c, &random)
+                heads: [1, 2, 3, 4, 5, 8, 9, 16, 17, 21][round % 10],
+                tokens: [1, 2, 15, 16, 17, 63, 64, 65, 130, 200][random.below(10)],
+                latent: [1, 8, 15, 16, 17, 32, 40, 64, 100][random.below(9)],
+                rope: [0, 1, 4, 8, 16, 19][random.below(6)], bf16: bf16,
+                mood: Mood.allCases[round % Mood.allCases.count], offset: 4 * random.below(9),
+                scale: round % 3 == 0 ? 3 : 0.1)
+            let cache = Cache(c, &random)
+            let q = Self.query(c, &random)
             let out = cache.attend(level, c, q: q, heads: 0..<c.heads, tokens: c.tokens)
             let size = c.latent + c.rope
             var right = [Float]()
             for h in 0..<c.heads {
-                right += Contract.attention(Array(q[h * size..<(h + 1) * size]), cache.tokens, latent: c.latent, scale: c.scale)
+                right += Contract.attention(
+                    Array(q[h * size..<(h + 1) * size]), cache.tokens, latent: c.latent, scale: c.scale)
             }
             let difference = firstDifference(out, right)
             #expect(difference == nil, "\(c)")
         }
     }
 
-    @Test("More heads than are kept at once, and K2.5's own sizes, with fewer tokens than are there", arguments: Level.available)
+    @Test(
+        "More heads than are kept at once, and K2.5's own sizes, with fewer tokens than are there",
+        arguments: Level.available)
     func large(level: Level) {
         var random = Random(21)
         for c in [
@@ -74,12 +86,16 @@ import Testing
             Case(heads: 3, tokens: 150, latent: 512, rope: 64, bf16: true),
             Case(heads: 2, tokens: 70, latent: 2050, rope: 0, bf16: false),
         ] {
-            let cache = Cache(c, &random), q = Self.query(c, &random)
-            let seen = c.tokens - 5, size = c.latent + c.rope
+            let cache = Cache(c, &random)
+            let q = Self.query(c, &random)
+            let seen = c.tokens - 5
+            let size = c.latent + c.rope
             let out = cache.attend(level, c, q: q, heads: 0..<c.heads, tokens: seen)
             var right = [Float]()
             for h in 0..<c.heads {
-                right += Contract.attention(Array(q[h * size..<(h + 1) * size]), Array(cache.tokens[0..<seen]), latent: c.latent, scale: c.scale)
+                right += Contract.attention(
+                    Array(q[h * size..<(h + 1) * size]), Array(cache.tokens[0..<seen]), latent: c.latent, scale: c.scale
+                )
             }
             let difference = firstDifference(out, right)
             #expect(difference == nil, "\(c)")
@@ -90,7 +106,8 @@ import Testing
     func split(level: Level, bf16: Bool) {
         var random = Random(22)
         let c = Case(heads: 19, tokens: 140, latent: 80, rope: 16, bf16: bf16)
-        let cache = Cache(c, &random), q = Self.query(c, &random)
+        let cache = Cache(c, &random)
+        let q = Self.query(c, &random)
         let whole = cache.attend(level, c, q: q, heads: 0..<c.heads, tokens: c.tokens)
         for step in [1, 2, 3, 7, 16] {
             var out = [Float]()
@@ -108,12 +125,14 @@ import Testing
     func accuracy(bf16: Bool) {
         var random = Random(23)
         let c = Case(heads: 4, tokens: 300, latent: 128, rope: 32, bf16: bf16, scale: 0.2)
-        let cache = Cache(c, &random), q = Self.query(c, &random)
+        let cache = Cache(c, &random)
+        let q = Self.query(c, &random)
         let out = cache.attend(.scalar, c, q: q, heads: 0..<c.heads, tokens: c.tokens)
         let size = c.latent + c.rope
         for h in 0..<c.heads {
             let query = q[h * size..<(h + 1) * size].map(Double.init)
-            var total = 0.0, largest = 0.0
+            var total = 0.0
+            var largest = 0.0
             var right = [Double](repeating: 0, count: c.latent)
             for token in cache.tokens {
                 let products = zip(query, token).map { $0 * Double($1) * Double(c.scale) }

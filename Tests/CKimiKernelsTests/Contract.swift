@@ -34,7 +34,8 @@ enum Contract {
 
     static func roundBF16(_ x: Float) -> UInt16 {
         if x.isNaN { return UInt16(x.bitPattern >> 16) | 0x40 }
-        let below = x.bitPattern >> 16, rest = x.bitPattern & 0xffff
+        let below = x.bitPattern >> 16
+        let rest = x.bitPattern & 0xffff
         let up = rest > 0x8000 || (rest == 0x8000 && below & 1 == 1)
         return UInt16(below + (up ? 1 : 0))
     }
@@ -42,7 +43,8 @@ enum Contract {
     /// One head's attention over tokens of latent + rope values each.
     static func attention(_ q: [Float], _ tokens: [[Float]], latent: Int, scale: Float) -> [Float] {
         var out = [Float](repeating: 0, count: latent)
-        var m = -Float.infinity, l: Float = 0
+        var m = -Float.infinity
+        var l: Float = 0
         for start in stride(from: 0, to: tokens.count, by: 64) {
             let block = tokens[start..<min(start + 64, tokens.count)]
             let s = block.map { dot(q, $0) * scale }
@@ -52,7 +54,9 @@ enum Contract {
             let p = s.map { ck_exp($0 - top) }
             l = l * c + dot(p, [Float](repeating: 1, count: p.count))
             for i in 0..<latent { out[i] = start == 0 ? 0 : out[i] * c }
-            for (weight, token) in zip(p, block) { for i in 0..<latent { out[i] = out[i].addingProduct(weight, token[i]) } }
+            for (weight, token) in zip(p, block) {
+                for i in 0..<latent { out[i] = out[i].addingProduct(weight, token[i]) }
+            }
             m = top
         }
         let inverse = 1 / l

@@ -10,9 +10,11 @@ import Testing
         var random = Random(6)
         for (round, n) in Self.sizes.enumerated() {
             let mood = Mood.allCases[round % Mood.allCases.count]
-            let x = floats(n, mood, &random), w = floats(n, mood, &random)
+            let x = floats(n, mood, &random)
+            let w = floats(n, mood, &random)
             let eps: Float = round % 2 == 0 ? 1e-5 : 1e-6
-            var y = [Float](repeating: 7, count: n), z = x
+            var y = [Float](repeating: 7, count: n)
+            var z = x
             level.kernels.rms_norm(&y, x, w, n, eps)
             z.withUnsafeMutableBufferPointer { z in level.kernels.rms_norm(z.baseAddress, z.baseAddress, w, n, eps) }
             let right = Contract.rmsNorm(x, w, eps: eps)
@@ -25,7 +27,8 @@ import Testing
     func normAccuracy() {
         var random = Random(7)
         for n in [64, 1536, 7168] {
-            let x = floats(n, .ordinary, &random), w = floats(n, .ordinary, &random)
+            let x = floats(n, .ordinary, &random)
+            let w = floats(n, .ordinary, &random)
             var y = [Float](repeating: 0, count: n)
             Level.scalar.kernels.rms_norm(&y, x, w, n, 1e-5)
             let mean = x.reduce(0.0) { $0 + Double($1) * Double($1) } / Double(n)
@@ -43,8 +46,11 @@ import Testing
         var random = Random(8)
         for (round, n) in Self.sizes.enumerated() {
             let mood = Mood.allCases[round % Mood.allCases.count]
-            let gate = floats(n, mood, &random).map { $0 * 30 }, up = floats(n, mood, &random)
-            var y = [Float](repeating: 7, count: n), z = gate, v = up
+            let gate = floats(n, mood, &random).map { $0 * 30 }
+            let up = floats(n, mood, &random)
+            var y = [Float](repeating: 7, count: n)
+            var z = gate
+            var v = up
             level.kernels.swiglu(&y, gate, up, n)
             z.withUnsafeMutableBufferPointer { level.kernels.swiglu($0.baseAddress, $0.baseAddress, up, n) }
             v.withUnsafeMutableBufferPointer { level.kernels.swiglu($0.baseAddress, gate, $0.baseAddress, n) }
@@ -80,7 +86,8 @@ import Testing
         var random = Random(9)
         for (round, n) in Self.sizes.enumerated() {
             let mood = Mood.allCases[round % Mood.allCases.count]
-            let x = floats(n, mood, &random), a = mood.float(&random)
+            let x = floats(n, mood, &random)
+            let a = mood.float(&random)
             var y = floats(n, mood, &random)
             let right = zip(x, y).map { $1.addingProduct(a, $0) }
             level.kernels.add_scaled(&y, a, x, n)
@@ -96,7 +103,10 @@ import Testing
         for high in stride(from: UInt32(0), to: 0xffff, by: 37) {
             for low: UInt32 in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] { x.append(Float(bitPattern: high << 16 | low)) }
         }
-        x += [Float.infinity, -.infinity, .nan, Float(bitPattern: 0x7f80_0001), Float(bitPattern: 0xff80_0001), .greatestFiniteMagnitude, 0, -0.0]
+        x += [
+            Float.infinity, -.infinity, .nan, Float(bitPattern: 0x7f80_0001), Float(bitPattern: 0xff80_0001),
+            .greatestFiniteMagnitude, 0, -0.0,
+        ]
         for n in [x.count] + Array(1...33) {
             var y = [UInt16](repeating: 7, count: n)
             level.kernels.round_bf16(&y, x, n)

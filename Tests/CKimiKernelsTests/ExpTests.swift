@@ -15,15 +15,23 @@ func exponential(_ x: Double) -> Double { exp(x) }
             worst = max(worst, abs(Double(ck_exp(x)) - exact) / Double(Float(exact).ulp))
         }
         // Every 97th float, by bits, from -87 up to 0 and from 0 up to 88.
-        for bits in stride(from: Float(0).bitPattern, through: Float(88).bitPattern, by: 97) { check(Float(bitPattern: bits)) }
-        for bits in stride(from: Float(-0.0).bitPattern, through: Float(-87).bitPattern, by: 97) { check(Float(bitPattern: bits)) }
+        for bits in stride(from: Float(0).bitPattern, through: Float(88).bitPattern, by: 97) {
+            check(Float(bitPattern: bits))
+        }
+        for bits in stride(from: Float(-0.0).bitPattern, through: Float(-87).bitPattern, by: 97) {
+            check(Float(bitPattern: bits))
+        }
         #expect(worst <= 2, "worst error \(worst) ulp")
     }
 
     @Test("The ends: exactly 0, no denormals, infinity, NaN")
     func ends() {
-        for x in [-87.4001, -88, -100, -1e10, -Float.greatestFiniteMagnitude, -.infinity] as [Float] { #expect(ck_exp(x).bitPattern == 0, "\(x)") }
-        for x in [88.8001, 89, 1000, .greatestFiniteMagnitude, .infinity] as [Float] { #expect(ck_exp(x) == .infinity, "\(x)") }
+        for x in [-87.4001, -88, -100, -1e10, -Float.greatestFiniteMagnitude, -.infinity] as [Float] {
+            #expect(ck_exp(x).bitPattern == 0, "\(x)")
+        }
+        for x in [88.8001, 89, 1000, .greatestFiniteMagnitude, .infinity] as [Float] {
+            #expect(ck_exp(x) == .infinity, "\(x)")
+        }
         #expect(ck_exp(.nan).isNaN && ck_exp(-.nan).isNaN && ck_exp(Float(bitPattern: 0x7f80_0001)).isNaN)
         #expect(ck_exp(0) == 1 && ck_exp(-0.0) == 1 && ck_exp(0x1p-149) == 1 && ck_exp(-0x1p-149) == 1)
         for bits in Float(-87).bitPattern...Float(-87.5).bitPattern {
@@ -31,7 +39,8 @@ func exponential(_ x: Double) -> Double { exp(x) }
             #expect(y == 0 || y.isNormal)
         }
         for bits in Float(88.7).bitPattern...Float(88.8).bitPattern {
-            let x = Float(bitPattern: bits), y = ck_exp(x)
+            let x = Float(bitPattern: bits)
+            let y = ck_exp(x)
             #expect(y == .infinity ? x > 88.72 : y > 3.3e38)
         }
     }

@@ -8,16 +8,23 @@ import Testing
     func matmul(level: Level, element: Element) {
         var random = Random(30)
         for end in Guarded.End.allCases {
-            for (columns, rows, n) in [(1, 1, 1), (31, 5, 2), (32, 9, 1), (33, 8, 3), (517, 17, 4), (544, 9, 5), (1041, 3, 18), (1056, 20, 7)] {
+            for (columns, rows, n) in [
+                (1, 1, 1), (31, 5, 2), (32, 9, 1), (33, 8, 3), (517, 17, 4), (544, 9, 5), (1041, 3, 18), (1056, 20, 7),
+            ] {
                 let width = element == .int4 ? (columns + 31) / 32 * 32 : columns
                 let w = StoredMatrix(element, rows: rows, columns: width, mood: .ordinary, &random)
                 let values = floats(n * width, .ordinary, &random)
-                let data = Guarded(w.data, against: end), scales = Guarded(w.scales, against: end)
-                let x = Guarded(values, against: end), y = Guarded(bytes: n * rows * 4, against: end)
+                let data = Guarded(w.data, against: end)
+                let scales = Guarded(w.scales, against: end)
+                let x = Guarded(values, against: end)
+                let y = Guarded(bytes: n * rows * 4, against: end)
                 var matrix = ck_matrix(
-                    data: data.base, scales: scales.base.assumingMemoryBound(to: UInt16.self), rows: rows, columns: width,
+                    data: data.base, scales: scales.base.assumingMemoryBound(to: UInt16.self), rows: rows,
+                    columns: width,
                     type: element.rawValue, reserved: 0)
-                level.kernels.matmul(y.base.assumingMemoryBound(to: Float.self), rows, x.base.assumingMemoryBound(to: Float.self), width, n, &matrix, 0, rows)
+                level.kernels.matmul(
+                    y.base.assumingMemoryBound(to: Float.self), rows, x.base.assumingMemoryBound(to: Float.self), width,
+                    n, &matrix, 0, rows)
                 let right = MatmulTests.expected(w, x: values, ldx: width, n: n, ldy: rows, rows: 0..<rows)
                 let difference = firstDifference(y.array(Float.self, n * rows), right)
                 #expect(difference == nil)
@@ -27,8 +34,12 @@ import Testing
                 #expect(row.array(Float.self, width) == w.values[rows - 1])
                 if element != .int4 {
                     let a = Guarded(floats(rows, .ordinary, &random), against: end)
-                    level.kernels.combine_rows(row.base.assumingMemoryBound(to: Float.self), a.base.assumingMemoryBound(to: Float.self), &matrix, 0, rows)
-                    #expect(row.array(Float.self, width) == Contract.combineRows(a.array(Float.self, rows), w.values, columns: width))
+                    level.kernels.combine_rows(
+                        row.base.assumingMemoryBound(to: Float.self), a.base.assumingMemoryBound(to: Float.self),
+                        &matrix, 0, rows)
+                    #expect(
+                        row.array(Float.self, width)
+                            == Contract.combineRows(a.array(Float.self, rows), w.values, columns: width))
                 }
             }
         }
@@ -39,12 +50,17 @@ import Testing
         var random = Random(31)
         for end in Guarded.End.allCases {
             for n in Array(1...33) + [517] {
-                let a = Guarded(floats(n, .ordinary, &random), against: end), b = Guarded(floats(n, .ordinary, &random), against: end)
-                let y = Guarded(bytes: 4 * n, against: end), words = Guarded(bytes: 2 * n, against: end)
-                let x = a.base.assumingMemoryBound(to: Float.self), w = b.base.assumingMemoryBound(to: Float.self)
+                let a = Guarded(floats(n, .ordinary, &random), against: end)
+                let b = Guarded(floats(n, .ordinary, &random), against: end)
+                let y = Guarded(bytes: 4 * n, against: end)
+                let words = Guarded(bytes: 2 * n, against: end)
+                let x = a.base.assumingMemoryBound(to: Float.self)
+                let w = b.base.assumingMemoryBound(to: Float.self)
                 let out = y.base.assumingMemoryBound(to: Float.self)
                 level.kernels.rms_norm(out, x, w, n, 1e-5)
-                #expect(y.array(Float.self, n) == Contract.rmsNorm(a.array(Float.self, n), b.array(Float.self, n), eps: 1e-5))
+                #expect(
+                    y.array(Float.self, n)
+                        == Contract.rmsNorm(a.array(Float.self, n), b.array(Float.self, n), eps: 1e-5))
                 level.kernels.swiglu(out, x, w, n)
                 #expect(y.array(Float.self, n) == Contract.swiglu(a.array(Float.self, n), b.array(Float.self, n)))
                 level.kernels.add_scaled(out, 0.5, x, n)
@@ -61,23 +77,32 @@ import Testing
         for end in Guarded.End.allCases {
             for (heads, tokens, latent, rope) in [(1, 1, 1, 0), (5, 3, 17, 2), (9, 70, 33, 16), (17, 67, 48, 16)] {
                 let size = latent + rope
-                var blocks = [Guarded](), values = [[Float]]()
+                var blocks = [Guarded]()
+                var values = [[Float]]()
                 for start in stride(from: 0, to: tokens, by: 64) {
-                    let w = StoredMatrix(element, rows: min(64, tokens - start), columns: size, mood: .ordinary, &random)
+                    let w = StoredMatrix(
+                        element, rows: min(64, tokens - start), columns: size, mood: .ordinary, &random)
                     blocks.append(Guarded(w.data, against: end))
                     values += w.values
                 }
                 let query = floats(heads * size, .ordinary, &random)
-                let q = Guarded(query, against: end), out = Guarded(bytes: heads * latent * 4, against: end)
+                let q = Guarded(query, against: end)
+                let out = Guarded(bytes: heads * latent * 4, against: end)
                 let pointers = blocks.map { UnsafeRawPointer($0.base) as UnsafeRawPointer? }
                 pointers.withUnsafeBufferPointer { pointers in
                     var a = ck_attention(
-                        blocks: pointers.baseAddress, layer_offset: 0, cache_type: element.rawValue, reserved: 0, tokens: tokens,
+                        blocks: pointers.baseAddress, layer_offset: 0, cache_type: element.rawValue, reserved: 0,
+                        tokens: tokens,
                         latent: latent, rope: rope, scale: 0.4)
-                    level.kernels.attention(out.base.assumingMemoryBound(to: Float.self), q.base.assumingMemoryBound(to: Float.self), heads, &a)
+                    level.kernels.attention(
+                        out.base.assumingMemoryBound(to: Float.self), q.base.assumingMemoryBound(to: Float.self), heads,
+                        &a)
                 }
                 var right = [Float]()
-                for h in 0..<heads { right += Contract.attention(Array(query[h * size..<(h + 1) * size]), values, latent: latent, scale: 0.4) }
+                for h in 0..<heads {
+                    right += Contract.attention(
+                        Array(query[h * size..<(h + 1) * size]), values, latent: latent, scale: 0.4)
+                }
                 let difference = firstDifference(out.array(Float.self, heads * latent), right)
                 #expect(difference == nil)
             }

@@ -59,7 +59,8 @@ enum Mood: CaseIterable {
         case .tiny: return random.unit() * Float(sign: .plus, exponent: -random.below(90) - 60, significand: 1)
         case .zeros: return random.below(3) == 0 ? random.unit() : (random.below(2) == 0 ? 0 : -0.0)
         // Any bits, so infinities, NaN and overflow, but not in every sum.
-        case .hostile: return random.below(40) == 0 ? Float(bitPattern: UInt32(truncatingIfNeeded: random.next())) : random.unit()
+        case .hostile:
+            return random.below(40) == 0 ? Float(bitPattern: UInt32(truncatingIfNeeded: random.next())) : random.unit()
         }
     }
 

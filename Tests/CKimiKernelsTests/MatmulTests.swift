@@ -24,7 +24,9 @@ import Testing
 
     static let widths = [1, 2, 15, 16, 17, 31, 32, 33, 47, 63, 100, 511, 512, 513, 527, 1030, 1536, 1545]
 
-    @Test("Bits are those of the contract: odd sizes, unaligned data, all kinds of numbers", arguments: Level.available, Element.allCases)
+    @Test(
+        "Bits are those of the contract: odd sizes, unaligned data, all kinds of numbers", arguments: Level.available,
+        Element.allCases)
     func contract(level: Level, element: Element) {
         var random = Random(Int(level.rawValue) * 10 + Int(element.rawValue))
         for round in 0..<60 {
@@ -33,15 +35,19 @@ import Testing
             if element == .int4 { columns = (columns + 31) / 32 * 32 }
             let rows = 1 + random.below(columns > 600 ? 20 : 40)
             let n = [1, 2, 3, 4, 5, 6, 7, 9, 16, 17, 18, 35][round % 12]
-            let begin = random.below(rows), end = begin + 1 + random.below(rows - begin)
-            let ldx = columns + random.below(4), ldy = rows + random.below(4)
+            let begin = random.below(rows)
+            let end = begin + 1 + random.below(rows - begin)
+            let ldx = columns + random.below(4)
+            let ldy = rows + random.below(4)
             let w = StoredMatrix(element, rows: rows, columns: columns, mood: mood, &random)
             let x = floats(n * ldx, mood, &random)
             let offset = random.below(17)
             let found = Self.multiply(level, w, x: x, ldx: ldx, n: n, ldy: ldy, rows: begin..<end, offset: offset)
             let right = Self.expected(w, x: x, ldx: ldx, n: n, ldy: ldy, rows: begin..<end)
             let difference = firstDifference(found, right)
-            #expect(difference == nil, "\(mood) n \(n) rows \(begin)..<\(end) of \(rows), columns \(columns), offset \(offset)")
+            #expect(
+                difference == nil,
+                "\(mood) n \(n) rows \(begin)..<\(end) of \(rows), columns \(columns), offset \(offset)")
         }
     }
 
@@ -61,7 +67,9 @@ import Testing
     }
 
     /// Products too small for a float leave -0 in every lane, and adding an absent element's 0 * 0 would make it +0.
-    @Test("A sum of vanishing negative products is -0 at every width", arguments: Level.available, [Element.bf16, .f16, .f32])
+    @Test(
+        "A sum of vanishing negative products is -0 at every width", arguments: Level.available,
+        [Element.bf16, .f16, .f32])
     func negativeZero(level: Level, element: Element) {
         var random = Random(6)
         for columns in 16...50 {
@@ -86,7 +94,8 @@ import Testing
             let x = floats(columns, .ordinary, &random)
             let y = Self.multiply(.scalar, w, x: x, ldx: columns, n: 1, ldy: 6, rows: 0..<6)
             for j in 0..<6 {
-                var exact = 0.0, size = 0.0
+                var exact = 0.0
+                var size = 0.0
                 for (a, b) in zip(x, w.values[j]) {
                     exact += Double(a) * Double(b)
                     size += abs(Double(a) * Double(b))
@@ -100,7 +109,9 @@ import Testing
     @Test("The split over calls does not matter", arguments: Level.available, Element.allCases)
     func split(level: Level, element: Element) {
         var random = Random(17)
-        let rows = 45, columns = 1056, n = 37
+        let rows = 45
+        let columns = 1056
+        let n = 37
         let w = StoredMatrix(element, rows: rows, columns: columns, mood: .ordinary, &random)
         let x = floats(n * columns, .ordinary, &random)
         let whole = Self.multiply(level, w, x: x, ldx: columns, n: n, ldy: rows, rows: 0..<rows)
@@ -114,7 +125,8 @@ import Testing
                                 // Safe because r < n.
                                 level.kernels.matmul(
                                     y.baseAddress.unsafelyUnwrapped + r * rows, rows,
-                                    x.baseAddress.unsafelyUnwrapped + r * columns, columns, min(part, n - r), matrix, begin,
+                                    x.baseAddress.unsafelyUnwrapped + r * columns, columns, min(part, n - r), matrix,
+                                    begin,
                                     min(begin + step, rows))
                             }
                         }

@@ -8,7 +8,8 @@ import Testing
         var random = Random(3)
         for (round, columns) in [1, 7, 16, 17, 31, 32, 64, 97, 544, 1024, 1057].enumerated() {
             let width = element == .int4 ? (columns + 31) / 32 * 32 : columns
-            let w = StoredMatrix(element, rows: 3, columns: width, mood: Mood.allCases[round % Mood.allCases.count], &random)
+            let w = StoredMatrix(
+                element, rows: 3, columns: width, mood: Mood.allCases[round % Mood.allCases.count], &random)
             for row in 0..<3 {
                 var y = [Float](repeating: 7, count: width)
                 w.withMatrix(offset: round) { level.kernels.widen_row(&y, $0, row) }
@@ -23,7 +24,9 @@ import Testing
         let words = (0...UInt16.max).map { $0 }
         var y = [Float](repeating: 7, count: words.count)
         words.withUnsafeBufferPointer { words in
-            var matrix = ck_matrix(data: words.baseAddress, scales: nil, rows: 1, columns: words.count, type: element.rawValue, reserved: 0)
+            var matrix = ck_matrix(
+                data: words.baseAddress, scales: nil, rows: 1, columns: words.count, type: element.rawValue, reserved: 0
+            )
             level.kernels.widen_row(&y, &matrix, 0)
         }
         for word in words {
@@ -37,13 +40,16 @@ import Testing
         var random = Random(4)
         for round in 0..<50 {
             let columns = [1, 5, 16, 17, 64, 95, 512][random.below(7)]
-            let rows = 1 + random.below(40), first = random.below(rows), count = random.below(rows - first + 1)
+            let rows = 1 + random.below(40)
+            let first = random.below(rows)
+            let count = random.below(rows - first + 1)
             let mood = Mood.allCases[round % Mood.allCases.count]
             let w = StoredMatrix(element, rows: rows, columns: columns, mood: mood, &random)
             let a = floats(max(count, 1), mood, &random)
             var y = [Float](repeating: 7, count: columns)
             w.withMatrix(offset: random.below(9)) { level.kernels.combine_rows(&y, a, $0, first, count) }
-            let right = Contract.combineRows(Array(a[0..<count]), Array(w.values[first..<first + count]), columns: columns)
+            let right = Contract.combineRows(
+                Array(a[0..<count]), Array(w.values[first..<first + count]), columns: columns)
             let difference = firstDifference(y, right)
             #expect(difference == nil, "\(mood): \(count) rows from \(first), columns \(columns)")
         }

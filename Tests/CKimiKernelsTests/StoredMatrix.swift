@@ -47,7 +47,9 @@ struct StoredMatrix {
         self.element = element
         self.rows = rows
         self.columns = columns
-        var data = [UInt8](), scales = [UInt16](), values = [[Float]]()
+        var data = [UInt8]()
+        var scales = [UInt16]()
+        var values = [[Float]]()
         for _ in 0..<rows {
             var row = [Float]()
             switch element {
@@ -58,7 +60,8 @@ struct StoredMatrix {
                 for _ in 0..<columns {
                     let word = mood.word(&random, element)
                     withUnsafeBytes(of: word) { data.append(contentsOf: $0) }
-                    row.append(element == .f16 ? Float(Float16(bitPattern: word)) : Float(bitPattern: UInt32(word) << 16))
+                    row.append(
+                        element == .f16 ? Float(Float16(bitPattern: word)) : Float(bitPattern: UInt32(word) << 16))
                 }
             case .int4:
                 for _ in 0..<columns / 32 {

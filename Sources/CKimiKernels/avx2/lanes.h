@@ -16,7 +16,7 @@
 // Register tiles, out of 16 registers of 8 lanes. A block's product: weight rows x rows of x.
 #define CK_TILE_W 2
 #define CK_TILE_X 3
-// A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows, and so many sums (two registers each).
+// A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows, so many sums of two registers.
 #define CK_STREAM_X 4
 #define CK_STREAM_W 4
 #define CK_STREAM_SUMS 6

@@ -6,9 +6,9 @@
 
 #include <math.h>
 
-// Baseline x86-64 has no fused multiply-add, and fmaf is then a slow call into the mathematics library. Each function is
-// therefore compiled twice and the loader chooses; IEEE 754 makes the results the same. The sanitizers' run time is not
-// up yet when the loader asks for the choice, so there the plain version stands alone.
+// Baseline x86-64 has no fused multiply-add, and fmaf is then a slow call into the mathematics library. Each function
+// is therefore compiled twice and the loader chooses; IEEE 754 makes the results the same. The sanitizers' run time is
+// not up yet when the loader asks for the choice, so there the plain version stands alone.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define CK_SANITIZED 1

@@ -1,4 +1,4 @@
-// Element by element: the gated activation, scaled addition, rounding to bfloat16, and the check for infinities and NaN.
+// Element by element: the gated activation, scaled addition, rounding to bfloat16, the check for infinities and NaN.
 #include "exp.h"
 
 CK_INLINE lanes gated(lanes gate, lanes up) {

@@ -25,8 +25,8 @@ CK_INLINE void score_heads(float *score, const float *q, size_t tx, const cache_
     lanes sum[CK_TILE_X * CK_TILE_W];
     size_t t = 0;
     for (; t + CK_TILE_W <= b->count; t += CK_TILE_W) {
-        dot_tile(sum, tx, CK_TILE_W, q, b->token_size, b->tokens + t * b->token_bytes, b->token_bytes, type, b->token_size, 16,
-                 0, NULL);
+        dot_tile(sum, tx, CK_TILE_W, q, b->token_size, b->tokens + t * b->token_bytes, b->token_bytes, type,
+                 b->token_size, 16, 0, NULL);
         CK_UNROLL for (size_t h = 0; h < tx; h++)
             CK_UNROLL for (size_t j = 0; j < CK_TILE_W; j++)
                 score[h * CK_CACHE_BLOCK + t + j] = lanes_sum(sum[h * CK_TILE_W + j]) * scale;
@@ -43,7 +43,8 @@ static float weigh(float *top, float *total, float *score, const cache_block *b)
     const lanes nothing = lanes_all(-INFINITY);
     lanes most = lanes_all(*top), sum = lanes_zero();
     size_t whole = b->count / 16 * 16, rest = b->count - whole;
-    for (size_t t = 0; t < whole; t += 16) most = lanes_max(lanes_load(score + t), most); // a NaN never becomes the largest
+    // A NaN never becomes the largest.
+    for (size_t t = 0; t < whole; t += 16) most = lanes_max(lanes_load(score + t), most);
     if (rest) most = lanes_max(lanes_choose_part(lanes_load_part(score + whole, rest), nothing, rest), most);
     float largest = lanes_largest(most);
     float factor = b->first ? 0.0f : ck_exp_inline(*top - largest);
@@ -65,8 +66,8 @@ static float weigh(float *top, float *total, float *score, const cache_block *b)
 
 /// Adds a block's weighted latents to tx heads' outputs, for tw * 16 columns from c on, or, if part > 0 (then tw is 1),
 /// for the first `part` of 16.
-CK_INLINE void add_columns(float *out, const float *weight, const float *factor, size_t tx, size_t tw, size_t c, size_t part,
-                           const cache_block *b, int32_t type) {
+CK_INLINE void add_columns(float *out, const float *weight, const float *factor, size_t tx, size_t tw, size_t c,
+                           size_t part, const cache_block *b, int32_t type) {
     lanes sum[CK_VALUE_HEADS * CK_VALUE_W];
     CK_UNROLL for (size_t h = 0; h < tx; h++)
         CK_UNROLL for (size_t k = 0; k < tw; k++) {
@@ -96,7 +97,8 @@ CK_INLINE void add_columns(float *out, const float *weight, const float *factor,
         }
 }
 
-CK_INLINE void add_values(float *out, const float *weight, const float *factor, size_t tx, const cache_block *b, int32_t type) {
+CK_INLINE void add_values(float *out, const float *weight, const float *factor, size_t tx, const cache_block *b,
+                          int32_t type) {
     size_t c = 0;
     for (; c + 16 * CK_VALUE_W <= b->latent; c += 16 * CK_VALUE_W)
         add_columns(out, weight, factor, tx, CK_VALUE_W, c, 0, b, type);

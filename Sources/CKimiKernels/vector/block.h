@@ -1,6 +1,6 @@
-// The product for many rows of x, bound by arithmetic: a block of weight rows is widened a slice of columns at a time and
-// used for up to CK_BLOCK_X rows of x. The partial sums wait in memory between slices, so that the order of additions is
-// that of one long dot product.
+// The product for many rows of x, bound by arithmetic: a block of weight rows is widened a slice of columns at a time
+// and used for up to CK_BLOCK_X rows of x. The partial sums wait in memory between slices, so that the order of
+// additions is that of one long dot product.
 #ifndef CK_VECTOR_BLOCK_H
 #define CK_VECTOR_BLOCK_H
 
@@ -17,8 +17,8 @@ typedef struct block {
     lanes sum[CK_BLOCK_X][CK_BLOCK_W];
 } block;
 
-/// Stored bytes that will be widened next, the same number from each of some rows; fetched into the cache a part at a time
-/// while the arithmetic goes on.
+/// Stored bytes that will be widened next, the same number from each of some rows; fetched into the cache a part at a
+/// time while the arithmetic goes on.
 typedef struct upcoming {
     const unsigned char *first;
     size_t stride, lines, rows; ///< from row to row in bytes; cache lines in a row; rows
@@ -63,8 +63,8 @@ CK_INLINE void add_tile(block *b, size_t r, size_t j, size_t tx, size_t tw, cons
 }
 
 /// A slice's products for `rows` weight rows (a multiple of CK_TILE_W) and n rows of x; u is fetched meanwhile.
-static __attribute__((noinline)) void add_slice(block *b, size_t rows, const float *x, size_t ldx, size_t n, size_t columns,
-                                                int fresh, upcoming *u) {
+static __attribute__((noinline)) void add_slice(block *b, size_t rows, const float *x, size_t ldx, size_t n,
+                                                size_t columns, int fresh, upcoming *u) {
     size_t tiles = (n / CK_TILE_X + n % CK_TILE_X) * (rows / CK_TILE_W);
     size_t part = (u->lines * u->rows + tiles - 1) / tiles;
     size_t r = 0;
@@ -97,8 +97,8 @@ CK_INLINE upcoming following(const product *p, size_t row, size_t rows, size_t i
     return u;
 }
 
-/// The outputs of n (at most CK_BLOCK_X) rows of x from `first` on and `rows` (at most CK_BLOCK_W) weight rows from `row`
-/// on. With `fetch` the weights are still in memory, and those to come are fetched.
+/// The outputs of n (at most CK_BLOCK_X) rows of x from `first` on and `rows` (at most CK_BLOCK_W) weight rows from
+/// `row` on. With `fetch` the weights are still in memory, and those to come are fetched.
 static void multiply_block(block *b, const product *p, size_t first, size_t n, size_t row, size_t rows, int fetch) {
     const ck_matrix *w = p->w;
     const float *x = p->x + first * p->ldx;

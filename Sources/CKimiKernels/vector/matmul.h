@@ -4,7 +4,8 @@
 #include "block.h"
 #include "stream.h"
 
-void CK_NAME(matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n, const ck_matrix *w, size_t begin, size_t end) {
+void CK_NAME(matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n, const ck_matrix *w, size_t begin,
+                     size_t end) {
     if (n == 0 || begin >= end) return;
     product p = {y, ldy, x, ldx, w, begin, end};
     if (n <= CK_STREAM_X)

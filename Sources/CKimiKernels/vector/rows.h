@@ -7,8 +7,8 @@ void CK_NAME(widen_row)(float *y, const ck_matrix *w, size_t row) { widen_span(y
 #define CK_COMBINED 8
 
 /// y += the `count` (a constant) rows at w, each times its factor; y starts from zero if `first`.
-CK_INLINE void combine_pass(float *y, const float *a, const unsigned char *w, size_t stride, size_t columns, size_t count,
-                            int first, int32_t type) {
+CK_INLINE void combine_pass(float *y, const float *a, const unsigned char *w, size_t stride, size_t columns,
+                            size_t count, int first, int32_t type) {
     size_t c = 0;
     for (; c + 16 <= columns; c += 16) {
         lanes sum = first ? lanes_zero() : lanes_load(y + c);

@@ -13,8 +13,8 @@ CK_INLINE size_t stream_width(size_t n, int32_t type) {
     return ck_smaller(CK_STREAM_W, (type == CK_INT4 ? CK_STREAM_SUMS_INT4 : CK_STREAM_SUMS) / n);
 }
 
-/// The outputs of tw weight rows from `row` on, for n rows of x; n, tw and type are constants. With `fetch` the rows after
-/// them are brought into the cache meanwhile.
+/// The outputs of tw weight rows from `row` on, for n rows of x; n, tw and type are constants. With `fetch` the rows
+/// after them are brought into the cache meanwhile.
 CK_INLINE void stream_rows(const product *p, size_t row, size_t n, size_t tw, int32_t type, int fetch) {
     const ck_matrix *w = p->w;
     const unsigned char *next = ck_row(w, row + tw);
@@ -45,7 +45,8 @@ typedef void streaming(const product *);
 #define CK_STREAM_FOUR(type) CK_STREAM(1, type) CK_STREAM(2, type) CK_STREAM(3, type) CK_STREAM(4, type)
 #define CK_NAMES_FOUR(type) stream_1_##type, stream_2_##type, stream_3_##type, stream_4_##type
 #if CK_STREAM_X == 8
-#define CK_STREAMS(type) CK_STREAM_FOUR(type) CK_STREAM(5, type) CK_STREAM(6, type) CK_STREAM(7, type) CK_STREAM(8, type)
+#define CK_STREAMS(type) \
+    CK_STREAM_FOUR(type) CK_STREAM(5, type) CK_STREAM(6, type) CK_STREAM(7, type) CK_STREAM(8, type)
 #define CK_NAMES(type) {CK_NAMES_FOUR(type), stream_5_##type, stream_6_##type, stream_7_##type, stream_8_##type}
 #else
 #define CK_STREAMS(type) CK_STREAM_FOUR(type)
@@ -56,6 +57,11 @@ CK_STREAMS(F16)
 CK_STREAMS(F32)
 CK_STREAMS(INT4)
 /// By element type and count of rows of x less one.
-static streaming *const streams[CK_TYPE_COUNT][CK_STREAM_X] = {CK_NAMES(BF16), CK_NAMES(F16), CK_NAMES(F32), CK_NAMES(INT4)};
+static streaming *const streams[CK_TYPE_COUNT][CK_STREAM_X] = {
+    CK_NAMES(BF16),
+    CK_NAMES(F16),
+    CK_NAMES(F32),
+    CK_NAMES(INT4),
+};
 
 #endif

@@ -31,10 +31,10 @@ CK_INLINE lanes load_weights_part(const unsigned char *row, size_t i, int32_t ty
 /// Asks for a cache line that will be read some microseconds later. Never faults, so any address will do.
 CK_INLINE void fetch_ahead(const unsigned char *p) { __builtin_prefetch(p, 0, 3); }
 
-/// sum[r * tw + j] = the 16 sums of x row r and weight row j, for tx rows of x (ldx floats apart) and tw rows of weights
-/// (stride bytes apart) of `columns` elements. The rows take turns every `run` elements: 16 keeps x in registers, longer
-/// runs look to the hardware's prefetcher more like one stream. Meanwhile, if `fetch`, as many bytes from `next` on are
-/// brought into the cache, in rising order.
+/// sum[r * tw + j] = the 16 sums of x row r and weight row j, for tx rows of x (ldx floats apart) and tw rows of
+/// weights (stride bytes apart) of `columns` elements. The rows take turns every `run` elements: 16 keeps x in
+/// registers, longer runs look to the hardware's prefetcher more like one stream. Meanwhile, if `fetch`, as many bytes
+/// from `next` on are brought into the cache, in rising order.
 CK_INLINE void dot_tile(lanes *sum, size_t tx, size_t tw, const float *x, size_t ldx, const unsigned char *w,
                         size_t stride, int32_t type, size_t columns, size_t run, int fetch, const unsigned char *next) {
     const size_t line = type == CK_F32 ? 16 : 32; // elements in a cache line
@@ -93,7 +93,8 @@ CK_INLINE void dot_tile_int4(lanes *sum, size_t tx, size_t tw, const float *x, s
         for (size_t g = 0; g < groups; g++) {
             const unsigned char *group = w + (first + g) * 16;
             const float *values = x + (first + g) * CK_INT4_GROUP;
-            if (fetch && g % 4 == 0) CK_UNROLL for (size_t j = 0; j < tw; j++) fetch_ahead(next + ((first + g) / 4 * tw + j) * 64);
+            if (fetch && g % 4 == 0) // a cache line holds 4 groups
+                CK_UNROLL for (size_t j = 0; j < tw; j++) fetch_ahead(next + ((first + g) / 4 * tw + j) * 64);
             CK_UNROLL for (size_t j = 0; j < tw; j++) {
                 lanes weights[2];
                 lanes_load_int4(weights, group + j * stride, scale[j][g]);

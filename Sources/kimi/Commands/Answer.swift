@@ -68,7 +68,7 @@ struct Answer {
     }
 
     /// The whole answer as one object.
-    func json(_ statistics: RunStatistics, promptTokens: Int, withLogprobs: Bool) -> String {
+    func json(_ statistics: RunStatistics, withLogprobs: Bool) -> String {
         var json = JSONWriter()
         json.object { json in
             json.member("text", String(decoding: text, as: UTF8.self))

@@ -38,7 +38,8 @@ enum InputText {
         var ids: [Int32] = []
         for word in text.split(whereSeparator: { $0.isWhitespace || $0 == "," || $0 == "[" || $0 == "]" }) {
             guard let id = Int32(word) else {
-                throw Failure("\"\(word.prefix(40))\" is no token id", next: "Ids are whole numbers, set apart by spaces or commas.")
+                throw Failure(
+                    "\"\(word.prefix(40))\" is no token id", next: "Ids are whole numbers, set apart by spaces or commas.")
             }
             ids.append(id)
         }

@@ -29,7 +29,9 @@ struct Inspect: Command {
         }
         let bar = ProgressBar("reading headers", unit: .share)
         defer { bar.finish() }
-        let checkpoint = try Checkpoint(folder: folder, log: log) { fraction in bar.update(Int(fraction * 1000), of: 1000) }
+        let checkpoint = try Checkpoint(folder: folder, log: log) { fraction in
+            bar.update(Int(fraction * 1000), of: 1000)
+        }
         bar.finish()
         let report = CostReport(checkpoint)
         if json {

@@ -21,7 +21,8 @@ struct MachineOptions: ParsableArguments {
     @Option(help: "The instructions to use; the best there are if not given.")
     var isa: InstructionSet?
 
-    @Option(help: ArgumentHelp("The most tokens to hold, prompt and answer; the checkpoint's own limit if not given.", valueName: "n"))
+    @Option(help: ArgumentHelp(
+        "The most tokens to hold, prompt and answer; the checkpoint's own limit if not given.", valueName: "n"))
     var context: Int?
 
     @Option(help: "How the cache of past tokens is kept: exactly, or in half the memory.")

@@ -45,13 +45,14 @@ struct Run: Command {
     @Flag(help: "Go on after the model's end token.")
     var ignoreEnd = false
 
-    @Flag(help: "Recognise the names of special tokens in the prompt, such as <|im_end|>. Only for prompts you wrote yourself.")
+    @Flag(help: "Recognise names of special tokens in the prompt, as <|im_end|>; only for prompts you wrote yourself.")
     var special = false
 
     @Flag(help: "The prompt is token ids, set apart by spaces or commas, not text.")
     var ids = false
 
-    @Option(help: ArgumentHelp("With --json: log-probabilities of the chosen token and of so many likeliest ones, 0 to 20.", valueName: "n"))
+    @Option(help: ArgumentHelp(
+        "With --json: log-probabilities of each token and of so many likeliest ones, 0 to 20.", valueName: "n"))
     var logprobs: Int?
 
     @OptionGroup(title: "Machine")
@@ -70,7 +71,9 @@ struct Run: Command {
     var prompt: String?
 
     func validate() throws {
-        if logprobs != nil && !json { throw ValidationError("--logprobs needs --json: there is no place for them in streamed text") }
+        if logprobs != nil && !json {
+            throw ValidationError("--logprobs needs --json: there is no place for them in streamed text")
+        }
         if ids && special { throw ValidationError("--special is for text; --ids takes ids, special ones too") }
     }
 
@@ -81,7 +84,9 @@ struct Run: Command {
         let prompt = try ids
             ? InputText.ids(String(decoding: text, as: UTF8.self))
             : model.tokenizer.encode(text, special: special)
-        guard !prompt.isEmpty else { throw Failure("the prompt is empty", next: "Give at least one character to go on from.") }
+        guard !prompt.isEmpty else {
+            throw Failure("the prompt is empty", next: "Give at least one character to go on from.")
+        }
         let session = try Session(model: model)
         interrupt.onRequest { session.cancellation.request() }
 
@@ -96,7 +101,7 @@ struct Run: Command {
         }
         answer.endLine()
         let statistics = RunStatistics(model, try session.snapshot(), seconds: monotonicSeconds() - begin)
-        if json { Terminal.output.write(answer.json(statistics, promptTokens: prompt.count, withLogprobs: logprobs != nil) + "\n") }
+        if json { Terminal.output.write(answer.json(statistics, withLogprobs: logprobs != nil) + "\n") }
         if stats { statistics.table(finish: answer.finish).print(to: .error) }
         if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
     }

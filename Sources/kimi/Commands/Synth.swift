@@ -55,7 +55,8 @@ struct Synth: Command {
     @Option(help: ArgumentHelp("Token ids in all, 256 special ones among them.", valueName: "n"))
     var vocab: Int?
 
-    @Option(help: ArgumentHelp("Files to spread the weights over; 1 makes a single model.safetensors without an index.", valueName: "n"))
+    @Option(help: ArgumentHelp(
+        "Files to spread the weights over; 1 makes a single model.safetensors without an index.", valueName: "n"))
     var shards: Int?
 
     @Option(help: ArgumentHelp("What the random weights begin from.", valueName: "number"))
@@ -83,8 +84,8 @@ struct Synth: Command {
 
     private func check(_ option: String, _ value: Int?, _ range: ClosedRange<Int>) throws {
         guard let value, !range.contains(value) else { return }
-        throw ValidationError(
-            "\(option) is \(value); with --geometry \(geometry.rawValue) it must be \(range.lowerBound) to \(range.upperBound)")
+        let right = "\(range.lowerBound) to \(range.upperBound)"
+        throw ValidationError("\(option) is \(value); with --geometry \(geometry.rawValue) it must be \(right)")
     }
 
     func execute() throws {
@@ -95,14 +96,16 @@ struct Synth: Command {
         geometry.vocabulary = vocab ?? geometry.vocabulary
         let estimate = geometry.layers * (geometry.experts * 9 + 20)
         guard estimate <= Self.mostTensors else {
+            let size = "\(Units.count(geometry.layers)) layers of \(Units.count(geometry.experts)) experts"
             throw Failure(
-                "\(Units.count(geometry.layers)) layers of \(Units.count(geometry.experts)) experts make \(Units.count(estimate)) tensors; at most \(Units.count(Self.mostTensors)) are written",
+                "\(size) make \(Units.count(estimate)) tensors; at most \(Units.count(Self.mostTensors)) are written",
                 next: "Ask for fewer --layers or --experts.")
         }
         let tensors = TensorPlan(geometry).tensors
         let shardCount = shards ?? geometry.shards
         guard shardCount <= tensors.count else {
-            throw Failure("--shards is \(shardCount), but there are only \(tensors.count) tensors", next: "Ask for fewer shards.")
+            throw Failure(
+                "--shards is \(shardCount), but there are only \(tensors.count) tensors", next: "Ask for fewer shards.")
         }
         let note = "kimi synth --geometry \(geometry.name) --seed \(seed): random weights"
         let plan = ShardPlan(tensors, count: shardCount, note: note)
@@ -135,7 +138,7 @@ struct Synth: Command {
         guard free >= needed else {
             throw Failure(
                 "this checkpoint needs \(Units.bytes(needed)), but only \(Units.bytes(free)) are free at \(out)",
-                next: "Choose another place, fewer --layers or --experts, or --headers-only to measure how headers are read.")
+                next: "Choose another place, fewer --layers or --experts, or --headers-only to measure the headers.")
         }
     }
 
@@ -144,7 +147,9 @@ struct Synth: Command {
     ) throws(Failure) {
         let ranks = RankComposer.tokens(count: geometry.rankCount)
         guard ranks.count == geometry.rankCount else {
-            throw Failure("the rules for tokens lead to \(ranks.count) of the \(geometry.rankCount) that --vocab asks for", next: "Ask for a smaller vocabulary.")
+            throw Failure(
+                "the rules for tokens lead to \(ranks.count) of the \(geometry.rankCount) that --vocab asks for",
+                next: "Ask for a smaller vocabulary.")
         }
         let texts = CheckpointTexts(geometry: geometry)
         try folder.write("config.json", texts.config)

@@ -16,7 +16,7 @@ struct CostReport {
         }
     }
 
-    struct Layer {
+    struct Layer: Equatable {
         let isDense: Bool
         fileprivate(set) var kinds: [WeightKind: Cost] = [:]
 

@@ -26,26 +26,31 @@ struct InspectTables {
 
     private func architecture() -> Table {
         var table = Table(["", ""])
-        table.row("architecture", config.architecture.isEmpty ? config.modelType : "\(config.architecture) (\(config.modelType))")
+        let type = config.modelType
+        table.row("architecture", config.architecture.isEmpty ? type : "\(config.architecture) (\(type))")
         table.row("weights", "\(Units.short(report.parameters)), \(quantization)")
         table.row("layers", layerWords)
         table.row("hidden size", Units.count(config.hiddenSize))
         let query = config.queryRank.map { "query rank \(Units.count($0))" } ?? "one query projection"
         table.row(
             "attention",
-            "\(config.headCount) heads, \(query), latent \(config.latentSize), key \(config.nopeSize) + \(config.ropeSize) rotated, value \(config.valueSize)")
+            "\(config.headCount) heads, \(query), latent \(config.latentSize), "
+                + "key \(config.nopeSize) + \(config.ropeSize) rotated, value \(config.valueSize)")
         if report.layers.contains(where: { !$0.isDense }) {
             let groups = config.groupCount > 1 ? ", \(config.topGroupCount) of \(config.groupCount) groups" : ""
             table.row(
                 "experts",
-                "\(config.expertsPerToken) of \(config.expertCount) chosen\(groups), \(config.sharedExpertCount) shared, width \(Units.count(config.moeIntermediateSize))")
+                "\(config.expertsPerToken) of \(config.expertCount) chosen\(groups), \(config.sharedExpertCount) shared, "
+                    + "width \(Units.count(config.moeIntermediateSize))")
         }
         if report.layers.contains(where: \.isDense) { table.row("dense width", Units.count(config.intermediateSize)) }
         table.row("vocabulary", Units.count(config.vocabularySize))
         table.row("context limit", Units.count(config.contextLimit) + " tokens")
         table.row("end tokens", config.endTokens.map(String.init).joined(separator: ", "))
-        table.row("vision tower", checkpoint.hasVisionTensors ? "yes" : config.hasVision ? "configured, but no tensors" : "no")
-        table.row("files", "\(Units.count(checkpoint.tensorCount)) tensors in \(checkpoint.shardCount) \(checkpoint.shardCount == 1 ? "file" : "shards")")
+        let vision = config.hasVision ? "configured, but no tensors" : "no"
+        table.row("vision tower", checkpoint.hasVisionTensors ? "yes" : vision)
+        let files = checkpoint.shardCount == 1 ? "one file" : "\(checkpoint.shardCount) shards"
+        table.row("files", "\(Units.count(checkpoint.tensorCount)) tensors in \(files)")
         table.row("digest", checkpoint.digest)
         return table
     }
@@ -69,9 +74,7 @@ struct InspectTables {
         while begin < report.layers.count {
             let first = report.layers[begin]
             var end = begin + 1
-            while end < report.layers.count, report.layers[end].kinds == first.kinds, report.layers[end].isDense == first.isDense {
-                end += 1
-            }
+            while end < report.layers.count, report.layers[end] == first { end += 1 }
             func cell(_ kinds: WeightKind...) -> String {
                 let bytes = kinds.reduce(0) { $0 + first[$1].stored }
                 return bytes > 0 ? Units.bytes(bytes) : "-"

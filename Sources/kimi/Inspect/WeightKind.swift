@@ -1,5 +1,5 @@
-/// What a tensor is for, by its name in the published layout. The raw values are the keys of the JSON output, in the order of
-/// the model.
+/// What a tensor is for, by its name in the published layout. The raw values are the keys of the JSON output, in the
+/// order of the model.
 enum WeightKind: String, CaseIterable {
     case embedding
     case attention
@@ -31,7 +31,8 @@ enum WeightKind: String, CaseIterable {
             return (name.hasPrefix("vision_tower.") || name.hasPrefix("mm_projector.") ? .vision : .other, nil)
         }
         // model . layers . N . self_attn . q_a_proj . weight
-        let parts = name.utf8.dropFirst(prefix.utf8.count).split(separator: UInt8(ascii: "."), maxSplits: 6).map { Substring($0) }
+        let parts = name.utf8.dropFirst(prefix.utf8.count)
+            .split(separator: UInt8(ascii: "."), maxSplits: 6).map { Substring($0) }
         guard parts.count >= 2 else { return (.other, nil) }
         if parts[0] == "lm_head" { return (.head, nil) }
         guard parts[0] == "model" else { return (.other, nil) }

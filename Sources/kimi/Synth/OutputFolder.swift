@@ -29,7 +29,9 @@ struct OutputFolder {
             replaces = !entries.isEmpty
             if !entries.isEmpty {
                 guard force else {
-                    throw Failure("\(path) is there and not empty", next: "Give another name, or --force to replace that checkpoint.")
+                    throw Failure(
+                        "\(path) is there and not empty",
+                        next: "Give another name, or --force to replace that checkpoint.")
                 }
                 try Self.checkOwn(entries, path)
             }
@@ -42,7 +44,9 @@ struct OutputFolder {
     private static func makePartial(_ partial: String, force: Bool) throws(Failure) {
         if mkdir(partial, 0o755) == 0 { return }
         guard errno == EEXIST else {
-            throw Failure("cannot make the folder \(partial)", errno: errno, next: "Choose a place that exists and that you may write to.")
+            throw Failure(
+                "cannot make the folder \(partial)", errno: errno,
+                next: "Choose a place that exists and that you may write to.")
         }
         guard force else {
             throw Failure(
@@ -57,8 +61,11 @@ struct OutputFolder {
     /// Free bytes where the folder lies.
     func freeBytes() throws(Failure) -> Int {
         var status = statvfs()
-        guard statvfs(partial, &status) == 0 else { throw Failure("cannot ask for the free space of \(partial)", errno: errno) }
-        let (bytes, overflow) = Int(clamping: status.f_bavail).multipliedReportingOverflow(by: Int(clamping: status.f_frsize))
+        guard statvfs(partial, &status) == 0 else {
+            throw Failure("cannot ask for the free space of \(partial)", errno: errno)
+        }
+        let blockSize = Int(clamping: status.f_frsize)
+        let (bytes, overflow) = Int(clamping: status.f_bavail).multipliedReportingOverflow(by: blockSize)
         return overflow ? .max : bytes
     }
 

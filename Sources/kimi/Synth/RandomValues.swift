@@ -78,9 +78,11 @@ struct RandomValues {
     }
 
     /// The middles of equal shares of the standard normal distribution, so that mean and deviation are right to the last figure.
-    private static let normalQuantiles: [Double] = (0..<tableSize).map { inverseNormal((Double($0) + 0.5) / Double(tableSize)) }
+    private static let normalQuantiles: [Double] = shares.map(inverseNormal)
 
-    private static let uniformQuantiles: [Double] = (0..<tableSize).map { (Double($0) + 0.5) / Double(tableSize) * 2 - 1 }
+    private static let uniformQuantiles: [Double] = shares.map { $0 * 2 - 1 }
+
+    private static var shares: [Double] { (0..<tableSize).map { (Double($0) + 0.5) / Double(tableSize) } }
 
     /// The x below which a standard normal variable lies with this probability, by bisection.
     private static func inverseNormal(_ probability: Double) -> Double {
@@ -107,7 +109,8 @@ struct RandomValues {
         for index in 0..<whole { target.storeBytes(of: word().littleEndian, toByteOffset: index &* 8, as: UInt64.self) }
         if target.count > whole * 8 {
             withUnsafeBytes(of: word().littleEndian) { last in
-                UnsafeMutableRawBufferPointer(rebasing: target[(whole * 8)...]).copyBytes(from: last.prefix(target.count - whole * 8))
+                let rest = UnsafeMutableRawBufferPointer(rebasing: target[(whole * 8)...])
+                rest.copyBytes(from: last.prefix(rest.count))
             }
         }
     }

@@ -164,7 +164,10 @@ extension RankComposer {
 
     /// Single characters of other scripts: Latin, Greek, Cyrillic, kana, Han, Hangul.
     private mutating func composeScripts() {
-        for range in [0xC0...0x17F, 0x391...0x3C9, 0x410...0x44F, 0x3001...0x30FF, 0xFF01...0xFF5E, 0x4E00...0x9FFF, 0xAC00...0xD7A3] {
+        let ranges = [
+            0xC0...0x17F, 0x391...0x3C9, 0x410...0x44F, 0x3001...0x30FF, 0xFF01...0xFF5E, 0x4E00...0x9FFF, 0xAC00...0xD7A3,
+        ]
+        for range in ranges {
             for value in range {
                 guard !isFull else { return }
                 if let scalar = UnicodeScalar(UInt32(value)) { spell(String(Character(scalar))) }

@@ -135,7 +135,9 @@ final class OutputFile: Sendable {
             let written = pwrite(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, offset + done)
             if written < 0 {
                 if errno == EINTR { continue }
-                throw Failure("cannot write \(path)", errno: errno, next: "Nothing was left behind. Free some space or choose another place.")
+                throw Failure(
+                    "cannot write \(path)", errno: errno,
+                    next: "Nothing was left behind. Free some space or choose another place.")
             }
             done += written
         }

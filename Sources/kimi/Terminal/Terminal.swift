@@ -38,7 +38,9 @@ struct Terminal {
         var done = 0
         while done < bytes.count {
             // Safe because the pointer is used within the closure and the count stays inside the array.
-            let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, $0.count - done) }
+            let written = bytes.withUnsafeBytes { buffer in
+                Glibc.write(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
+            }
             if written < 0 {
                 if errno == EINTR { continue }
                 return false
