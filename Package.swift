@@ -55,7 +55,9 @@ let package = Package(
             dependencies: [
                 "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiRuntime",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ]),
+            ],
+            // The program too runs where no Swift is installed. FoundationEssentials forgets to name two of its own parts.
+            swiftSettings: [.unsafeFlags(["-static-stdlib"])], linkerSettings: [.unsafeFlags(["-static-stdlib", "-use-ld=lld", "-l_FoundationCollections", "-l_FoundationCShims", "-Xlinker", "-s"])]),
 
         // Tests, one target a room.
         .target(name: "KimiTestSupport", dependencies: ["KimiCore"], path: "Tests/KimiTestSupport"),

@@ -129,8 +129,9 @@ const char *kimi_version(void);
 int32_t kimi_abi_version(void);
 
 /**
- * What this library finds on this machine, as JSON: version, abi, build, isa_best and isa_available, cpu, and
- * of the topology as the process may use it: nodes, cores, threads (the default of a model).
+ * What this library finds on this machine, as JSON: version, abi, build, cpu; isa_best and isa_available, and isa, the
+ * level a model uses by default (kimi_model_info has the one it does use); and of the topology as the process may use
+ * it: nodes, cores, threads (the default of a model).
  * out_json is transferred (NUL-terminated); out_length may be NULL.
  */
 kimi_status kimi_features(char **out_json, size_t *out_length, kimi_error **out_error);

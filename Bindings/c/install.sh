@@ -30,9 +30,15 @@ number() { sed -n "s/^#define KIMI_VERSION_$1 \([0-9]*\)\$/\1/p" "$header"; }
 version=$(number MAJOR).$(number MINOR).$(number PATCH)
 up=$(printf %s "$libdir" | sed 's#[^/][^/]*#..#g')
 root=${DESTDIR:-}$prefix
+# Outside the loader's own folders a program has to know where its library is.
+case $prefix in
+    /usr | /usr/local) rpath= ;;
+    *) rpath=' -Wl,-rpath,${libdir}' ;;
+esac
 
 fill() { # template, target
     sed -e "s#@PREFIX@#$prefix#g" -e "s#@LIBDIR@#$libdir#g" -e "s#@LIBDIR_TO_PREFIX@#$up#g" -e "s#@VERSION@#$version#g" \
+        -e "s#@RPATH@#$rpath#g" \
         "$here/$1" >"$2"
     chmod 644 "$2"
 }
@@ -46,4 +52,6 @@ install -m 755 "$build/kimi-cli" "$root/bin/kimi"
 fill kimi.pc.in "$root/$libdir/pkgconfig/kimi.pc"
 fill kimi-config.cmake.in "$root/$libdir/cmake/kimi/kimi-config.cmake"
 fill kimi-config-version.cmake.in "$root/$libdir/cmake/kimi/kimi-config-version.cmake"
+# The loader keeps a list of its own folders.
+if [ -z "${DESTDIR:-}" ] && [ -z "$rpath" ] && [ "$(id -u)" = 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi
 echo "installed libkimi $version in $root"

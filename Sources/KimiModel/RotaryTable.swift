@@ -5,15 +5,15 @@ import KimiCheckpoint
 ///
 /// Frequencies after "YaRN: Efficient Context Window Extension" (arXiv 2309.00071, section 3.2, NTK-by-parts), with the constants
 /// and the f32 rounding of the DeepSeek-V3 reference: the angle is position * frequency in f32, its sine and cosine exact.
-struct RotaryTable {
+package struct RotaryTable {
     /// One frequency for each pair of elements.
-    let frequencies: [Float]
+    package let frequencies: [Float]
     /// Multiplies sine and cosine: mscale(factor, mscale) / mscale(factor, mscale_all_dim).
-    let amplitude: Float
+    package let amplitude: Float
     /// Multiplies attention scores: (nope + rope)^-1/2, times mscale(factor, mscale_all_dim)^2 with YaRN.
-    let scoreScale: Float
+    package let scoreScale: Float
 
-    init(config: ModelConfig) {
+    package init(config: ModelConfig) {
         let size = config.ropeSize
         let pairs = size / 2
         let extrapolated = (0..<pairs).map { 1 / pow(config.ropeBase, Double(2 * $0) / Double(size)) }
@@ -46,7 +46,7 @@ struct RotaryTable {
     }
 
     /// Cosines, then sines, of all pairs at one position: 2 * pairs floats.
-    func fill(_ table: UnsafeMutablePointer<Float>, position: Int) {
+    package func fill(_ table: UnsafeMutablePointer<Float>, position: Int) {
         let pairs = frequencies.count
         for pair in 0..<pairs {
             let angle = Double(Float(position) * frequencies[pair])

@@ -5,21 +5,28 @@ import KimiCheckpoint
 /// Chooses the experts of a row (DeepSeek-V3 report, section 2.1.2: sigmoid scores, auxiliary-loss-free bias, group limit).
 ///
 /// In f32 throughout; equal scores go to the lower expert, so that the choice is the same everywhere.
-struct Router {
-    let experts: Int
-    let perToken: Int
-    let groups: Int
-    let topGroups: Int
-    let normalize: Bool
-    let scale: Float
+package struct Router {
+    package let experts: Int
+    package let perToken: Int
+    package let groups: Int
+    package let topGroups: Int
+    package let normalize: Bool
+    package let scale: Float
 
     init(config: ModelConfig) {
-        experts = config.expertCount
-        perToken = config.expertsPerToken
-        groups = config.groupCount
-        topGroups = config.topGroupCount
-        normalize = config.normalizeTopK
-        scale = config.routedScale
+        self.init(
+            experts: config.expertCount, perToken: config.expertsPerToken, groups: config.groupCount,
+            topGroups: config.topGroupCount, normalize: config.normalizeTopK, scale: config.routedScale)
+    }
+
+    /// - Parameter groups: 1 for no groups; else divides `experts` into groups of two at least.
+    package init(experts: Int, perToken: Int, groups: Int, topGroups: Int, normalize: Bool, scale: Float) {
+        self.experts = experts
+        self.perToken = perToken
+        self.groups = groups
+        self.topGroups = topGroups
+        self.normalize = normalize
+        self.scale = scale
     }
 
     /// Turns one row's router logits into experts, in rising order, and their weights.
@@ -28,7 +35,7 @@ struct Router {
     ///   - scores: the logits W x [experts]; holds s = sigmoid(W x) afterwards.
     ///   - bias: added for the choice only.
     ///   - biased, groupScore: scratch, [experts] each.
-    func choose(
+    package func choose(
         scores: UnsafeMutablePointer<Float>, bias: UnsafePointer<Float>,
         biased: UnsafeMutablePointer<Float>, groupScore: UnsafeMutablePointer<Float>,
         chosen: UnsafeMutablePointer<Int32>, weights: UnsafeMutablePointer<Float>

@@ -13,6 +13,7 @@ package enum Features {
             json.member("build", build)
             json.member("cpu", topology.processorModel)
             json.member("isa_best", Model.name(ofISA: ck_isa_best()))
+            json.member("isa", Model.name(ofISA: ck_isa_best()))
             json.array("isa_available") { json in
                 for isa in 0..<Int32(CK_ISA_COUNT) where ck_kernels_for(isa) != nil { json.element(Model.name(ofISA: isa)) }
             }

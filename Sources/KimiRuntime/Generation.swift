@@ -1,5 +1,6 @@
 import KimiCore
 import KimiTokenizer
+import Synchronization
 
 /// What a generation reports; see `kimi_event` in kimi.h.
 package enum GenerationEvent: Sendable {
@@ -36,7 +37,7 @@ struct GenerationLoop {
     private var decoder: StreamDecoder
     private var matcher: StopMatcher
     private var generated = 0
-    private let endTokens: [Int32]
+    private let endTokens: Set<Int32>
     /// Set once the generation has ended: what is given again and again.
     private(set) var finished: GenerationEvent?
 
@@ -54,7 +55,7 @@ struct GenerationLoop {
         sampler = try Sampler(options: options, vocabulary: vocabulary)
         decoder = StreamDecoder(session.model.tokenizer, continuing: !prompt.isEmpty || session.position > 0)
         matcher = StopMatcher(options.stopStrings)
-        endTokens = options.stopIDs + (options.ignoreEnd ? [] : session.model.endTokens)
+        endTokens = Set(options.stopIDs).union(options.ignoreEnd ? [] : session.model.endTokens)
     }
 
     /// Computes until the next event.
@@ -91,20 +92,23 @@ struct GenerationLoop {
                 "the session holds \(session.count) tokens and a prompt of \(prompt.count) would pass its context limit of \(session.contextLimit)")
         }
         try prompt[promptDone..<end].withUnsafeBufferPointer { chunk in
-            Result { () throws(KimiError) in try session.evaluate(chunk) }
+            Result { () throws(KimiError) in try session.evaluate(chunk, unfinished: end < prompt.count) }
         }.get()
         promptDone = end
         return .prompt(done: promptDone, total: prompt.count)
     }
 
-    /// Ends the generation and gives out what was held back.
+    /// Ends the generation and gives out what was held back, up to a stop string that may be in it.
     mutating func finish(_ reason: FinishReason, id: Int32? = nil) -> GenerationEvent {
-        var text: [UInt8] = []
-        let matched = matcher.feed(decoder.finish())
-        text += matched.text
-        if matched.stop == nil { text += matcher.finish() }
-        finished = .finish(reason: reason, id: id, stopString: nil, text: [])
-        return .finish(reason: reason, id: id, stopString: nil, text: text)
+        var matched = matcher.feed(decoder.finish())
+        if matched.stop == nil {
+            let rest = matcher.finish()
+            matched = (matched.text + rest.text, rest.stop)
+        }
+        let reason = matched.stop != nil && reason != .cancelled ? .stop : reason
+        let stop = reason == .stop ? matched.stop : nil
+        finished = .finish(reason: reason, id: id, stopString: stop, text: [])
+        return .finish(reason: reason, id: id, stopString: stop, text: matched.text)
     }
 
     private func logprobs(
@@ -135,49 +139,55 @@ extension Session {
 }
 
 /// A generation that its host drives by polling: what `kimi_generation` stands for.
+///
+/// Until it has finished, failed, or was abandoned, its session is busy for everybody else.
 package final class Generation: @unchecked Sendable {
-    // Safe because the loop is touched only within a call of the session, which lets one thread in.
+    // Safe because loop and failure are touched only by the one thread that has set `isInside`.
     package let session: Session
+    private let ticket: Session.GenerationTicket
     private var loop: GenerationLoop
     private var failure: KimiError?
+    private let isInside = Atomic<Bool>(false)
 
     /// Reserves the session; nothing is computed yet.
     package init(session: Session, prompt: [Int32], options: GenerationOptions) throws(KimiError) {
         self.session = session
-        let loop = try GenerationLoop(session: session, prompt: prompt, options: options)
-        // Before the last property is set: a refusal must not run deinit, which would end the generation that is open.
-        try session.openGeneration()
-        self.loop = loop
+        loop = try GenerationLoop(session: session, prompt: prompt, options: options)
+        // Last: once all is set, a refusal would run deinit.
+        ticket = try session.openGeneration()
     }
 
-    deinit { session.closeGeneration() }
+    deinit { session.close(ticket) }
 
-    /// The host gives the generation up: what computes now is cancelled, and the session becomes free.
-    package func abandon() {
-        session.cancellation.request()
-        session.closeGeneration()
-    }
+    /// The host gives the generation up: what computes now is cancelled, and the session becomes free. A generation that is
+    /// over does not touch its session any more.
+    package func abandon() { session.close(ticket, cancelling: true) }
 
     /// The next event; the finish again and again once it was reached, and likewise an error.
+    ///
+    /// - Throws: `busy` to a second thread, which changes nothing; `invalidHandle` after `abandon`.
     package func next() throws(KimiError) -> GenerationEvent {
+        guard isInside.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
+            throw KimiError(.busy, "another thread is computing this generation's next event")
+        }
+        defer { isInside.store(false, ordering: .releasing) }
         if let failure { throw failure }
         if let finished = loop.finished { return finished }
         do throws(KimiError) {
-            let event = try session.callOfGeneration { () throws(KimiError) -> GenerationEvent in
-                if session.cancellation.isRequested { return loop.finish(.cancelled) }
-                do throws(KimiError) { return try loop.next() } catch {
+            let event = try session.call(of: ticket) { () throws(KimiError) -> GenerationEvent in
+                do throws(KimiError) {
+                    try session.cancellation.check()
+                    return try loop.next()
+                } catch {
                     guard error.status == .cancelled else { throw error }
                     return loop.finish(.cancelled)
                 }
             }
-            if loop.finished != nil { session.closeGeneration() }
+            if loop.finished != nil { session.close(ticket) }
             return event
         } catch {
-            // A second thread that came in meanwhile is told so; it does not end the generation.
-            if error.status != .busy {
-                failure = error
-                session.closeGeneration()
-            }
+            failure = error
+            session.close(ticket)
             throw error
         }
     }

@@ -25,13 +25,13 @@ package struct GenerationOptions: Sendable {
     package init() {}
 
     /// The most stop strings and bytes in one.
-    static let maxStopStrings = 64
-    static let maxStopBytes = 4096
+    package static let maxStopStrings = 64
+    package static let maxStopBytes = 4096
 
     /// Checks every field against its range.
     ///
     /// - Throws: `invalidArgument` naming the field and its range.
-    func validate(vocabulary: Int) throws(KimiError) {
+    package func validate(vocabulary: Int) throws(KimiError) {
         try check("temperature", temperature, 0...100)
         try check("top_p", topP, 0...1)
         try check("min_p", minP, 0...1)
@@ -44,6 +44,9 @@ package struct GenerationOptions: Sendable {
         for (id, bias) in logitBias {
             guard id >= 0 && Int(id) < vocabulary else { throw refused("logit_bias", "token \(id)", "below \(vocabulary)") }
             guard !bias.isNaN && bias < .infinity else { throw refused("logit_bias", "\(bias)", "finite or minus infinity") }
+        }
+        if logitBias.count >= vocabulary, Set(logitBias.lazy.filter { $0.bias == -.infinity }.map(\.id)).count == vocabulary {
+            throw refused("logit_bias", "minus infinity for all \(vocabulary) tokens", "above it for one at least")
         }
         for id in stopIDs where id < 0 || Int(id) >= vocabulary {
             throw refused("stop_ids", "token \(id)", "0 to \(vocabulary - 1)")

@@ -1,10 +1,10 @@
 import Glibc
 
 /// xoshiro256** (Blackman and Vigna, 2018), seeded by splitmix64: equal seeds give equal draws on every machine.
-struct Random {
+package struct Random {
     private var state: (UInt64, UInt64, UInt64, UInt64)
 
-    init(seed: UInt64) {
+    package init(seed: UInt64) {
         var mixer = seed
         func next() -> UInt64 {
             mixer &+= 0x9E37_79B9_7F4A_7C15
@@ -17,12 +17,12 @@ struct Random {
     }
 
     /// A seed from the system's entropy; never 0, which means "random" in the C interface.
-    static func entropySeed() -> UInt64 {
+    package static func entropySeed() -> UInt64 {
         var generator = SystemRandomNumberGenerator()
         return max(1, generator.next())
     }
 
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         func rotated(_ x: UInt64, _ by: UInt64) -> UInt64 { x << by | x >> (64 - by) }
         let result = rotated(state.1 &* 5, 7) &* 9
         let shifted = state.1 << 17
@@ -36,5 +36,5 @@ struct Random {
     }
 
     /// Evenly drawn from [0, 1).
-    mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+    package mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
 }

@@ -3,11 +3,11 @@ import KimiCore
 
 /// Chooses the next token from logits, in the order that kimi.h states: penalties, bias, temperature, top-k, top-p, min-p, draw.
 ///
-/// Ties go to the lower id, sums are in double: equal logits, options and seed give equal tokens on every machine.
-struct Sampler {
+/// Ties go to the lower id, sums are in double: equal logits, options and seed give equal tokens.
+package struct Sampler {
     private struct Candidate {
         var id: Int32
-        /// The adjusted logit, later the probability before normalisation.
+        /// The adjusted logit, later the weight in the draw: the probability relative to the most likely token's.
         var value: Float
     }
 
@@ -20,7 +20,8 @@ struct Sampler {
     /// How often each token was generated in this call, and which tokens those are.
     private var generated: [Int32: Int32] = [:]
 
-    init(options: GenerationOptions, vocabulary: Int) throws(KimiError) {
+    /// - Parameter options: validated for this vocabulary.
+    package init(options: GenerationOptions, vocabulary: Int) throws(KimiError) {
         self.options = options
         self.vocabulary = vocabulary
         random = Random(seed: options.seed ?? Random.entropySeed())
@@ -37,13 +38,24 @@ struct Sampler {
     /// - Parameters:
     ///   - logits: [vocabulary], finite, not changed.
     ///   - past: all tokens of the session, for the repetition penalty.
-    mutating func choose(_ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>) -> Int32 {
+    package mutating func choose(_ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>) -> Int32 {
         let scores = adjust(logits, past: past)
-        return isGreedy ? Self.argmax(scores, vocabulary) : draw(scores)
+        return isGreedy ? Self.argmax(scores, vocabulary) : draw(select(scores))
+    }
+
+    /// The tokens that could be drawn now and their probabilities, in no order. Draws nothing.
+    package mutating func distribution(
+        _ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>
+    ) -> [(id: Int32, probability: Double)] {
+        let scores = adjust(logits, past: past)
+        if isGreedy { return [(Self.argmax(scores, vocabulary), 1)] }
+        let count = select(scores)
+        let total = total(count)
+        return (0..<count).map { (candidates[$0].id, Double(candidates[$0].value) / total) }
     }
 
     /// Notes a token that was generated, for the presence and frequency penalties.
-    mutating func note(_ id: Int32) {
+    package mutating func note(_ id: Int32) {
         if options.presencePenalty != 0 || options.frequencyPenalty != 0 { generated[id, default: 0] &+= 1 }
     }
 
@@ -57,17 +69,26 @@ struct Sampler {
             // Reading the untouched logit makes a token that stands there often be punished once.
             for id in past where id >= 0 && Int(id) < vocabulary {
                 let logit = logits[Int(id)]
-                adjusted[Int(id)] = logit > 0 ? logit / options.repetitionPenalty : logit * options.repetitionPenalty
+                adjusted[Int(id)] = Self.finite(
+                    logit > 0 ? logit / options.repetitionPenalty : logit * options.repetitionPenalty)
             }
         }
         for (id, count) in generated {
-            adjusted[Int(id)] -= options.presencePenalty + Float(count) * options.frequencyPenalty
+            adjusted[Int(id)] = Self.finite(
+                adjusted[Int(id)] - options.presencePenalty - Float(count) * options.frequencyPenalty)
         }
-        for (id, bias) in options.logitBias { adjusted[Int(id)] += bias }
+        for (id, bias) in options.logitBias where adjusted[Int(id)] > -.infinity {
+            adjusted[Int(id)] = bias > -.infinity ? Self.finite(adjusted[Int(id)] + bias) : bias
+        }
         return UnsafePointer(adjusted)
     }
 
-    static func argmax(_ scores: UnsafePointer<Float>, _ count: Int) -> Int32 {
+    /// Minus infinity means forbidden, and only a bias forbids; so nothing else may overflow to it, nor to what makes NaN of it.
+    private static func finite(_ score: Float) -> Float {
+        max(-.greatestFiniteMagnitude, min(score, .greatestFiniteMagnitude))
+    }
+
+    package static func argmax(_ scores: UnsafePointer<Float>, _ count: Int) -> Int32 {
         var best = 0
         for index in 1..<max(count, 1) where scores[index] > scores[best] { best = index }
         return Int32(truncatingIfNeeded: best)
@@ -75,49 +96,61 @@ struct Sampler {
 
     // MARK: Drawing
 
-    private mutating func draw(_ scores: UnsafePointer<Float>) -> Int32 {
-        let top = scores[Int(Self.argmax(scores, vocabulary))]
-        // All forbidden by bias: nothing to draw from, so the first of the best.
-        guard top > -.infinity else { return Self.argmax(scores, vocabulary) }
+    /// Puts the tokens that top-k, top-p and min-p leave into `candidates`, with their weights; returns how many, at least 1.
+    private func select(_ scores: UnsafePointer<Float>) -> Int {
+        let best = Self.argmax(scores, vocabulary)
+        let top = Double(scores[Int(best)])
+        // Validation refuses to forbid everything; -infinity less itself would be no number.
+        guard top > -.infinity else {
+            candidates[0] = Candidate(id: best, value: 1)
+            return 1
+        }
         let inverse = 1 / Double(options.temperature)
-        func weight(_ score: Float) -> Double { exp(Double(score - top) * inverse) }
+        func weight(_ score: Float) -> Double { exp((Double(score) - top) * inverse) }
 
         let usesTopK = options.topK > 0 && options.topK < vocabulary
-        // A top-p of 0 keeps the most likely token only through its first candidate; kimi.h calls 0 "off".
+        // kimi.h calls a top-p of 0 "off".
         let usesTopP = options.topP > 0 && options.topP < 1
-        var kept: Int
+        var head: Int?
         if usesTopK || usesTopP {
-            kept = sortedHead(scores, top: top, weight: weight, topK: usesTopK ? options.topK : vocabulary,
-                topP: usesTopP ? Double(options.topP) : 2)
-        } else {
-            kept = 0
-            for id in 0..<vocabulary {
-                candidates[kept] = Candidate(id: Int32(truncatingIfNeeded: id), value: scores[id])
-                kept += 1
-            }
+            head = sortedHead(
+                scores, weight: weight, topK: usesTopK ? options.topK : vocabulary, topP: usesTopP ? Double(options.topP) : 2)
         }
-        var total = 0.0
-        let floor = Double(options.minP)
-        for index in 0..<kept where weight(candidates[index].value) >= floor { total += weight(candidates[index].value) }
-        var rest = random.unit() * total
-        var last: Int32 = candidates[0].id
-        for index in 0..<kept {
-            let share = weight(candidates[index].value)
-            guard share >= floor && share > 0 else { continue }
-            last = candidates[index].id
-            rest -= share
-            if rest < 0 { break }
+        var kept = 0
+        for index in 0..<(head ?? vocabulary) {
+            let candidate = head == nil
+                ? Candidate(id: Int32(truncatingIfNeeded: index), value: scores[index]) : candidates[index]
+            let share = weight(candidate.value)
+            guard Float(share) > 0 && share >= Double(options.minP) else { continue }
+            candidates[kept] = Candidate(id: candidate.id, value: Float(share))
+            kept += 1
         }
-        return last
+        return kept
     }
+
+    private func total(_ count: Int) -> Double { (0..<count).reduce(0) { $0 + Double(candidates[$1].value) } }
+
+    private mutating func draw(_ count: Int) -> Int32 {
+        var rest = random.unit() * total(count)
+        for index in 0..<count {
+            rest -= Double(candidates[index].value)
+            if rest < 0 { return candidates[index].id }
+        }
+        // Rounding can leave a little.
+        return candidates[count - 1].id
+    }
+
+    /// The logit distance in temperatures beyond which a weight is no longer above 0: exp(-746) is 0 in double.
+    private static let reach: Float = 746
 
     /// Puts the most likely tokens into `candidates`, best first, as many as top-k and top-p keep; returns how many.
     ///
     /// Sorting 163,840 candidates for a token would take longer than the token. So only those above a threshold are sorted, and
     /// the threshold sinks until enough are there, which it is at the first or second try for a real distribution.
     private func sortedHead(
-        _ scores: UnsafePointer<Float>, top: Float, weight: (Float) -> Double, topK: Int, topP: Double
+        _ scores: UnsafePointer<Float>, weight: (Float) -> Double, topK: Int, topP: Double
     ) -> Int {
+        let top = scores[Int(Self.argmax(scores, vocabulary))]
         // Top-p counts shares of what top-k leaves, so with both the total is that of the k best.
         var total = 0.0
         if topK >= vocabulary { for id in 0..<vocabulary { total += weight(scores[id]) } }
@@ -129,7 +162,7 @@ struct Sampler {
                 candidates[count] = Candidate(id: Int32(truncatingIfNeeded: id), value: scores[id])
                 count += 1
             }
-            let all = count == vocabulary || depth > 1e30
+            let all = count == vocabulary || depth > Self.reach * options.temperature
             guard all || count >= topK || topK >= vocabulary else { depth *= 4; continue }
             var head = UnsafeMutableBufferPointer(start: candidates, count: count)
             head.sort {
@@ -145,7 +178,7 @@ struct Sampler {
                 sum += weight(candidates[index].value)
                 if sum >= topP * total { return index + 1 }
             }
-            if all || topK < vocabulary { return max(limit, 1) }
+            if all || topK < vocabulary { return limit }
             depth *= 4
         }
     }
@@ -153,7 +186,7 @@ struct Sampler {
     // MARK: Log-probabilities
 
     /// The logarithm of the sum of the exponentials: what to subtract from a logit to get its log-probability.
-    static func logSumExp(_ logits: UnsafePointer<Float>, _ count: Int) -> Double {
+    package static func logSumExp(_ logits: UnsafePointer<Float>, _ count: Int) -> Double {
         let top = Double(logits[Int(argmax(logits, count))])
         var sum = 0.0
         for index in 0..<count { sum += exp(Double(logits[index]) - top) }
@@ -161,7 +194,7 @@ struct Sampler {
     }
 
     /// The `count` most likely tokens, best first.
-    static func top(_ logits: UnsafePointer<Float>, _ vocabulary: Int, count: Int) -> [Int32] {
+    package static func top(_ logits: UnsafePointer<Float>, _ vocabulary: Int, count: Int) -> [Int32] {
         var best: [Int32] = []
         guard count > 0 else { return best }
         best.reserveCapacity(count + 1)

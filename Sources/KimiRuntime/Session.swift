@@ -19,10 +19,7 @@ package final class Session: @unchecked Sendable {
     private var logitsAreCurrent = false
     private var statistics = Statistics()
 
-    private let state = Atomic<UInt8>(Session.idle)
-    private static let idle: UInt8 = 0
-    private static let running: UInt8 = 1
-    private static let generating: UInt8 = 2
+    private let occupancy = Mutex(Occupancy())
     private let visiblePosition: Atomic<Int>
 
     package struct Statistics: Sendable {
@@ -54,53 +51,80 @@ package final class Session: @unchecked Sendable {
         pending = other.pending
         logits = other.logits
         logitsAreCurrent = other.logitsAreCurrent
-        statistics.reusedTokens = other.sequence.count
+        statistics.reusedTokens = other.count
         visiblePosition = Atomic(other.count)
     }
 
     // MARK: One call at a time
 
-    private func enter(from expected: UInt8) throws(KimiError) {
-        let (entered, found) = state.compareExchange(expected: expected, desired: Self.running, ordering: .acquiring)
-        guard entered else {
-            throw KimiError(.busy, found == Self.generating
-                ? "a generation is open on this session; finish or destroy it first"
-                : "another call is running on this session")
-        }
+    /// Which generation that is driven by polling is meant; tickets are not used twice.
+    typealias GenerationTicket = UInt64
+
+    private struct Occupancy {
+        var isRunning = false
+        /// The open generation: only its calls may enter.
+        var generation: GenerationTicket?
+        var lastTicket: GenerationTicket = 0
     }
 
-    /// Runs `body` as this session's one call, and moves to `next` afterwards.
+    /// Lets one call in, if it is of the open generation or none is open.
+    ///
+    /// - Parameter renewing: whether an earlier wish to cancel does not count against this call.
+    private func enter(as ticket: GenerationTicket?, renewing: Bool) throws(KimiError) {
+        let refusal: KimiError? = occupancy.withLock { occupancy in
+            if let ticket, occupancy.generation != ticket { return KimiError(.invalidHandle, "the generation was destroyed") }
+            if occupancy.isRunning { return KimiError(.busy, "another call is running on this session") }
+            if occupancy.generation != ticket {
+                return KimiError(.busy, "a generation is open on this session; finish or destroy it first")
+            }
+            occupancy.isRunning = true
+            if renewing { cancellation.clear() }
+            return nil
+        }
+        if let refusal { throw refusal }
+    }
+
+    /// Runs `body` as this session's one call.
     private func exclusive<T>(
-        from expected: UInt8 = Session.idle, to next: UInt8 = Session.idle, _ body: () throws(KimiError) -> T
+        as ticket: GenerationTicket? = nil, renewing: Bool = false, _ body: () throws(KimiError) -> T
     ) throws(KimiError) -> T {
-        try enter(from: expected)
+        try enter(as: ticket, renewing: renewing)
         defer {
             visiblePosition.store(count, ordering: .relaxed)
-            state.store(next, ordering: .releasing)
+            occupancy.withLock { $0.isRunning = false }
         }
         return try body()
     }
 
     /// A call that may be cancelled: an earlier wish does not count against it.
     package func call<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
-        try exclusive { () throws(KimiError) -> T in
-            cancellation.clear()
-            return try body()
-        }
+        try exclusive(renewing: true, body)
     }
 
     /// Reserves the session for a generation that is driven by polling.
-    func openGeneration() throws(KimiError) {
-        try exclusive(to: Self.generating) { cancellation.clear() }
+    func openGeneration() throws(KimiError) -> GenerationTicket {
+        try exclusive(renewing: true) {
+            occupancy.withLock { occupancy in
+                occupancy.lastTicket += 1
+                occupancy.generation = occupancy.lastTicket
+                return occupancy.lastTicket
+            }
+        }
     }
 
-    func callOfGeneration<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
-        try exclusive(from: Self.generating, to: Self.generating, body)
+    func call<T>(of ticket: GenerationTicket, _ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+        try exclusive(as: ticket, body)
     }
 
-    /// Gives the session free; does nothing unless a generation is open and at rest.
-    func closeGeneration() {
-        _ = state.compareExchange(expected: Self.generating, desired: Self.idle, ordering: .releasing)
+    /// Gives the session free, at once or when the generation's running call ends; does nothing if another one is open, or none.
+    ///
+    /// - Parameter cancelling: whether its running call is to stop.
+    func close(_ ticket: GenerationTicket, cancelling: Bool = false) {
+        occupancy.withLock { occupancy in
+            guard occupancy.generation == ticket else { return }
+            occupancy.generation = nil
+            if cancelling && occupancy.isRunning { cancellation.request() }
+        }
     }
 
     // MARK: Content
@@ -150,7 +174,7 @@ package final class Session: @unchecked Sendable {
         self.sequence = sequence
         self.pending = pending
         logitsAreCurrent = false
-        statistics.reusedTokens += sequence.count
+        statistics.reusedTokens += count
     }
 
     // MARK: Evaluation
@@ -159,32 +183,33 @@ package final class Session: @unchecked Sendable {
     /// `all`, else of the last. Within a call.
     ///
     /// - Parameter target: nil, or room for (all ? ids.count : 1) * vocabulary floats.
-    /// - Parameter progress: tokens done after each step.
+    /// - Parameter unfinished: more of the same prompt follows, so nobody wants logits yet.
     package func evaluate(
         _ ids: UnsafeBufferPointer<Int32>, all: Bool = false, into target: UnsafeMutablePointer<Float>? = nil,
-        generating: Bool = false, progress: ((Int) throws(KimiError) -> Void)? = nil
+        unfinished: Bool = false
     ) throws(KimiError) {
+        guard !ids.isEmpty else { return }
         try checkIDs(ids)
         guard ids.count <= contextLimit - count else {
             throw KimiError(
                 .contextFull,
                 "the session holds \(count) tokens and \(ids.count) more would pass its context limit of \(contextLimit)")
         }
-        try settlePending(generating: generating)
+        try settlePending(withLogits: false)
         var done = 0
         while done < ids.count {
             let chunk = UnsafeBufferPointer(rebasing: ids[done..<min(done + model.text.maxRows, ids.count)])
             let isLast = done + chunk.count == ids.count
             if all, let target {
-                try step(chunk, into: target + done * vocabularySize, rows: chunk.count, generating: generating)
+                try step(chunk, into: target + done * vocabularySize, rows: chunk.count)
                 if isLast { try keepLogits(target + (ids.count - 1) * vocabularySize) }
             } else {
-                let own = try isLast ? ownLogits() : nil
-                try step(chunk, into: own, rows: own == nil ? 0 : 1, generating: generating)
-                if isLast, let own, let target { target.update(from: own, count: vocabularySize) }
+                let own = isLast && !unfinished ? try ownLogits() : nil
+                try step(chunk, into: own, rows: own == nil ? 0 : 1)
+                logitsAreCurrent = own != nil
+                if let own, let target { target.update(from: own, count: vocabularySize) }
             }
             done += chunk.count
-            try progress?(done)
         }
     }
 
@@ -196,16 +221,18 @@ package final class Session: @unchecked Sendable {
     }
 
     /// Evaluates the pending token, if there is one.
-    private func settlePending(generating: Bool) throws(KimiError) {
+    private func settlePending(withLogits: Bool) throws(KimiError) {
         guard let id = pending else { return }
         // It leaves `pending` before the step, so that `count` stays right whether the step succeeds or not.
         pending = nil
         do {
+            let own = withLogits ? try ownLogits() : nil
             try withUnsafePointer(to: id) { pointer in
                 Result { () throws(KimiError) in
-                    try step(UnsafeBufferPointer(start: pointer, count: 1), into: try ownLogits(), rows: 1, generating: generating)
+                    try step(UnsafeBufferPointer(start: pointer, count: 1), into: own, rows: own == nil ? 0 : 1, generating: true)
                 }
             }.get()
+            logitsAreCurrent = withLogits
         } catch {
             pending = id
             throw error
@@ -216,13 +243,14 @@ package final class Session: @unchecked Sendable {
     func accept(_ id: Int32) {
         pending = id
         statistics.generatedTokens += 1
+        visiblePosition.store(count, ordering: .relaxed)
     }
 
     /// The logits after the last token held, computed if they are not at hand. Within a call.
     ///
     /// - Throws: `invalidArgument` if the session is empty.
     func currentLogits() throws(KimiError) -> UnsafePointer<Float> {
-        if pending != nil { try settlePending(generating: true) }
+        try settlePending(withLogits: true)
         if !logitsAreCurrent {
             guard let last = sequence.tokens.last else {
                 throw KimiError(.invalidArgument, "there is nothing to go on from: the session and the prompt are empty", subject: "ids")
@@ -230,7 +258,7 @@ package final class Session: @unchecked Sendable {
             // After a truncation or a load: the last token is evaluated again, to the same bits.
             sequence.truncate(to: sequence.count - 1)
             pending = last
-            try settlePending(generating: true)
+            try settlePending(withLogits: true)
         }
         guard let logits else { throw KimiError(.internal, "no logits after an evaluation") }
         return UnsafePointer(logits.pointer(to: Float.self))
@@ -250,31 +278,27 @@ package final class Session: @unchecked Sendable {
         logitsAreCurrent = true
     }
 
-    /// One step of at most `maxRows` tokens.
+    /// One step of at most `maxRows` tokens. Whoever calls it says afterwards whether the session's logits are current: before
+    /// and after a failure they are not, since `logits` may be half written, or another buffer.
     private func step(
-        _ ids: UnsafeBufferPointer<Int32>, into logits: UnsafeMutablePointer<Float>?, rows: Int, generating: Bool
+        _ ids: UnsafeBufferPointer<Int32>, into logits: UnsafeMutablePointer<Float>?, rows: Int, generating: Bool = false
     ) throws(KimiError) {
+        logitsAreCurrent = false
         try cancellation.check()
         try sequence.prepare(ids.count)
         let begin = Self.now()
-        do {
-            try model.text.withStep { () throws(KimiError) in
-                let batch = model.text.stepRows
-                for index in 0..<ids.count {
-                    batch[index] = StepRow(sequence: sequence, token: ids[index], position: sequence.count + index)
-                }
-                try model.text.step(
-                    UnsafeBufferPointer(rebasing: batch[0..<ids.count]),
-                    logits: LogitsTarget(logits, rows: rows), cancellation: cancellation)
-                statistics.bytesRead += model.text.statistics.bytesOfStep
+        try model.text.withStep(cancellation) { () throws(KimiError) in
+            let batch = model.text.stepRows
+            for index in 0..<ids.count {
+                batch[index] = StepRow(sequence: sequence, token: ids[index], position: sequence.count + index)
             }
-        } catch {
-            logitsAreCurrent = false
-            throw error
+            try model.text.step(
+                UnsafeBufferPointer(rebasing: batch[0..<ids.count]),
+                logits: LogitsTarget(logits, rows: rows), cancellation: cancellation)
+            statistics.bytesRead += model.text.statistics.bytesOfStep
         }
         sequence.append(ids)
         visiblePosition.store(count, ordering: .relaxed)
-        logitsAreCurrent = logits != nil
         statistics.steps += 1
         if generating {
             statistics.generationNanoseconds += Self.now() - begin

@@ -98,6 +98,11 @@ private struct SessionHeader {
             throw reader.refused(.unsupported, "session file version \(found); this library reads version \(version)", "version")
         }
         cacheType = number(12)
+        // Checked, since it goes into a message.
+        let digits = Array("0123456789abcdef".utf8)
+        guard raw[16..<48].allSatisfy({ digits.contains($0) }) else {
+            throw reader.refused(.format, "the digest is not 32 hexadecimal digits", "digest")
+        }
         digest = String(decoding: raw[16..<48], as: UTF8.self)
         layers = number(48)
         elements = number(52)
@@ -177,7 +182,10 @@ private final class SessionWriter {
         guard !path.isEmpty else { throw KimiError(.invalidArgument, "the path is empty", subject: "path") }
         self.path = path
         checksum = try Checksum()
-        temporary = "\(path).\(getpid()).\(UInt32.random(in: 0...UInt32.max)).partial"
+        // Beside it, since only within one file system a name can be taken over; and short, since the path's own name may be as
+        // long as names can be.
+        let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[...$0]) } ?? ""
+        temporary = "\(folder).kimi-\(UInt64.random(in: 0...UInt64.max)).partial"
         descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw KimiError(.io, "cannot be created: \(words(errno))", file: path) }
     }
@@ -220,6 +228,7 @@ private final class SessionReader {
     let size: Int64
 
     init(path: String) throws(KimiError) {
+        guard !path.isEmpty else { throw KimiError(.invalidArgument, "the path is empty", subject: "path") }
         self.path = path
         checksum = try Checksum()
         var size: Int64 = 0

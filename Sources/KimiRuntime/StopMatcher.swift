@@ -1,15 +1,15 @@
 /// Holds text back while it may still become a stop string, and cuts it where one begins.
-struct StopMatcher {
+package struct StopMatcher {
     private let stops: [[UInt8]]
     private var held: [UInt8] = []
 
-    init(_ stops: [[UInt8]]) { self.stops = stops }
+    package init(_ stops: [[UInt8]]) { self.stops = stops }
 
     /// Takes new text and returns what can be shown now; `stop` is the index of the stop string that was found, if one was.
     ///
-    /// The text that remains held back is a proper beginning of a stop string. Of several stop strings the one that begins first
+    /// The text that remains held back begins with a proper beginning of a stop string. Of several stop strings the one that begins first
     /// counts; of those that begin together the shortest, which is complete first: so the result does not depend on pieces.
-    mutating func feed(_ text: [UInt8]) -> (text: [UInt8], stop: Int?) {
+    package mutating func feed(_ text: [UInt8]) -> (text: [UInt8], stop: Int?) {
         guard !stops.isEmpty else { return (text, nil) }
         held += text
         var start = 0
@@ -27,10 +27,14 @@ struct StopMatcher {
         return (shown, nil)
     }
 
-    /// What was held back when the generation ended otherwise.
-    mutating func finish() -> [UInt8] {
+    /// What was held back, when no more text comes: up to a stop string that lies in it, behind the beginning of a longer one
+    /// that never ended.
+    package mutating func finish() -> (text: [UInt8], stop: Int?) {
         defer { held = [] }
-        return held
+        for start in held.indices {
+            if let stop = stopBeginning(at: start) { return (Array(held[..<start]), stop) }
+        }
+        return (held, nil)
     }
 
     private func stopBeginning(at start: Int) -> Int? {

@@ -15,7 +15,7 @@ struct Failure: Error {
 
     /// A refused system call, with the system's words.
     init(_ doing: String, errno number: Int32, next: String? = nil) {
-        self.init("\(doing): \(String(cString: strerror(number)))", next: next)
+        self.init("\(doing): \(String(cString: strerror(number)))", next: next ?? Self.next(errno: number))
     }
 
     init(_ error: KimiError) {
@@ -45,6 +45,16 @@ struct Failure: Error {
             "The weights lead to numbers that are none: verify the checkpoint's files, or report it if they are right."
         case .internal: "This is a bug in libkimi; please report it with the command that led here."
         default: nil
+        }
+    }
+
+    private static func next(errno number: Int32) -> String {
+        switch number {
+        case ENOSPC, EDQUOT: "Free some space or choose another place."
+        case EACCES, EPERM, EROFS: "Choose a place where you have the permission, or get it."
+        case EMFILE, ENFILE: "Allow more open files: ulimit -n."
+        case ENOENT, ENOTDIR: "Check the path: each folder on it must be there."
+        default: "Check the path and the device, and try again."
         }
     }
 

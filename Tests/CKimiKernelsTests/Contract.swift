@@ -1,7 +1,7 @@
 import CKimiKernels
 
-/// What CKimiKernels.h says, written down once more in Swift without a look at the kernels: slow, and in the stated order.
-/// Every level, the scalar one too, must give these bits.
+/// What CKimiKernels.h says, written down once more in Swift without a look at the kernels: slow, and in the stated
+/// order. Every level, the scalar one too, must give these bits.
 enum Contract {
     /// lane[i % 16] = fma(x[i], w[i], lane[i % 16]); then the lanes are added in halves.
     static func dot(_ x: some Collection<Float>, _ w: some Collection<Float>) -> Float {

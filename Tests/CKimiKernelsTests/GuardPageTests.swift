@@ -1,8 +1,8 @@
 import CKimiKernels
 import Testing
 
-/// Every buffer of every kernel against a page that must not be touched, at its low end and at its high end. A read or write
-/// outside kills the process; results are checked against the contract as well.
+/// Every buffer of every kernel against a page that must not be touched, at its low end and at its high end. A read or
+/// write outside kills the process; results are checked against the contract as well.
 @Suite struct GuardPageTests {
     @Test("The product stays inside", arguments: Level.available, Element.allCases)
     func matmul(level: Level, element: Element) {

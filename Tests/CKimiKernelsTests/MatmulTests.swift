@@ -34,7 +34,7 @@ import Testing
             var columns = Self.widths[random.below(Self.widths.count)]
             if element == .int4 { columns = (columns + 31) / 32 * 32 }
             let rows = 1 + random.below(columns > 600 ? 20 : 40)
-            let n = [1, 2, 3, 4, 5, 6, 7, 9, 16, 17, 18, 35][round % 12]
+            let n = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 18, 35][round % 13]
             let begin = random.below(rows)
             let end = begin + 1 + random.below(rows - begin)
             let ldx = columns + random.below(4)

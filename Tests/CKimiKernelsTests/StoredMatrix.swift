@@ -1,8 +1,8 @@
 import CKimiKernels
 import Glibc
 
-/// Memory between two pages that must not be touched, with the content against one of them: a read or write past that end
-/// kills the test.
+/// Memory between two pages that must not be touched, with the content against one of them: a read or write past that
+/// end kills the test.
 final class Guarded: @unchecked Sendable {
     enum End: CaseIterable { case low, high }
 

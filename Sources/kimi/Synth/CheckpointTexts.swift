@@ -7,7 +7,7 @@ struct CheckpointTexts {
     private var base: Int { geometry.rankCount }
 
     /// The published names of special ids, by distance from the first one; the rest are reserved and nameless.
-    private static let specialNames: [(Int, String)] = [
+    private static let specialNames: [(distance: Int, name: String)] = [
         (0, "[BOS]"), (1, "[EOS]"), (2, "<|im_end|>"), (3, "<|im_user|>"), (4, "<|im_assistant|>"),
         (6, "<|start_header_id|>"), (7, "<|end_header_id|>"), (9, "[EOT]"), (10, "<|im_system|>"),
         (11, "<|tool_calls_section_begin|>"), (12, "<|tool_calls_section_end|>"), (13, "<|tool_call_begin|>"),
@@ -15,6 +15,9 @@ struct CheckpointTexts {
         (19, "<|media_content|>"), (20, "<|media_end|>"), (21, "<|media_pad|>"), (22, "<think>"), (23, "</think>"),
         (254, "[UNK]"), (255, "[PAD]"),
     ]
+
+    /// Names whose tokens belong to the answer's text as published: `special` is false for them.
+    private static func isPartOfText(_ name: String) -> Bool { name.contains("think>") || name.contains("tool_call") }
 
     var config: String {
         """
@@ -132,11 +135,11 @@ struct CheckpointTexts {
                   "normalized": false,
                   "rstrip": false,
                   "single_word": false,
-                  "special": true
+                  "special": \(!Self.isPartOfText(name))
                 }
             """
         }
-        let names = Self.specialNames.map { JSONWriter.quoted($0.1) }
+        let names = Self.specialNames.map { JSONWriter.quoted($0.name) }
         return """
             {
               "added_tokens_decoder": {

@@ -44,9 +44,7 @@ struct OutputFolder {
     private static func makePartial(_ partial: String, force: Bool) throws(Failure) {
         if mkdir(partial, 0o755) == 0 { return }
         guard errno == EEXIST else {
-            throw Failure(
-                "cannot make the folder \(partial)", errno: errno,
-                next: "Choose a place that exists and that you may write to.")
+            throw Failure("cannot make the folder \(partial)", errno: errno)
         }
         guard force else {
             throw Failure(

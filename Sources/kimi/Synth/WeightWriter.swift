@@ -135,9 +135,7 @@ final class OutputFile: Sendable {
             let written = pwrite(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, offset + done)
             if written < 0 {
                 if errno == EINTR { continue }
-                throw Failure(
-                    "cannot write \(path)", errno: errno,
-                    next: "Nothing was left behind. Free some space or choose another place.")
+                throw Failure("cannot write \(path)", errno: errno)
             }
             done += written
         }
@@ -150,7 +148,9 @@ final class OutputFile: Sendable {
 
     func resize(to size: Int) throws(Failure) {
         guard ftruncate(descriptor.withLock { $0 }, size) == 0 else {
-            throw Failure("cannot give \(path) its size of \(Units.bytes(size))", errno: errno)
+            throw Failure(
+                "cannot give \(path) its size of \(Units.bytes(size))", errno: errno,
+                next: "Choose a file system and a limit (ulimit -f) that allow files of that size, or more --shards.")
         }
     }
 
