@@ -45,11 +45,15 @@ let package = Package(
         .target(name: "KimiCheckpoint", dependencies: ["KimiCore", "CKimiSystem"]),
         .target(name: "KimiTopology", dependencies: ["KimiCore", "CHwloc", "CKimiSystem"]),
         .target(name: "KimiTokenizer", dependencies: ["KimiCore", "CSentencePiece"]),
-        .target(name: "KimiModel", dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "CKimiKernels"]),
-        .target(name: "KimiRuntime", dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiModel", "CKimiSystem"]),
         .target(
-            name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiModel", "KimiRuntime"], exclude: ["kimi.map"],
-            linkerSettings: librarySettings),
+            name: "KimiModel",
+            dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "CKimiKernels", "CKimiSystem"]),
+        .target(
+            name: "KimiRuntime",
+            dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiModel", "CKimiSystem"]),
+        .target(
+            name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiModel", "KimiRuntime"],
+            exclude: ["kimi.map"], linkerSettings: librarySettings),
         .executableTarget(
             name: "kimi",
             dependencies: [
@@ -57,7 +61,12 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             // The program too runs where no Swift is installed. FoundationEssentials forgets to name two of its own parts.
-            swiftSettings: [.unsafeFlags(["-static-stdlib"])], linkerSettings: [.unsafeFlags(["-static-stdlib", "-use-ld=lld", "-l_FoundationCollections", "-l_FoundationCShims", "-Xlinker", "-s"])]),
+            swiftSettings: [.unsafeFlags(["-static-stdlib"])],
+            linkerSettings: [
+                .unsafeFlags([
+                    "-static-stdlib", "-use-ld=lld", "-l_FoundationCollections", "-l_FoundationCShims", "-Xlinker", "-s",
+                ])
+            ]),
 
         // Tests, one target a room.
         .target(name: "KimiTestSupport", dependencies: ["KimiCore"], path: "Tests/KimiTestSupport"),

@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include "cks_pool.h"
 
+#include "cks_float.h"
+
 #include <limits.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -122,6 +124,8 @@ static void *worker_main(void *argument) {
     worker_start *start = argument;
     cks_pool *pool = start->pool;
     uint32_t seen = 0;
+    // A thread inherits the settings of the one that made it, which is the host's.
+    cks_float_use_default();
     for (;;) {
         wait_for_change(&pool->epoch, seen, &pool->sleepers);
         seen = atomic_load_explicit(&pool->epoch, memory_order_acquire);

@@ -1,3 +1,4 @@
+import CKimiSystem
 import Glibc
 import KimiCore
 
@@ -53,7 +54,11 @@ final class StepLock: @unchecked Sendable {
 
     private func acquire(_ cancellation: Cancellation?) throws(KimiError) {
         pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
+        let settings = cks_float_use_default()
+        defer {
+            cks_float_restore(settings)
+            pthread_mutex_unlock(mutex)
+        }
         if isHeld || !waiting.isEmpty {
             lastTicket &+= 1
             let ticket = lastTicket

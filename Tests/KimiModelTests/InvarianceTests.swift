@@ -1,4 +1,5 @@
 import CKimiKernels
+import Glibc
 import KimiModel
 import KimiTestSupport
 import Testing
@@ -28,6 +29,17 @@ import Testing
     func instructionSets(_ isa: Int32) throws {
         let harness = try Harness("tiny-kimi", isa: isa)
         #expect(try harness.evaluate(Self.ids, all: true) == Self.expected)
+    }
+
+    @Test("a host's floating-point settings do not matter", arguments: [Int32(0x800), Int32(0xC00)])
+    func hostSettings(_ rounding: Int32) throws { // FE_UPWARD, FE_TOWARDZERO on x86-64
+        fesetround(rounding)
+        defer { fesetround(0) }
+        let harness = try Harness("tiny-kimi")
+        let logits = try harness.evaluate(Self.ids, all: true)
+        #expect(fegetround() == rounding, "the host's settings are the host's")
+        fesetround(0)
+        #expect(logits == Self.expected)
     }
 
     @Test("copied weights give the same bits as mapped ones")

@@ -142,6 +142,21 @@ class Values(ProgramTest):
         data = [made.bytes(name) for name in made.tensors if not name.endswith(".weight_shape")]
         self.assertEqual(len(set(data)), len(data))
 
+    def test_a_tensor_does_not_depend_on_its_place(self) -> None:
+        one, five = self.folder / "one", self.folder / "five"
+        self.output("synth", "--geometry", "tiny", "--shards", "1", one)
+        self.output("synth", "--geometry", "tiny", "--shards", "5", five)
+        a, b = Safetensors(one), Safetensors(five)
+        self.assertEqual({name: a.bytes(name) for name in a.tensors}, {name: b.bytes(name) for name in b.tensors})
+
+    def test_a_large_tensor_does_not_repeat(self) -> None:
+        out = self.folder / "out"
+        self.output("synth", "--geometry", "mini", "--layers", "1", "--vocab", "8192", out)
+        data = Safetensors(out).bytes("language_model.lm_head.weight")
+        self.assertEqual(len(data), 16 << 20)
+        rows = [data[at:at + 2048] for at in range(0, len(data), 2048)]
+        self.assertEqual(len(set(rows)), len(rows))
+
     def test_seed_decides_and_threads_do_not(self) -> None:
         paths = [self.folder / name for name in "abc"]
         self.output("synth", "--geometry", "mini", "--layers", "2", "--seed", "5", paths[0])

@@ -6,7 +6,8 @@
 //   dot order    lane[i % 16] = fma(x[i], w[i], lane[i % 16]) for i = 0, 1, 2, ...; then the 16 lanes are added as
 //                l[j] += l[j + 8] (j < 8), l[j] += l[j + 4] (j < 4), l[j] += l[j + 2] (j < 2), l[0] + l[1].
 //
-// So a result depends neither on the instruction set, nor on how rows and outputs are split over threads and calls.
+// So a result depends neither on the instruction set, nor on how rows and outputs are split over threads and calls. (Of a NaN only
+// that it is one.) The calling thread's floating-point settings must be the default ones: cks_float_use_default.
 // All pointers are to readable memory of the stated size, need only the alignment of their element type unless said
 // otherwise, and outputs never alias inputs unless said otherwise. No kernel allocates, prints, or fails.
 #ifndef CKIMI_KERNELS_H
@@ -39,7 +40,7 @@ enum {
 /// A weight matrix [rows, columns] as it lies in the checkpoint, row after row.
 typedef struct ck_matrix {
     /// CK_BF16, CK_F16: 16-bit words; CK_F32: floats; CK_INT4: bytes, element 2b of a row in the low nibble of the row's
-    /// byte b and element 2b+1 in the high one, each nibble being the value + 8. May be unaligned for CK_INT4 only.
+    /// byte b and element 2b+1 in the high one, each nibble being the value + 8. May be unaligned.
     const void *data;
     /// CK_INT4: bfloat16 [rows, columns / 32], w = (nibble - 8) * scale, exact in f32. NULL for the others.
     const uint16_t *scales;

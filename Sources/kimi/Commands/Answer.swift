@@ -16,7 +16,7 @@ struct Answer {
     mutating func take(
         _ session: Session, _ prompt: [Int32], _ options: GenerationOptions, _ interrupt: Interrupt
     ) throws(KimiError) {
-        let bar = ProgressBar("reading the prompt", unit: .tokens)
+        let bar = ProgressBar("reading the prompt", unit: .tokens, total: prompt.count)
         defer { bar.finish() }
         do throws(KimiError) {
             try session.generate(prompt, options: options) { event in
