@@ -1,4 +1,5 @@
 import CKimiKernels
+import CKimiSystem
 import KimiCheckpoint
 import KimiCore
 import KimiTopology
@@ -72,6 +73,9 @@ package final class TextModel: @unchecked Sendable {
         checkpoint: Checkpoint, topology: Topology, options: Options,
         progress: (Int, Int) throws(KimiError) -> Void = { _, _ in }
     ) throws(KimiError) {
+        // Frequencies and widened norms are computed here once; like a step, not under the host's settings.
+        let settings = cks_float_use_default()
+        defer { cks_float_restore(settings) }
         guard let kernels = ck_kernels_for(options.isa) else {
             throw KimiError(.unsupported, "this processor does not run the instruction set asked for", subject: "isa")
         }

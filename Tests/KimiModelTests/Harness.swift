@@ -82,3 +82,9 @@ func argmax(_ values: ArraySlice<Float>) -> Int {
     for index in values.indices where values[index] > values[best] { best = index }
     return best - values.startIndex
 }
+
+/// Whether two lists of logits are the same bits. Not `==` inside #expect: on a failure that would compute the difference of two
+/// collections of half a million elements, which takes for ever.
+func identical(_ a: [Float], _ b: [Float]) -> Bool {
+    a.count == b.count && zip(a, b).allSatisfy { $0.bitPattern == $1.bitPattern }
+}

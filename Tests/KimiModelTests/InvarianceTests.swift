@@ -16,19 +16,19 @@ import Testing
     @Test("any chunk size gives the same bits", arguments: [1, 7, 64, 300], [1, 2])
     func chunks(_ chunk: Int, threads: Int) throws {
         let harness = try Harness("tiny-kimi", threads: threads, rows: 512)
-        #expect(try harness.evaluate(Self.ids, chunk: chunk, all: true) == Self.expected)
+        #expect(identical(try harness.evaluate(Self.ids, chunk: chunk, all: true), Self.expected))
     }
 
     @Test("any thread count gives the same bits", arguments: [1, 2, 3, 5, 16])
     func threads(_ threads: Int) throws {
         let harness = try Harness("tiny-kimi", threads: threads)
-        #expect(try harness.evaluate(Self.ids, chunk: 97, all: true) == Self.expected)
+        #expect(identical(try harness.evaluate(Self.ids, chunk: 97, all: true), Self.expected))
     }
 
     @Test("any instruction set gives the same bits", arguments: levels)
     func instructionSets(_ isa: Int32) throws {
         let harness = try Harness("tiny-kimi", isa: isa)
-        #expect(try harness.evaluate(Self.ids, all: true) == Self.expected)
+        #expect(identical(try harness.evaluate(Self.ids, all: true), Self.expected))
     }
 
     @Test("a host's floating-point settings do not matter", arguments: [Int32(0x800), Int32(0xC00)])
@@ -39,13 +39,13 @@ import Testing
         let logits = try harness.evaluate(Self.ids, all: true)
         #expect(fegetround() == rounding, "the host's settings are the host's")
         fesetround(0)
-        #expect(logits == Self.expected)
+        #expect(identical(logits, Self.expected))
     }
 
     @Test("copied weights give the same bits as mapped ones")
     func copied() throws {
         let harness = try Harness("tiny-kimi", policy: .copy)
-        #expect(try harness.evaluate(Self.ids, all: true) == Self.expected)
+        #expect(identical(try harness.evaluate(Self.ids, all: true), Self.expected))
     }
 
     @Test("several sequences in one step do not touch each other")
@@ -73,7 +73,7 @@ import Testing
         }
         for index in 0..<3 {
             let alone = try Harness("tiny-kimi", threads: 1).evaluate(Array(ids[index * 20..<index * 20 + 50]), all: true)
-            #expect(Array(logits[index * 50 * harness.vocabulary..<(index + 1) * 50 * harness.vocabulary]) == alone)
+            #expect(identical(Array(logits[index * 50 * harness.vocabulary..<(index + 1) * 50 * harness.vocabulary]), alone))
         }
     }
 
@@ -87,9 +87,9 @@ import Testing
         _ = try harness.evaluate(Array(ids.reversed().prefix(70)))
         let rest = Array(ids[split..<200])
         let expected = Array(Self.expected[split * harness.vocabulary..<200 * harness.vocabulary])
-        #expect(try fork.evaluate(rest, all: true) == expected)
+        #expect(identical(try fork.evaluate(rest, all: true), expected))
         harness.sequence.truncate(to: split)
-        #expect(try harness.evaluate(rest, all: true) == expected)
+        #expect(identical(try harness.evaluate(rest, all: true), expected))
     }
 
     @Test("a bf16 cache stays close to the exact one")
@@ -104,6 +104,6 @@ import Testing
             b += Double(y) * Double(y)
         }
         #expect(dot / (a * b).squareRoot() > 0.999)
-        #expect(logits != exact, "a bf16 cache that changes nothing is not in use")
+        #expect(!identical(logits, exact), "a bf16 cache that changes nothing is not in use")
     }
 }

@@ -97,7 +97,7 @@ struct PenaltyTests {
 
     static let extremes: [[Float]] = [
         [1e38, -1e38], [-1e38, 1e38], [3.4e38, 3.4e38, -3.4e38], [-3.4e38, -3.4e38], [0, 0, 0], [1e-38, -1e-38, 0],
-        [.greatestFiniteMagnitude, -.greatestFiniteMagnitude, 1e30, 0], [1e38, 1e38.nextDown, 1e38.nextUp],
+        [.greatestFiniteMagnitude, -.greatestFiniteMagnitude, 1e30, 0], [1e38, Float(1e38).nextDown, Float(1e38).nextUp],
     ]
 
     @Test("extreme logits give a token and no trap", arguments: extremes.indices)
