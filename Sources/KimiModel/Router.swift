@@ -29,7 +29,8 @@ package struct Router {
         self.scale = scale
     }
 
-    /// Turns one row's router logits into experts, in rising order, and their weights.
+    /// Turns one row's router logits into experts, in rising order, and their weights: all NaN if a logit or a biased score is none
+    /// that a sound checkpoint gives, so that the logits will say so.
     ///
     /// - Parameters:
     ///   - scores: the logits W x [experts]; holds s = sigmoid(W x) afterwards.
@@ -40,9 +41,14 @@ package struct Router {
         biased: UnsafeMutablePointer<Float>, groupScore: UnsafeMutablePointer<Float>,
         chosen: UnsafeMutablePointer<Int32>, weights: UnsafeMutablePointer<Float>
     ) {
+        // A score that is no number would never be chosen, and an infinite one would turn into 0 or 1: a damaged weight must not
+        // pass unseen like that, so it spoils the row.
+        var isSound = true
         for expert in 0..<experts {
-            scores[expert] = 1 / (1 + ck_exp(-scores[expert]))
+            let logit = scores[expert]
+            scores[expert] = 1 / (1 + ck_exp(-logit))
             biased[expert] = scores[expert] + bias[expert]
+            isSound = isSound && logit.isFinite && !biased[expert].isNaN
         }
         if groups > 1 { limitGroups(biased, groupScore) }
         for slot in 0..<perToken {
@@ -50,7 +56,7 @@ package struct Router {
             for expert in 0..<experts where !biased[expert].isNaN && (best < 0 || biased[expert] > biased[best]) {
                 best = expert
             }
-            // Only NaN scores leave nothing to choose; the logits will then say so.
+            // Only NaN scores leave nothing to choose.
             let expert = max(best, 0)
             chosen[slot] = Int32(truncatingIfNeeded: expert)
             biased[expert] = .nan
@@ -62,7 +68,7 @@ package struct Router {
             sum += weights[slot]
         }
         let factor = normalize ? scale / (sum + 1e-20) : scale
-        for slot in 0..<perToken { weights[slot] *= factor }
+        for slot in 0..<perToken { weights[slot] = isSound ? weights[slot] * factor : .nan }
     }
 
     /// Leaves only the best groups in the race; a group's score is the sum of its two best experts.

@@ -38,8 +38,9 @@ struct OneCallAtATimeTests {
     @Test("an open generation keeps the session busy until it has finished")
     func busyWhileOpen() throws {
         let session = try Tiny.session()
-        let options = Result { var o = GenerationOptions(); (o.maxTokens, o.ignoreEnd, o.seed) = (2, true, 1); return o }
-        let generation = try Generation(session: session, prompt: Tiny.ids(0, to: 10), options: try options.get())
+        var options = GenerationOptions()
+        (options.maxTokens, options.ignoreEnd, options.seed) = (2, true, 1)
+        let generation = try Generation(session: session, prompt: Tiny.ids(0, to: 10), options: options)
         #expect(everyCall(on: session).allSatisfy { $0 == .busy })
         #expect(try generation.next().isPrompt)
         #expect(everyCall(on: session).allSatisfy { $0 == .busy })

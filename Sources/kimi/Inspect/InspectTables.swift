@@ -111,3 +111,17 @@ struct InspectTables {
         return table
     }
 }
+
+extension WeightKind {
+    /// The kind as a person reads it.
+    var words: String {
+        switch self {
+        case .embedding: "embeddings"
+        case .denseMLP: "dense MLP"
+        case .sharedExperts: "shared experts"
+        case .routedExperts: "routed experts"
+        case .head: "lm_head"
+        default: rawValue
+        }
+    }
+}

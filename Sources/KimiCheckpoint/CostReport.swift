@@ -1,14 +1,12 @@
-import KimiCheckpoint
-
 /// What a checkpoint stores, and what one decoded token reads of it, by kind of weight and by layer. From headers alone.
 ///
 /// Read for a token are: one row of the embedding, all weights of attention, dense layers, shared experts, router, norms and
 /// head, and of the routed experts as many as a token chooses. The cache comes on top; see `cacheBytesPerToken`.
-struct CostReport {
+package struct CostReport: Sendable {
     /// Stored and read bytes of something.
-    struct Cost: Equatable {
-        var stored = 0
-        var read = 0
+    package struct Cost: Equatable, Sendable {
+        package internal(set) var stored = 0
+        package internal(set) var read = 0
 
         static func += (sum: inout Cost, other: Cost) {
             sum.stored += other.stored
@@ -16,30 +14,30 @@ struct CostReport {
         }
     }
 
-    struct Layer: Equatable {
-        let isDense: Bool
+    package struct Layer: Equatable, Sendable {
+        package let isDense: Bool
         fileprivate(set) var kinds: [WeightKind: Cost] = [:]
 
-        var total: Cost { kinds.values.reduce(into: Cost()) { $0 += $1 } }
-        subscript(kind: WeightKind) -> Cost { kinds[kind] ?? Cost() }
+        package var total: Cost { kinds.values.reduce(into: Cost()) { $0 += $1 } }
+        package subscript(kind: WeightKind) -> Cost { kinds[kind] ?? Cost() }
     }
 
     /// Kinds in the order of the model; only those that occur.
-    let kinds: [(kind: WeightKind, cost: Cost)]
-    let layers: [Layer]
-    let total: Cost
+    package let kinds: [(kind: WeightKind, cost: Cost)]
+    package let layers: [Layer]
+    package let total: Cost
     /// Weights, packed ones counted one by one; scales and shapes are none.
-    let parameters: Int
+    package let parameters: Int
     /// What the cache keeps for each token in f32: the latent and the rotated key of every layer.
-    let cacheBytesPerToken: Int
+    package let cacheBytesPerToken: Int
 
     /// Sums are safe from overflow because the checkpoint's tensors lie in real files, whose sizes add up below 2^63.
-    init(_ checkpoint: Checkpoint) {
+    package init(_ checkpoint: Checkpoint) {
         let config = checkpoint.config
         var sums: [WeightKind: Cost] = [:]
         var layers = (0..<config.layerCount).map { Layer(isDense: config.isDense(layer: $0)) }
         var parameters = 0
-        checkpoint.forEachTensor { name, tensor in
+        checkpoint.forEachTensor { (name, tensor) throws(Never) in
             var (kind, layer) = WeightKind.parse(name, prefix: checkpoint.namePrefix)
             // Layers behind the last one are for guessing tokens ahead, which this library does not do.
             if let number = layer, !layers.indices.contains(number) { (kind, layer) = (.other, nil) }

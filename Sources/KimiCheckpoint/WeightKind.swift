@@ -1,6 +1,6 @@
-/// What a tensor is for, by its name in the published layout. The raw values are the keys of the JSON output, in the
+/// What a tensor is for, by its name in the published layout. The raw values are the keys of JSON output, in the
 /// order of the model.
-enum WeightKind: String, CaseIterable {
+package enum WeightKind: String, CaseIterable, Sendable {
     case embedding
     case attention
     case denseMLP = "dense_mlp"
@@ -12,21 +12,10 @@ enum WeightKind: String, CaseIterable {
     case vision
     case other
 
-    var words: String {
-        switch self {
-        case .embedding: "embeddings"
-        case .denseMLP: "dense MLP"
-        case .sharedExperts: "shared experts"
-        case .routedExperts: "routed experts"
-        case .head: "lm_head"
-        default: rawValue
-        }
-    }
-
     /// The kind of a tensor and the layer it belongs to.
     ///
     /// - Parameter prefix: what stands before `model.` and `lm_head.` in this checkpoint's names.
-    static func parse(_ name: String, prefix: String) -> (kind: WeightKind, layer: Int?) {
+    package static func parse(_ name: String, prefix: String) -> (kind: WeightKind, layer: Int?) {
         guard name.hasPrefix(prefix), !name.hasPrefix("vision_tower."), !name.hasPrefix("mm_projector.") else {
             return (name.hasPrefix("vision_tower.") || name.hasPrefix("mm_projector.") ? .vision : .other, nil)
         }
