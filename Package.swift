@@ -78,6 +78,9 @@ let package = Package(
         .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "KimiTestSupport"]),
         .testTarget(name: "KimiRuntimeTests", dependencies: ["KimiRuntime", "KimiTestSupport"]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
+        .executableTarget(
+            name: "KimiFuzz", dependencies: ["CKimiSystem", "KimiCheckpoint", "KimiTokenizer", "KimiRuntime", "KimiTestSupport"],
+            path: "Tests/KimiFuzz"),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11,

@@ -1,3 +1,4 @@
+import CKimiSystem
 import KimiCore
 import Synchronization
 
@@ -36,6 +37,9 @@ package final class Checkpoint: Sendable {
     package init(
         folder: String, log: Log = .silent, progress: ((Double) throws(KimiError) -> Void)? = nil
     ) throws(KimiError) {
+        // The numbers of the configuration are rounded to nearest, whatever the host has set.
+        let settings = cks_float_use_default()
+        defer { cks_float_restore(settings) }
         try progress?(0)
         let entries = try FolderLayout.entries(of: folder)
         let configFile = try Self.contents(folder, "config.json", among: entries, limit: 16 << 20)

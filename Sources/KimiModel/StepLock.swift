@@ -2,7 +2,7 @@ import CKimiSystem
 import Glibc
 import KimiCore
 
-/// Lets one step at a time into a model's work space, in the order of asking.
+/// Lets one step at a time into a model's work space, in the order of asking, with floating point as the kernels expect it.
 ///
 /// First come, first served: a session in the midst of a long prompt asks again right after each of its steps, and would
 /// otherwise keep all others out until it is done. Who waits can be cancelled.
@@ -48,17 +48,17 @@ final class StepLock: @unchecked Sendable {
     /// - Throws: `cancelled` without having run `body`, or what `body` throws.
     func hold<T>(_ cancellation: Cancellation?, _ body: () throws(KimiError) -> T) throws(KimiError) -> T {
         try acquire(cancellation)
-        defer { release() }
+        let settings = cks_float_use_default()
+        defer {
+            cks_float_restore(settings)
+            release()
+        }
         return try body()
     }
 
     private func acquire(_ cancellation: Cancellation?) throws(KimiError) {
         pthread_mutex_lock(mutex)
-        let settings = cks_float_use_default()
-        defer {
-            cks_float_restore(settings)
-            pthread_mutex_unlock(mutex)
-        }
+        defer { pthread_mutex_unlock(mutex) }
         if isHeld || !waiting.isEmpty {
             lastTicket &+= 1
             let ticket = lastTicket

@@ -9,16 +9,8 @@ import KimiTestSupport
 /// Seeds are checkpoints of a few shapes and the fixture's own headers. Weights are sparse: a case rewrites one small file.
 /// What opens is then used: every tensor's first and last byte is read, and the look-ups are asked for the weights of the
 /// model that the damaged configuration describes.
-final class CheckpointTarget {
+final class CheckpointTarget: FuzzTarget {
     enum Part: String, CaseIterable { case headers, config, index }
-
-    /// Counts of what became of the cases.
-    struct Outcome {
-        var opened = 0
-        var refused: [Status: Int] = [:]
-        /// Cases that ended in neither: a description each.
-        var wrong: [String] = []
-    }
 
     private struct Seed {
         let folder: TemporaryFolder
@@ -73,38 +65,20 @@ final class CheckpointTarget {
         seeds.append(Seed(folder: folder, file: file, text: text, dataLength: dataLength))
     }
 
-    /// Runs `cases` cases; `report` is told of each wrong one at once.
-    func run(cases: Int, seed: UInt64, report: (Int, String) -> Void) throws -> Outcome {
-        var outcome = Outcome()
-        for number in 0..<cases {
-            // Each case has a generator of its own, so that one can be run alone.
-            var mutator = Mutator(seed: seed &+ UInt64(number) &* 0x1_0000_0001)
-            try runCase(seeds[number % seeds.count], &mutator, &outcome) { report(number, $0) }
-        }
-        return outcome
-    }
-
-    private func runCase(
-        _ seed: Seed, _ mutator: inout Mutator, _ outcome: inout Outcome, report: (String) -> Void
-    ) throws {
+    func run(_ number: Int, _ mutator: inout Mutator, _ outcome: inout Outcome) throws {
+        let seed = seeds[number % seeds.count]
         if let dataLength = seed.dataLength {
-            try writeShard(damagedShard(seed.text, &mutator), dataLength, to: seed.folder.url.appending(path: seed.file))
+            let header = damagedShard(seed.text, &mutator)
+            try seed.folder.rewrite(seed.file, header, length: header.count + dataLength)
         } else {
-            try seed.folder.write(seed.file, mutator.mutate(seed.text))
+            try seed.folder.rewrite(seed.file, mutator.mutate(seed.text))
         }
         do {
             let checkpoint = try Checkpoint(folder: seed.folder.path)
             try use(checkpoint)
-            outcome.opened += 1
-        } catch let error as KimiError {
-            outcome.refused[error.status, default: 0] += 1
-            if error.message.isEmpty || error.message.utf8.count > 4000 || error.file == nil {
-                outcome.wrong.append(error.description)
-                report("an error that says too little or too much: \(error.description.prefix(300))")
-            }
+            outcome.accepted += 1
         } catch {
-            outcome.wrong.append("\(error)")
-            report("an error of another kind: \(error)")
+            outcome.refuse(error)
         }
     }
 
@@ -113,13 +87,6 @@ final class CheckpointTarget {
         if mutator.below(8) == 0 { return mutator.mutate(text) }
         let header = mutator.mutate(Array(text[8...]))
         return withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) } + header
-    }
-
-    private func writeShard(_ header: [UInt8], _ dataLength: Int, to url: URL) throws {
-        try Data(header).write(to: url)
-        let handle = try FileHandle(forWritingTo: url)
-        try handle.truncate(atOffset: UInt64(header.count + dataLength))
-        try handle.close()
     }
 
     // MARK: Use

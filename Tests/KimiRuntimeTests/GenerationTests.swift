@@ -204,20 +204,27 @@ struct GenerationTests {
             // Ids of a padded vocabulary have no text; the tokenizer knows all of this one.
         }
         #expect(try events.text == session.model.tokenizer.decode(events.ids))
-        for event in events.dropLast() { #expect(!endsWithinCharacter(event.text), "\(event.text)") }
+        let text = events.text
+        let starts = characterStarts(text)
+        var end = 0
+        for event in events.dropLast() {
+            end += event.text.count
+            #expect(starts.contains(end), "\(text[max(0, end - 4)..<min(text.count, end + 4)])")
+        }
     }
 
-    /// Whether some bytes after `text` would make a character of its last one to three.
-    private func endsWithinCharacter(_ text: [UInt8]) -> Bool {
-        let next: [UInt8] = [0x80, 0x90, 0xA0, 0xBF]
-        let continuations = next.map { [$0] } + next.flatMap { a in next.map { [a, $0] } } + next.flatMap { a in
-            next.flatMap { b in next.map { [a, b, $0] } }
+    /// Offsets at which no character is cut: every one but those inside a well-formed sequence.
+    private func characterStarts(_ text: [UInt8]) -> Set<Int> {
+        var starts: Set<Int> = [text.count]
+        var place = 0
+        while place < text.count {
+            starts.insert(place)
+            let length = (1...4).first { length in
+                place + length <= text.count && String(validating: text[place..<place + length], as: UTF8.self)?.unicodeScalars.count == 1
+            }
+            place += length ?? 1
         }
-        return (1...3).contains { length in
-            let tail = Array(text.suffix(length))
-            guard tail.count == length, tail[0] >= 0xC0 else { return false }
-            return continuations.contains { String(validating: tail + $0, as: UTF8.self)?.unicodeScalars.count == 1 }
-        }
+        return starts
     }
 
     // MARK: Log-probabilities

@@ -42,10 +42,10 @@ struct SavedSession {
         bytes.replaceSubrange(end..., with: sum)
     }
 
-    /// Loads the bytes into `session`.
-    func load(into session: Session) throws {
-        let folder = try TemporaryFolder()
-        try folder.write("session", bytes)
+    /// Loads the bytes into `session`, by way of a file in `folder`.
+    func load(into session: Session, by folder: TemporaryFolder? = nil) throws {
+        let folder = try folder ?? TemporaryFolder()
+        try folder.rewrite("session", bytes)
         try session.load(from: folder.url.appending(path: "session").path)
     }
 }
@@ -97,11 +97,11 @@ struct SessionFileTests {
     /// Loading `file` must fail with one of `statuses`, and the session stays as it was.
     private func refuses(
         _ file: SavedSession, _ statuses: [Status], subject: String? = nil, into session: Session? = nil,
-        sourceLocation: SourceLocation = #_sourceLocation
+        by folder: TemporaryFolder? = nil, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
         let session = try session ?? Self.bystander()
         let held = try session.ids()
-        let error = failure { try file.load(into: session) }
+        let error = failure { try file.load(into: session, by: folder) }
         #expect(error.map { statuses.contains($0.status) } == true, "\(String(describing: error))", sourceLocation: sourceLocation)
         #expect(error?.file != nil || error?.status == .contextFull, "\(String(describing: error))", sourceLocation: sourceLocation)
         if let subject { #expect(error?.subject == subject, "\(String(describing: error))", sourceLocation: sourceLocation) }
@@ -118,6 +118,7 @@ struct SessionFileTests {
     func truncated() throws {
         let file = try Self.saved(70)
         let session = try Self.bystander()
+        let folder = try TemporaryFolder()
         let config = try Tiny.model.checkpoint.config
         let token = (config.latentSize + config.ropeSize) * 4
         var ends = [0, 1, 7, 72, 73, 87, 88, 89] + SavedSession.Field.allCases.map(\.rawValue)
@@ -129,9 +130,9 @@ struct SessionFileTests {
         ends += [file.bytes.count - 17, file.bytes.count - 16, file.bytes.count - 1]
         for end in ends where end < file.bytes.count {
             var cut = SavedSession(Array(file.bytes[..<end]))
-            try refuses(cut, [.format], into: session)
+            try refuses(cut, [.format], into: session, by: folder)
             cut.seal()
-            try refuses(cut, [.format], into: session)
+            try refuses(cut, [.format], into: session, by: folder)
         }
         #expect(try session.evaluate(Tiny.ids(5, to: 9)) == Tiny.expected(after: 9))
     }
@@ -149,11 +150,12 @@ struct SessionFileTests {
     func flippedBits() throws {
         let file = try Self.saved(2, pending: true)
         let session = try Self.bystander()
+        let folder = try TemporaryFolder()
         var random = SplitMix(1)
         for place in file.bytes.indices {
             var damaged = file
             damaged.bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-            try refuses(damaged, [.format, .unsupported, .mismatch, .contextFull], into: session)
+            try refuses(damaged, [.format, .unsupported, .mismatch, .contextFull], into: session, by: folder)
         }
         #expect(try session.evaluate(Tiny.ids(5, to: 9)) == Tiny.expected(after: 9))
     }

@@ -1,0 +1,112 @@
+import CKimiSystem
+import Foundation
+import KimiCore
+import KimiRuntime
+import KimiTestSupport
+
+/// Fuzzes the loading of saved sessions; half of the cases get a right checksum, so that what it guards is reached.
+///
+/// A file that loads is then used: one token more. One that is refused must leave the session as it was.
+final class SessionTarget: FuzzTarget {
+    private let model: Model
+    private let session: Session
+    private let held: [Int32]
+    private let folder: TemporaryFolder
+    private var seeds: [[UInt8]] = []
+
+    /// Where the fields of the header begin, and their sizes; the ids begin at 72.
+    private static let fields = [(0, 8), (8, 4), (12, 4), (16, 8), (40, 8), (48, 4), (52, 4), (56, 4), (56, 8), (60, 4), (64, 4), (68, 4), (72, 4), (76, 4)]
+
+    init() throws {
+        var options = Model.Options()
+        (options.threads, options.contextLimit) = (1, 300)
+        model = try Model(folder: Fixtures.path("shapes/mixed"), options: options)
+        session = try Session(model: model)
+        folder = try TemporaryFolder()
+        held = [3, 1, 4]
+        for count in [0, 1, 2, 5, 64, 70] {
+            try session.reset()
+            if count > 0 { try evaluate((0..<count).map { Int32($0 % 200) }) }
+            seeds.append(try saved())
+            guard count > 0 else { continue }
+            var generation = GenerationOptions()
+            (generation.maxTokens, generation.greedy, generation.ignoreEnd) = (1, true, true)
+            try session.generate([], options: generation) { _ in true }
+            seeds.append(try saved())
+        }
+        try session.reset()
+        try evaluate(held)
+    }
+
+    private func evaluate(_ ids: [Int32]) throws(KimiError) {
+        try session.call { () throws(KimiError) in
+            try ids.withUnsafeBufferPointer { ids in Result { () throws(KimiError) in try session.evaluate(ids) } }.get()
+        }
+    }
+
+    private func saved() throws -> [UInt8] {
+        try session.save(to: folder.path + "/saved")
+        return [UInt8](try Data(contentsOf: folder.url.appending(path: "saved")))
+    }
+
+    func run(_ number: Int, _ mutator: inout Mutator, _ outcome: inout Outcome) throws {
+        var bytes = seeds[number % seeds.count]
+        switch mutator.below(4) {
+        case 0: bytes = mutator.mutate(bytes)
+        case 1: setLatents(&bytes, &mutator)
+        default: for _ in 0...mutator.below(2) { setField(&bytes, &mutator) }
+        }
+        if mutator.below(2) == 0 { Self.seal(&bytes) }
+        try folder.rewrite("session", bytes)
+        do {
+            try session.load(from: folder.path + "/session")
+            outcome.accepted += 1
+        } catch {
+            outcome.refuse(error, needsFile: error.status != .contextFull)
+            if try session.ids() != held { outcome.wrong.append("a refused file has changed the session") }
+            return
+        }
+        let position = session.position
+        do {
+            try evaluate([7])
+            if session.position != position + 1 { outcome.wrong.append("position \(session.position) after \(position) and one token") }
+        } catch {
+            // Latents can be any numbers, and the file can fill the context.
+            if error.status != .numeric && error.status != .contextFull { outcome.wrong.append("evaluating: \(error)") }
+        }
+        try session.reset()
+        try evaluate(held)
+    }
+
+    /// A field of the header becomes a number at the edge of something.
+    private func setField(_ bytes: inout [UInt8], _ mutator: inout Mutator) {
+        let (offset, size) = mutator.pick(Self.fields)
+        let value = mutator.pick([
+            0, 1, 2, 3, 5, 64, 65, 255, 256, 300, 301, 4096, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0xFFFF_FFFE, 0x1_0000_0000,
+            0x7FFF_FFFF_FFFF_FFFF, 0x8000_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF, mutator.next(),
+        ] as [UInt64])
+        set(&bytes, offset, size, value)
+    }
+
+    /// Some words behind the header become numbers that are none, or large ones.
+    private func setLatents(_ bytes: inout [UInt8], _ mutator: inout Mutator) {
+        for _ in 0...mutator.below(8) {
+            let word = mutator.pick([0x7FC0_0000, 0xFF80_0000, 0x7F7F_FFFF, 0x0000_0001, mutator.next()] as [UInt64])
+            set(&bytes, 72 + mutator.below((bytes.count - 72) / 4) * 4, 4, word)
+        }
+    }
+
+    private func set(_ bytes: inout [UInt8], _ offset: Int, _ size: Int, _ value: UInt64) {
+        guard offset >= 0, offset + size <= bytes.count else { return }
+        for index in 0..<size { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index)) }
+    }
+
+    private static func seal(_ bytes: inout [UInt8]) {
+        guard bytes.count >= 16, let digest = cks_digest_create() else { return }
+        defer { cks_digest_destroy(digest) }
+        var sum = [UInt8](repeating: 0, count: 16)
+        cks_digest_update(digest, bytes, bytes.count - 16)
+        cks_digest_finish(digest, &sum)
+        bytes.replaceSubrange((bytes.count - 16)..., with: sum)
+    }
+}
