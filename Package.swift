@@ -75,7 +75,7 @@ let package = Package(
         .testTarget(name: "KimiTopologyTests", dependencies: ["KimiTopology", "KimiTestSupport"]),
         .testTarget(name: "KimiTokenizerTests", dependencies: ["KimiTokenizer", "KimiTestSupport"]),
         .testTarget(name: "CKimiKernelsTests", dependencies: ["CKimiKernels", "KimiTestSupport"]),
-        .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "KimiTestSupport"]),
+        .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "CKimiSystem", "KimiTestSupport"]),
         .testTarget(name: "KimiRuntimeTests", dependencies: ["KimiRuntime", "KimiTestSupport"]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
         .executableTarget(

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -55,6 +56,18 @@ const void *cks_file_map(int descriptor, size_t size, int *error) {
 }
 
 void cks_file_unmap(const void *start, size_t size) { munmap((void *)start, size); }
+
+int cks_file_hold(int descriptor) {
+    /* The kernel names this process as the one to be told of a waiting writer. Nobody is to be told, it is asked for instead;
+       and for the moment in between the signal is one that is ignored by default. */
+    if (fcntl(descriptor, F_SETSIG, SIGURG) != 0 || fcntl(descriptor, F_SETLEASE, F_RDLCK) != 0) return 0;
+    fcntl(descriptor, F_SETOWN, 0);
+    return 1;
+}
+
+int cks_file_hold_lasts(int descriptor) { return fcntl(descriptor, F_GETLEASE) == F_RDLCK; }
+
+void cks_file_let_go(int descriptor) { fcntl(descriptor, F_SETLEASE, F_UNLCK); }
 
 void cks_error_text(int error, char *text, size_t size) {
     if (size == 0) return;

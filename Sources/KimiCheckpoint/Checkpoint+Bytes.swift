@@ -88,7 +88,7 @@ extension Checkpoint {
         for shard in shards where shard.hasShrunk { throw Self.shrunk(shard) }
     }
 
-    private static func shrunk(_ shard: Shard) -> KimiError {
+    static func shrunk(_ shard: Shard) -> KimiError {
         KimiError(
             .io,
             "the file became smaller while it was in use: \(max(0, shard.file.currentSize)) bytes now, \(shard.file.size) when it was opened",

@@ -7,7 +7,7 @@ final class OpenFile: Sendable {
     let path: String
     /// The size when it was opened: what all later checks compare with.
     let size: Int
-    private let descriptor: Int32
+    let descriptor: Int32
 
     /// - Throws: `.io` if it is missing, a folder, a device, or not permitted.
     init(_ path: String) throws(KimiError) {

@@ -49,11 +49,13 @@ extension TextModel {
         }
         let count = rows.count
         statistics.beginStep()
-        try checkpointIsIntact()
+        // Mapped weights are read under a hold, so that a file that is cut meanwhile is an error and no signal.
+        defer { readHold?.end() }
+        try readHold?.begin()
         embed(batch, count: count)
         for (index, layer) in weights.layers.enumerated() {
             try cancellation.check()
-            try checkpointIsIntact()
+            try readHold?.check()
 
             normalize(workspace.hidden, into: workspace.normed, weight: layer.inputNorm, rows: count)
             attention(layer.attention, layer: index, rows: batch, count: count)
@@ -65,7 +67,7 @@ extension TextModel {
             }
             observer?(index, workspace, count)
         }
-        try checkpointIsIntact()
+        try readHold?.check()
         if let target = logits.base, logits.rows > 0 { try head(into: target, last: logits.rows, of: count) }
         statistics.countStep(rows: rows, withHead: logits.rows > 0)
     }

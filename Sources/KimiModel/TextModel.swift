@@ -28,6 +28,8 @@ package final class TextModel: @unchecked Sendable {
     /// Heads that a worker treats together, so that they share each cached token it reads.
     let headGroup: Int
     package let loadPolicy: LoadPolicy
+    /// Nil where no weights are read from the files any more.
+    let readHold: ReadHold?
 
     /// Sees the residual stream after each layer; for tests against a reference. Set before the first step or never.
     package var layerObserver: ((_ layer: Int, _ hidden: UnsafeBufferPointer<Float>, LayerChoices) -> Void)? {
@@ -84,6 +86,7 @@ package final class TextModel: @unchecked Sendable {
         self.config = config
         self.checkpoint = checkpoint
         loadPolicy = options.loadPolicy
+        readHold = options.loadPolicy == .map ? ReadHold(checkpoint) : nil
         maxRows = options.maxRows
         pool = try WorkerPool(threads: options.threads, topology: topology)
         cache = try BlockPool(
@@ -123,9 +126,4 @@ package final class TextModel: @unchecked Sendable {
 
     /// The instruction set in use.
     package var isaName: String { String(cString: kernels.pointee.name) }
-
-    /// With mapped weights: every shard is still as long as it was, so reading it cannot fault.
-    func checkpointIsIntact() throws(KimiError) {
-        if loadPolicy == .map { try checkpoint.checkIntact() }
-    }
 }

@@ -1,3 +1,4 @@
+import CKimiSystem
 import KimiCore
 import KimiTokenizer
 import Synchronization
@@ -61,6 +62,9 @@ struct GenerationLoop {
     /// Computes until the next event.
     mutating func next() throws(KimiError) -> GenerationEvent {
         if let finished { return finished }
+        // Draws, too, do not depend on how the host rounds. Nothing of the host's is called here.
+        let settings = cks_float_use_default()
+        defer { cks_float_restore(settings) }
         if promptDone < prompt.count { return try nextChunk() }
         guard options.maxTokens.map({ generated < $0 }) ?? true else { return finish(.length) }
         guard session.count < session.contextLimit else { return finish(.context) }

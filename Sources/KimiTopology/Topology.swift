@@ -9,6 +9,11 @@ package struct Topology: Sendable {
         package let processor: UInt32
         /// The index of the nearest memory node, or 0 if hwloc knows none.
         package let node: Int
+
+        package init(processor: UInt32, node: Int) {
+            self.processor = processor
+            self.node = node
+        }
     }
 
     /// One entry a physical core, in the order of the topology, never empty.
@@ -17,6 +22,13 @@ package struct Topology: Sendable {
     package let nodeCount: Int
     /// The processor's name as the system reports it, or "".
     package let processorModel: String
+
+    /// A machine that is described, not read.
+    package init(cores: [Core], nodeCount: Int, processorModel: String) {
+        self.cores = cores
+        self.nodeCount = nodeCount
+        self.processorModel = processorModel
+    }
 
     /// Reads the machine that this process runs on. Takes some milliseconds.
     ///

@@ -66,6 +66,33 @@ struct GenerationTests {
         #expect(try ids(nil) != ids(nil))
     }
 
+    @Test("the host's rounding mode does not matter, and stays as it is", arguments: [Int32(0x400), 0x800, 0xC00])
+    func rounding(_ mode: Int32) throws { // downward, upward, towards zero on x86-64
+        let options: @Sendable (inout GenerationOptions) -> Void = {
+            ($0.seed, $0.maxTokens, $0.topLogprobs, $0.topP, $0.repetitionPenalty, $0.temperature) = (8, 30, 5, 0.95, 1.1, 0.9)
+        }
+        let expected = try Tiny.session().events(Self.prompt, options).answer
+        // On a thread of its own: the mode is the thread's.
+        let found = try Worker { () throws -> ([String], Int32) in
+            fesetround(mode)
+            let session = try Tiny.session()
+            var modes: Set<Int32> = []
+            var events: [GenerationEvent] = []
+            var chosen = GenerationOptions()
+            options(&chosen)
+            try session.generate(Self.prompt, options: chosen) {
+                modes.insert(fegetround())
+                events.append($0)
+                return true
+            }
+            let after = fegetround()
+            fesetround(0)
+            return (events.answer, modes == [mode] && after == mode ? mode : -1)
+        }.wait()
+        #expect(found.0 == expected)
+        #expect(found.1 == mode, "callbacks run with the host's mode")
+    }
+
     // MARK: What the session holds afterwards
 
     @Test("afterwards the session holds prompt and generated tokens, and goes on as if they had been evaluated", arguments: [1, 4, 5, 12])
@@ -110,7 +137,7 @@ struct GenerationTests {
     func stopped(_ after: Int) throws {
         let session = try Tiny.session()
         var count = 0
-        try session.generate(Self.prompt, options: GenerationOptions()) { _ in
+        try session.generate(Self.prompt, options: .endless) { _ in
             count += 1
             return count < after
         }

@@ -23,7 +23,7 @@ struct OneCallAtATimeTests {
         let session = try Tiny.session()
         var statuses: [Status?] = []
         var positions: [Int] = []
-        try session.generate(Tiny.ids(0, to: 60), options: GenerationOptions()) { event in
+        try session.generate(Tiny.ids(0, to: 60), options: .endless) { event in
             statuses += everyCall(on: session)
             statuses += (try? Worker { [self] in everyCall(on: session) }.wait()) ?? []
             positions.append(session.position)
@@ -55,9 +55,9 @@ struct OneCallAtATimeTests {
     @Test("a second generation is refused and does not end the first")
     func secondGeneration() throws {
         let session = try Tiny.session()
-        let first = try Generation(session: session, prompt: Tiny.ids(0, to: 10), options: GenerationOptions())
+        let first = try Generation(session: session, prompt: Tiny.ids(0, to: 10), options: .endless)
         for _ in 0..<3 {
-            #expect(failure { _ = try Generation(session: session, prompt: [1], options: GenerationOptions()) }?.status == .busy)
+            #expect(failure { _ = try Generation(session: session, prompt: [1], options: .endless) }?.status == .busy)
         }
         #expect(failure { _ = try session.ids() }?.status == .busy)
         #expect(try first.next().isPrompt)
@@ -83,7 +83,7 @@ struct OneCallAtATimeTests {
     @Test("giving a generation up frees the session, which keeps the tokens it has", arguments: [true, false])
     func abandon(_ byName: Bool) throws {
         let session = try Tiny.session()
-        var generation: Generation? = try Generation(session: session, prompt: Tiny.ids(0, to: 60), options: GenerationOptions())
+        var generation: Generation? = try Generation(session: session, prompt: Tiny.ids(0, to: 60), options: .endless)
         #expect(try generation?.next().isPrompt == true)
         if byName { generation?.abandon() }
         if byName { #expect(failure { _ = try generation?.next() }?.status == .invalidHandle) }
@@ -95,7 +95,7 @@ struct OneCallAtATimeTests {
     @Test("an error of a generation comes again, and the session is free")
     func errorAgain() throws {
         let session = try Tiny.session(20)
-        let generation = try Generation(session: session, prompt: Tiny.ids(0, to: 30), options: GenerationOptions())
+        let generation = try Generation(session: session, prompt: Tiny.ids(0, to: 30), options: .endless)
         let first = failure { _ = try generation.next() }
         #expect(first?.status == .contextFull)
         #expect(try session.evaluate(Tiny.ids(0, to: 5)) == Tiny.expected(after: 5))
@@ -132,7 +132,7 @@ struct OneCallAtATimeTests {
 
     // MARK: Cancel
 
-    /// The bits after all 6,000 tokens, and a session at work on them on another thread.
+    /// A session at work on 6,000 tokens on another thread; the status it ends with.
     private func startLong(_ session: Session) -> Worker<Status?> {
         Worker { failure { try session.evaluate(Tiny.ids) }?.status }
     }
@@ -166,7 +166,7 @@ struct OneCallAtATimeTests {
         let session = try Tiny.session()
         var count = 0
         let error = failure {
-            try session.generate(Tiny.ids(0, to: 60), options: GenerationOptions()) { _ in
+            try session.generate(Tiny.ids(0, to: 60), options: .endless) { _ in
                 count += 1
                 if count == after { session.cancellation.request() }
                 return true
@@ -181,7 +181,7 @@ struct OneCallAtATimeTests {
     @Test("cancelled between polls, a generation finishes as cancelled and the session is free", arguments: 0..<4)
     func cancelPolling(_ after: Int) throws {
         let session = try Tiny.session()
-        let generation = try Generation(session: session, prompt: Tiny.ids(0, to: 60), options: GenerationOptions())
+        let generation = try Generation(session: session, prompt: Tiny.ids(0, to: 60), options: .endless)
         for _ in 0..<after { _ = try generation.next() }
         session.cancellation.request()
         #expect(try generation.next().reason == .cancelled)
@@ -225,22 +225,37 @@ struct OneCallAtATimeTests {
             session.cancellation.request()
             return waiting.isDone
         })
-        #expect(try waiting.wait() == .cancelled)
         letGo.signal()
+        #expect(try waiting.wait() == .cancelled)
         try holder.wait()
         #expect(try session.evaluate(Tiny.ids(0, to: 9)) == Tiny.expected(after: 9))
     }
 
-    @Test("a short call does not have to wait for the end of another session's long prompt")
+    @Test("a session gets its turn after the step that is running, not after another's whole prompt")
     func fair() throws {
-        let model = try Tiny.open { $0.chunkSize = 48 }
-        let (long, short) = (try Session(model: model), try Session(model: model))
-        let worker = startLong(long)
-        #expect(eventually { long.position > 0 })
-        for index in 0..<10 { #expect(try short.evaluate(Tiny.ids(index, to: index + 1)) == Tiny.expected(after: index + 1)) }
-        #expect(long.position < 6000)
-        long.cancellation.request()
-        _ = try worker.wait()
+        let model = try Tiny.open()
+        let (steps, isOver) = (Shared(0), Shared(false))
+        // Asks for the next step right after each of its steps, as a long prompt does.
+        let busy = Worker {
+            while !isOver.value {
+                try model.text.withStep { () throws(KimiError) in
+                    usleep(2000)
+                    steps.value += 1
+                }
+            }
+        }
+        #expect(eventually { steps.value > 0 })
+        var waits: [Int] = []
+        for _ in 0..<15 {
+            // The other one gets far enough to be in the midst of a step again.
+            usleep(3000)
+            let before = steps.value
+            try model.text.withStep { () throws(KimiError) in waits.append(steps.value - before) }
+        }
+        isOver.value = true
+        try busy.wait()
+        // The middle one: a thread that the system takes off its core before it has asked counts for nothing.
+        #expect(waits.sorted()[7] <= 2, "\(waits)")
     }
 
     // MARK: Many sessions

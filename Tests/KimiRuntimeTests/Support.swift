@@ -86,6 +86,15 @@ extension Session {
     }
 }
 
+extension GenerationOptions {
+    /// The same draws each time, and no end token: random weights give one now and then.
+    static var endless: GenerationOptions {
+        var options = GenerationOptions()
+        (options.seed, options.ignoreEnd) = (1, true)
+        return options
+    }
+}
+
 extension GenerationEvent {
     var isFinish: Bool { if case .finish = self { true } else { false } }
     var isPrompt: Bool { if case .prompt = self { true } else { false } }

@@ -28,6 +28,15 @@ int64_t cks_file_read(int descriptor, void *to, size_t count, int64_t offset);
 const void *cks_file_map(int descriptor, size_t size, int *error);
 void cks_file_unmap(const void *start, size_t size);
 
+/// Takes a read lease on the file: until it is let go, whoever wants to cut it or open it for writing waits (the system ends
+/// the wait after /proc/sys/fs/lease-break-time, 45 s). Returns 1 if the lease is held, 0 if there is none to be had: not our
+/// file and no CAP_LEASE, a file system without leases, or a writer that is there already. No signal is sent to anybody.
+int cks_file_hold(int descriptor);
+/// 1 while nobody waits for the lease's end; 0 if somebody does, or it was taken away.
+int cks_file_hold_lasts(int descriptor);
+/// Gives the lease back.
+void cks_file_let_go(int descriptor);
+
 /// The words for an errno. Copied into `text`, always terminated.
 void cks_error_text(int error, char *text, size_t size);
 
