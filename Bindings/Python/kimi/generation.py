@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, SupportsFloat, SupportsIndex, TypedDict, Union
 
 from ._arguments import INT64, UINT64, Text, id_array, id_pointer, integer, real, text_bytes
+from ._handle import Owned
 from ._structures import EventStruct, GenerationOptionsStruct, LogitBias, StringView
 from .errors import Error, Status
 from .events import Event, FinishEvent, PromptEvent, TokenEvent, TokenLogprob
@@ -110,14 +110,15 @@ def _top_logprobs(logprobs: Optional[Union[bool, int]], top: Optional[int]) -> i
     return 0 if logprobs is True else integer(logprobs, "logprobs", (0, 20))
 
 
-class Generation(Iterator[Event]):
+class Generation(Owned, Iterator[Event]):
     """The events of one generation, computed when they are asked for.
 
     Its session is busy until it has finished, is closed or is dropped. `cancel` on the session ends it from any thread.
     """
 
+    _release = "kimi_generation_destroy"
+
     def __init__(self, session: Session, ids: Any, options: Mapping[str, Any]) -> None:
-        self._handle: Optional[int] = None
         self._session = session
         self._library = session._library
         self._reading = threading.Lock()
@@ -159,23 +160,6 @@ class Generation(Iterator[Event]):
         if isinstance(event, FinishEvent):
             self.close()
         return event
-
-    def __enter__(self) -> Generation:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            self.close()
-
-    def close(self) -> None:
-        """Ends the generation; a second time does nothing. The session keeps the tokens it has and is free again."""
-        handle, self._handle = self._handle, None
-        self._library.release("kimi_generation_destroy", handle)
 
 
 def _event(struct: EventStruct, with_logprobs: bool) -> Event:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from types import TracebackType
 from typing import Any, Callable, Iterable, Optional, SupportsIndex
 
 from ._arguments import INT64, Path, Text, choice, id_array, id_pointer, integer, path_bytes, text_bytes
+from ._handle import Owned
 from ._library import keep_callback_exception, library
 from ._structures import LogCallback, ModelOptions, ProgressCallback
 from .session import Session
@@ -20,7 +20,7 @@ _LOG_NAMES = {number: name for name, number in _LOG_LEVELS.items()}
 _SPECIAL = 1
 
 
-class Model:
+class Model(Owned):
     """A checkpoint folder as it was published: weights, tokenizer, worker threads.
 
     It is immutable: threads may share it. Close it, use it in a `with` block, or let it go; sessions keep what they need.
@@ -37,6 +37,8 @@ class Model:
     An exception raised in `log` or `progress` comes out of the call that ran it.
     """
 
+    _release = "kimi_model_close"
+
     def __init__(
         self,
         path: Path,
@@ -50,7 +52,6 @@ class Model:
         log_level: str = "info",
         progress: Optional[Callable[[int, int], Optional[bool]]] = None,
     ) -> None:
-        self._handle: Optional[int] = None
         self._library = library()
         self._specials: Optional[dict[str, int]] = None
 
@@ -92,23 +93,6 @@ class Model:
         self._handle = handle.value
         # Sessions go on when the model is closed, and still need to know how long a row of logits is.
         self._width = self.vocabulary_size
-
-    def __enter__(self) -> Model:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            self.close()
-
-    def close(self) -> None:
-        """Gives the model up; a second time does nothing. Its sessions go on working."""
-        handle, self._handle = self._handle, None
-        self._library.release("kimi_model_close", handle)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -196,24 +180,16 @@ class Model:
         return Session(self, context_limit)
 
 
-class Decoder:
+class Decoder(Owned):
     """Turns ids into bytes one at a time without ever cutting a UTF-8 character."""
 
+    _release = "kimi_decoder_destroy"
+
     def __init__(self, model: Model) -> None:
-        self._handle: Optional[int] = None
         self._library = model._library
         handle = ctypes.c_void_p()
         self._library.call("kimi_decoder_create", model._handle, ctypes.byref(handle))
         self._handle = handle.value
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            self.close()
-
-    def close(self) -> None:
-        """Frees the decoder; a second time does nothing."""
-        handle, self._handle = self._handle, None
-        self._library.release("kimi_decoder_destroy", handle)
 
     def feed(self, id: SupportsIndex) -> bytes:
         """The bytes that are complete with this id; maybe none."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Iterable, Optional, SupportsIndex, Union
 
 from . import _arrays
 from ._arguments import INT64, Path, Text, id_array, id_pointer, integer, path_bytes
+from ._handle import Owned
 from ._structures import SessionOptions, SessionStats
 from .generation import Generation
 
@@ -22,14 +22,16 @@ Prompt = Union[Text, Iterable[SupportsIndex]]
 _EVALUATE_ALL = 1
 
 
-class Session:
+class Session(Owned):
     """A sequence of tokens, made by `Model.session`. One call at a time: a second caller gets Error, Status.BUSY.
 
     Close it, use it in a `with` block, or let it go. `cancel`, `position` and `close` may be called from any thread.
     """
 
+    _release = "kimi_session_destroy"
+
     def __init__(self, model: Model, context_limit: Optional[int] = None, *, _handle: Optional[int] = None) -> None:
-        self._handle: Optional[int] = _handle
+        self._handle = _handle
         self._model = model
         self._library = model._library
         if _handle is not None:
@@ -43,23 +45,6 @@ class Session:
             self._library.call("kimi_session_create", model._handle, ctypes.byref(options), ctypes.byref(handle))
         finally:
             self._handle = handle.value
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            self.close()
-
-    def close(self) -> None:
-        """Frees the session; a second time does nothing. A call running on it is cancelled."""
-        handle, self._handle = self._handle, None
-        self._library.release("kimi_session_destroy", handle)
 
     @property
     def model(self) -> Model:
