@@ -57,7 +57,7 @@ let package = Package(
         .executableTarget(
             name: "kimi",
             dependencies: [
-                "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiRuntime",
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiModel", "KimiRuntime", "CKimiKernels",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             // The program too runs where no Swift is installed. FoundationEssentials forgets to name two of its own parts.

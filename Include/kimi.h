@@ -344,7 +344,7 @@ kimi_status kimi_session_cancel(kimi_session *session);
 
 /**
  * Writes tokens and cache to a file, by way of a temporary file beside it. The file is tied to the checkpoint's digest and the
- * cache type, and carries a checksum.
+ * cache type, carries a checksum, and is its owner's alone to read (mode 0600).
  */
 kimi_status kimi_session_save(kimi_session *session, const char *path, size_t path_length, kimi_error **out_error);
 
@@ -362,7 +362,7 @@ typedef struct kimi_string_view {
 
 typedef struct kimi_logit_bias {
     int32_t id;
-    float bias; /**< added to the logit; finite, or -INFINITY, which forbids the token */
+    float bias; /**< added to the logit; finite, or -INFINITY, which forbids the token (not all of them) */
 } kimi_logit_bias;
 
 typedef struct kimi_token_logprob {

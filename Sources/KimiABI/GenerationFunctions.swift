@@ -1,6 +1,7 @@
 public import CKimi
 import KimiCore
 import KimiRuntime
+import Synchronization
 
 private var defaultOptions: kimi_generation_options {
     var options = kimi_generation_options()
@@ -164,7 +165,18 @@ private func generate(
 final class GenerationHandle: @unchecked Sendable {
     // Safe because `next` is let in one thread at a time by the session, and the header says the event is read before the next.
     let generation: Generation
-    let storage: EventStorage
+    private let storage: EventStorage
+    /// One thread fills the storage at a time; the session alone does not see to that, for it is free before the event is shown.
+    private let isPolled = Atomic<Bool>(false)
+
+    /// The next event in C form.
+    func next() throws(KimiError) -> kimi_event {
+        guard isPolled.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
+            throw KimiError(.busy, "another thread is polling this generation")
+        }
+        defer { isPolled.store(false, ordering: .releasing) }
+        return storage.show(try generation.next()) { $0 }
+    }
 
     init(_ generation: Generation, maxTokens: Int?) {
         self.generation = generation
@@ -197,9 +209,7 @@ final class GenerationHandle: @unchecked Sendable {
         guard let event, UnsafeRawPointer(event).loadUnaligned(as: UInt32.self) >= 8 else {
             throw KimiError(.invalidArgument, "event is NULL, or its struct_size is not set", subject: "event")
         }
-        let found = try generation.generation.next()
-        let c = generation.storage.show(found) { $0 }
-        try store(c, event, "kimi_event")
+        try store(try generation.next(), event, "kimi_event")
     }
 }
 

@@ -123,6 +123,10 @@ float ck_exp(float x);
 /// The size of an element type in bits: 16, 16, 32, 4.
 size_t ck_type_bits(int32_t type);
 
+/// Reads `bytes` of memory (8-byte aligned; a rest of under 8 bytes is left out) as plainly as can be and returns the sum of its
+/// words: what a benchmark compares with.
+uint64_t ck_read(const void *memory, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif
