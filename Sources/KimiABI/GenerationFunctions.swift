@@ -116,20 +116,25 @@ private final class TopStorage {
 
 // MARK: By callback
 
-/// Runs a generation; a non-zero answer of the callback ends it and is returned.
+/// Runs a generation on the prompt that `prompt` makes for the session; a non-zero answer of the callback ends it and is returned.
 private func generate(
-    _ session: Session, _ prompt: [Int32], _ callerOptions: UnsafePointer<kimi_generation_options>?,
-    _ callback: kimi_event_callback?, _ userData: UnsafeMutableRawPointer?
-) throws(KimiError) -> kimi_status {
-    let options = try convert(try options(callerOptions, defaults: defaultOptions, "kimi_generation_options"))
-    let storage = EventStorage(maxTokens: options.maxTokens)
-    var answer: Int32 = 0
-    try session.generate(prompt, options: options) { event in
-        guard let callback else { return true }
-        answer = storage.show(event) { c in withUnsafePointer(to: c) { callback($0, userData) } }
-        return answer == 0
+    _ handle: OpaquePointer?, _ callerOptions: UnsafePointer<kimi_generation_options>?,
+    _ callback: kimi_event_callback?, _ userData: UnsafeMutableRawPointer?,
+    _ outError: UnsafeMutablePointer<OpaquePointer?>?, prompt: (Session) throws(KimiError) -> [Int32]
+) -> kimi_status {
+    var answer: kimi_status = 0
+    let failure = status(outError) { () throws(KimiError) in
+        let session = try session(handle)
+        let prompt = try prompt(session)
+        let options = try convert(try options(callerOptions, defaults: defaultOptions, "kimi_generation_options"))
+        let storage = EventStorage(maxTokens: options.maxTokens)
+        try session.generate(prompt, options: options) { event in
+            guard let callback else { return true }
+            answer = storage.show(event) { c in withUnsafePointer(to: c) { callback($0, userData) } }
+            return answer == 0
+        }
     }
-    return answer
+    return failure == 0 ? answer : failure
 }
 
 @c @implementation public func kimi_session_generate(
@@ -137,12 +142,9 @@ private func generate(
     _ options: UnsafePointer<kimi_generation_options>?, _ callback: kimi_event_callback?,
     _ userData: UnsafeMutableRawPointer?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
-    var answer: kimi_status = 0
-    let failure = status(outError) { () throws(KimiError) in
-        let session = try session(handle)
-        answer = try generate(session, Array(try array(ids, count, "ids")), options, callback, userData)
+    generate(handle, options, callback, userData, outError) { (_) throws(KimiError) in
+        Array(try array(ids, count, "ids"))
     }
-    return failure == 0 ? answer : failure
 }
 
 @c @implementation public func kimi_session_generate_text(
@@ -150,13 +152,9 @@ private func generate(
     _ options: UnsafePointer<kimi_generation_options>?, _ callback: kimi_event_callback?,
     _ userData: UnsafeMutableRawPointer?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
-    var answer: kimi_status = 0
-    let failure = status(outError) { () throws(KimiError) in
-        let session = try session(handle)
-        let ids = try session.model.tokenizer.encode(try bytes(text, length, "text"), special: false)
-        answer = try generate(session, ids, options, callback, userData)
+    generate(handle, options, callback, userData, outError) { (session) throws(KimiError) in
+        try session.model.tokenizer.encode(try bytes(text, length, "text"), special: false)
     }
-    return failure == 0 ? answer : failure
 }
 
 // MARK: By polling

@@ -2,16 +2,18 @@ public import CKimi
 import KimiCore
 import KimiRuntime
 
-@c @implementation public func kimi_version() -> UnsafePointer<CChar>? { forever("0.1.0") }
+private let version: StaticString = "0.1.0"
 
-@c @implementation public func kimi_abi_version() -> Int32 { 1 }
+@c @implementation public func kimi_version() -> UnsafePointer<CChar>? { forever(version) }
+
+@c @implementation public func kimi_abi_version() -> Int32 { KIMI_ABI_VERSION }
 
 @c @implementation public func kimi_features(
     _ outJSON: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ outLength: UnsafeMutablePointer<Int>?,
     _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
-        try transfer(Features.json(version: "0.1.0", abi: 1), outJSON, outLength)
+        try transfer(Features.json(version: "\(version)", abi: Int(KIMI_ABI_VERSION)), outJSON, outLength)
     }
 }
 

@@ -50,7 +50,7 @@ extension Checkpoint {
                 }
                 let memory = try MappedMemory(byteCount: tensor.byteCount, what: "aligned copy of a tensor")
                 let target = UnsafeMutableRawBufferPointer(start: memory.base, count: tensor.byteCount)
-                try shard.file.read(into: target, at: tensor.offset, subject: name(of: tensor))
+                try read(tensor, into: target)
                 copies.keep(memory, for: place)
                 return (memory, isNew: true)
             }

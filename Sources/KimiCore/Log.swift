@@ -9,8 +9,6 @@ package struct Log: Sendable {
 
     package init(_ sink: (@Sendable (Level, String) -> Void)?) { self.sink = sink }
 
-    package var isSilent: Bool { sink == nil }
-
     /// The message is built only if somebody listens.
     package func callAsFunction(_ level: Level, _ message: @autoclosure () -> String) {
         sink?(level, message())

@@ -16,8 +16,7 @@ package enum LoadPolicy: Sendable {
 struct WeightLoader {
     private let checkpoint: Checkpoint
     private let policy: LoadPolicy
-    /// The copied tensors. With `.map` only those that lie at odd addresses in their file, which the format allows and
-    /// kernels do not read; the rest of this memory is never touched and costs nothing.
+    /// The copied tensors; empty with `.map`.
     private(set) var copies: MappedMemory
     /// Norms, biases and the experts' matrix tables, in f32 or as structs.
     private(set) var tables: MappedMemory
@@ -39,7 +38,7 @@ struct WeightLoader {
             total += tensor.byteCount + Self.alignment
             if tensor.shape.count == 1 { vectors += tensor.byteCount * 2 + Self.alignment }
         }
-        copies = try MappedMemory(byteCount: total, what: "weights")
+        copies = try MappedMemory(byteCount: policy == .copy ? total : 0, what: "weights")
         let matrices = 3 * (checkpoint.config.expertCount + 2) * checkpoint.config.layerCount * MemoryLayout<ck_matrix>.stride
         tables = try MappedMemory(byteCount: vectors + matrices, what: "weight tables")
     }
@@ -79,7 +78,7 @@ struct WeightLoader {
 
     /// Where the tensor's bytes are, or will be once `readCopies` has run.
     private mutating func address(_ tensor: TensorInfo) throws(KimiError) -> UnsafeRawPointer {
-        if policy == .map && tensor.isAligned {
+        if policy == .map {
             guard let base = try checkpoint.bytes(of: tensor).baseAddress else {
                 throw KimiError(.format, "a weight of zero bytes", file: checkpoint.folder)
             }
@@ -94,13 +93,13 @@ struct WeightLoader {
         return UnsafeRawPointer(copies.base + offset)
     }
 
-    /// Reads the tensors that are copied, in the order of the files.
+    /// Reads what `.copy` has promised, in the order of the files; there is nothing to do with `.map`. A tensor is the smallest
+    /// piece: progress is told, and may stop the reading, after each.
     mutating func readCopies(progress: (Int, Int) throws(KimiError) -> Void) throws(KimiError) {
         let total = pending.reduce(0) { $0 + $1.tensor.byteCount }
         var done = 0
         pending.sort { ($0.tensor.shard, $0.tensor.offset) < ($1.tensor.shard, $1.tensor.offset) }
         for (tensor, offset) in pending {
-            // Pieces, so that a large tensor can be cancelled and reported within.
             try checkpoint.read(tensor, into: UnsafeMutableRawBufferPointer(
                 start: copies.base + offset, count: tensor.byteCount))
             done += tensor.byteCount
