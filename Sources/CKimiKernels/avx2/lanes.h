@@ -149,6 +149,11 @@ CK_INLINE float lanes_sum(lanes a) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/// y[j] = lanes_sum(a[j * stride]) for j < 16.
+CK_INLINE void lanes_sum_sixteen(float *y, const lanes *a, size_t stride) {
+    for (size_t j = 0; j < 16; j++) y[j] = lanes_sum(a[j * stride]);
+}
+
 /// The largest lane; none may be NaN.
 CK_INLINE float lanes_largest(lanes a) {
     __m256 eight = _mm256_max_ps(a.low, a.high);

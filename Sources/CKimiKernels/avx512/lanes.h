@@ -9,10 +9,18 @@
 
 #include <immintrin.h>
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c"))), \
-                             apply_to = function)
+#ifdef CK_VNNI // byte products in one instruction: ../avx512vnni
+#define CK_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c"
+#else
+#define CK_TARGET "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c"
+#endif
+#pragma clang attribute push(__attribute__((target(CK_TARGET))), apply_to = function)
 
+#ifdef CK_VNNI
+#define CK_NAME(function) ck_avx512vnni_##function
+#else
 #define CK_NAME(function) ck_avx512_##function
+#endif
 
 // Register tiles, out of 32 registers of 16 lanes. A block's product: weight rows x rows of x.
 #define CK_TILE_W 4
@@ -100,6 +108,26 @@ CK_INLINE float lanes_sum(lanes a) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/// y[j] = lanes_sum(a[j * stride]) for j < 16, all at once: each level of additions halves the registers.
+CK_INLINE void lanes_sum_sixteen(float *y, const lanes *a, size_t stride) {
+    // Where level after level has left each sum.
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    lanes s[8];
+    for (size_t j = 0; j < 8; j++) {
+        lanes p = a[2 * j * stride], q = a[(2 * j + 1) * stride];
+        s[j] = _mm512_add_ps(_mm512_shuffle_f32x4(p, q, 0x44), _mm512_shuffle_f32x4(p, q, 0xee));
+    }
+    for (size_t j = 0; j < 4; j++)
+        s[j] = _mm512_add_ps(_mm512_shuffle_f32x4(s[2 * j], s[2 * j + 1], 0x88),
+                             _mm512_shuffle_f32x4(s[2 * j], s[2 * j + 1], 0xdd));
+    for (size_t j = 0; j < 2; j++) {
+        __m512d p = _mm512_castps_pd(s[2 * j]), q = _mm512_castps_pd(s[2 * j + 1]);
+        s[j] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(p, q)), _mm512_castpd_ps(_mm512_unpackhi_pd(p, q)));
+    }
+    lanes sum = _mm512_add_ps(_mm512_shuffle_ps(s[0], s[1], 0x88), _mm512_shuffle_ps(s[0], s[1], 0xdd));
+    _mm512_storeu_ps(y, _mm512_permutexvar_ps(order, sum));
 }
 
 /// The largest lane; none may be NaN.

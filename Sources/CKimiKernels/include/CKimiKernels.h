@@ -34,7 +34,8 @@ enum {
     CK_F16 = 1,
     CK_F32 = 2,
     CK_INT4 = 3, ///< group 32, symmetric; see ck_matrix
-    CK_TYPE_COUNT = 4,
+    CK_INT8 = 4, ///< group 32, symmetric, made at load; see ck_matrix
+    CK_TYPE_COUNT = 5,
 };
 
 /// A weight matrix [rows, columns] as it lies in the checkpoint, row after row.

@@ -1,0 +1,114 @@
+// 16 groups of integer weights in pairs of AVX registers, and what split.h and integer_matmul.h do with them. Byte products go
+// through 16-bit sums.
+#ifndef CK_AVX2_INTEGERS_H
+#define CK_AVX2_INTEGERS_H
+
+#include "lanes.h"
+
+#include "../split.h"
+#include "../vector/tile.h"
+
+/// One slot of a block: four weights, as unsigned bytes, of groups 0 ... 7 and of groups 8 ... 15.
+typedef struct slot {
+    __m256i half[2];
+} slot;
+
+CK_INLINE lanes lanes_magnitude(lanes a) {
+    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    return CK_LANES(_mm256_and_ps(a.low, magnitude), _mm256_and_ps(a.high, magnitude));
+}
+
+CK_INLINE int32_t sum_of_eight(__m256i a) {
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+
+/// 32 integers, eight in each of q, as signed bytes in order; they fit.
+CK_INLINE __m256i narrow(const __m256i q[4]) {
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/// Writes a group's 32 integers, given as 16 and 16, in slots; returns their sum.
+CK_INLINE int32_t store_group(split_block *to, size_t g, lanes first, lanes second) {
+    const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
+                                          15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
+    __m256i q[4] = {_mm256_cvtps_epi32(first.low), _mm256_cvtps_epi32(first.high), _mm256_cvtps_epi32(second.low),
+                    _mm256_cvtps_epi32(second.high)};
+    __m256i high[4], low[4], sum = _mm256_setzero_si256();
+    for (size_t k = 0; k < 4; k++) {
+        high[k] = _mm256_srai_epi32(_mm256_add_epi32(q[k], _mm256_set1_epi32(128)), 8);
+        low[k] = _mm256_sub_epi32(q[k], _mm256_slli_epi32(high[k], 8));
+        sum = _mm256_add_epi32(sum, q[k]);
+    }
+    _Alignas(32) uint32_t words[2][CK_SPLIT_SLOTS];
+    _mm256_store_si256((__m256i *)words[0], _mm256_shuffle_epi8(narrow(high), order));
+    _mm256_store_si256((__m256i *)words[1], _mm256_shuffle_epi8(narrow(low), order));
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) {
+        memcpy(&to->high[k][4 * g], &words[0][k], 4);
+        memcpy(&to->low[k][4 * g], &words[1][k], 4);
+    }
+    return sum_of_eight(sum);
+}
+
+/// The slots of 16 groups of nibbles, 256 bytes: a transposition of rows of 4 words, then the nibbles of each byte apart.
+CK_INLINE void load_nibbles(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    for (size_t h = 0; h < 2; h++) {
+        const __m128i *group = (const __m128i *)bytes + 8 * h;
+        __m256i a[4];
+        for (size_t k = 0; k < 4; k++) // groups k and k + 4 of the half
+            a[k] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(group + k)), _mm_loadu_si128(group + k + 4), 1);
+        __m256i near_low = _mm256_unpacklo_epi32(a[0], a[1]), near_high = _mm256_unpackhi_epi32(a[0], a[1]);
+        __m256i far_low = _mm256_unpacklo_epi32(a[2], a[3]), far_high = _mm256_unpackhi_epi32(a[2], a[3]);
+        __m256i word[4] = {_mm256_unpacklo_epi64(near_low, far_low), _mm256_unpackhi_epi64(near_low, far_low),
+                           _mm256_unpacklo_epi64(near_high, far_high), _mm256_unpackhi_epi64(near_high, far_high)};
+        for (size_t d = 0; d < 4; d++) {
+            w[2 * d].half[h] = _mm256_and_si256(word[d], nibble);
+            w[2 * d + 1].half[h] = _mm256_and_si256(_mm256_srli_epi16(word[d], 4), nibble);
+        }
+    }
+}
+
+CK_INLINE void load_bytes(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++)
+        for (size_t h = 0; h < 2; h++) w[k].half[h] = _mm256_loadu_si256((const __m256i *)(bytes + 64 * k + 32 * h));
+}
+
+/// Sums of four products of nibbles and signed bytes: at most 8 * 2 * 15 * 128 on the way, which fits 16 bits.
+CK_INLINE __m256i nibble_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const int8_t x[CK_SPLIT_SLOTS][64]) {
+    __m256i sum = _mm256_maddubs_epi16(w[0].half[h], _mm256_load_si256((const __m256i *)(x[0] + 32 * h)));
+    CK_UNROLL for (size_t k = 1; k < CK_SPLIT_SLOTS; k++)
+        sum = _mm256_add_epi16(
+            sum, _mm256_maddubs_epi16(w[k].half[h], _mm256_load_si256((const __m256i *)(x[k] + 32 * h))));
+    return _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
+}
+
+CK_INLINE __m256i split_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x) {
+    return _mm256_add_epi32(_mm256_slli_epi32(nibble_sums(w, h, x->high), 8), nibble_sums(w, h, x->low));
+}
+
+CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x, int32_t type) {
+    __m256i offset = _mm256_load_si256((const __m256i *)(x->offset + 8 * h));
+    if (type == CK_INT4) return _mm256_cvtepi32_ps(_mm256_add_epi32(split_sums(w, h, x), offset));
+    // Bytes go as two nibbles, since sums of their products would not fit 16 bits.
+    slot upper[CK_SPLIT_SLOTS], lower[CK_SPLIT_SLOTS];
+    CK_UNROLL for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) {
+        lower[k].half[h] = _mm256_and_si256(w[k].half[h], _mm256_set1_epi8(15));
+        upper[k].half[h] = _mm256_and_si256(_mm256_srli_epi16(w[k].half[h], 4), _mm256_set1_epi8(15));
+    }
+    __m256i sum = _mm256_slli_epi32(_mm256_add_epi32(split_sums(upper, h, x), offset), 4);
+    return _mm256_cvtepi32_ps(_mm256_add_epi32(sum, split_sums(lower, h, x)));
+}
+
+/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
+/// rows and one or two rows of x.
+CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
+                          int32_t type) {
+    CK_UNROLL for (size_t r = 0; r < n; r++)
+        CK_UNROLL for (size_t k = 0; k < rows; k++)
+            sum[r][k] = CK_LANES(half_sums(w[k], 0, x[r], type), half_sums(w[k], 1, x[r], type));
+}
+
+#endif

@@ -1,0 +1,121 @@
+// 16 groups of integer weights in AVX-512 registers, and what split.h and integer_matmul.h do with them. With CK_VNNI byte
+// products are single instructions; without, they go through 16-bit sums, to the same integers.
+#ifndef CK_AVX512_INTEGERS_H
+#define CK_AVX512_INTEGERS_H
+
+#include "lanes.h"
+
+#include "../split.h"
+#include "../vector/tile.h"
+
+/// One slot of a block: four weights, as unsigned bytes, of each of 16 groups.
+typedef __m512i slot;
+
+CK_INLINE lanes lanes_magnitude(lanes a) { return _mm512_abs_ps(a); }
+
+/// Writes a group's 32 integers, given as 16 and 16, in slots; returns their sum.
+CK_INLINE int32_t store_group(split_block *to, size_t g, lanes first, lanes second) {
+    const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
+                                          15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
+    __m512i q[2] = {_mm512_cvtps_epi32(first), _mm512_cvtps_epi32(second)};
+    const __m512i half = _mm512_set1_epi32(128);
+    __m128i high[2], low[2];
+    for (size_t k = 0; k < 2; k++) {
+        high[k] = _mm512_cvtepi32_epi8(_mm512_srai_epi32(_mm512_add_epi32(q[k], half), 8));
+        low[k] = _mm512_cvtepi32_epi8(q[k]); // q - 256 * high is the low byte, signed
+    }
+    _Alignas(32) uint32_t words[2][CK_SPLIT_SLOTS];
+    _mm256_store_si256((__m256i *)words[0], _mm256_shuffle_epi8(_mm256_set_m128i(high[1], high[0]), order));
+    _mm256_store_si256((__m256i *)words[1], _mm256_shuffle_epi8(_mm256_set_m128i(low[1], low[0]), order));
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) {
+        memcpy(&to->high[k][4 * g], &words[0][k], 4);
+        memcpy(&to->low[k][4 * g], &words[1][k], 4);
+    }
+    return _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1]));
+}
+
+/// The slots of 16 groups of nibbles, 256 bytes: a transposition of 16 rows of 4 words, then the nibbles of each byte apart.
+CK_INLINE void load_nibbles(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
+    const __m512i first_two = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+    const __m512i last_two = _mm512_setr_epi32(2, 6, 10, 14, 18, 22, 26, 30, 3, 7, 11, 15, 19, 23, 27, 31);
+    const __m512i nibble = _mm512_set1_epi8(15);
+    __m512i a[4], word[4];
+    for (size_t k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(bytes + 64 * k); // four groups each
+    __m512i near01 = _mm512_permutex2var_epi32(a[0], first_two, a[1]), near23 = _mm512_permutex2var_epi32(a[0], last_two, a[1]);
+    __m512i far01 = _mm512_permutex2var_epi32(a[2], first_two, a[3]), far23 = _mm512_permutex2var_epi32(a[2], last_two, a[3]);
+    word[0] = _mm512_shuffle_i64x2(near01, far01, 0x44);
+    word[1] = _mm512_shuffle_i64x2(near01, far01, 0xee);
+    word[2] = _mm512_shuffle_i64x2(near23, far23, 0x44);
+    word[3] = _mm512_shuffle_i64x2(near23, far23, 0xee);
+    for (size_t d = 0; d < 4; d++) {
+        w[2 * d] = _mm512_and_si512(word[d], nibble);
+        w[2 * d + 1] = _mm512_and_si512(_mm512_srli_epi16(word[d], 4), nibble);
+    }
+}
+
+CK_INLINE void load_bytes(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) w[k] = _mm512_loadu_si512(bytes + 64 * k);
+}
+
+#ifdef CK_VNNI
+/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
+/// rows and one or two rows of x. Four sums at a time are eight chains of instructions: enough to hide their latency.
+CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
+                          int32_t type) {
+    __m512i high[2][2], low[2][2];
+    CK_UNROLL for (size_t r = 0; r < n; r++) {
+        __m512i offset = _mm512_load_si512(x[r]->offset);
+        if (type == CK_INT8) offset = _mm512_slli_epi32(offset, 4); // 128 is 16 times 8
+        CK_UNROLL for (size_t k = 0; k < rows; k++) {
+            high[r][k] = _mm512_setzero_si512();
+            low[r][k] = offset;
+        }
+    }
+    CK_UNROLL for (size_t s = 0; s < CK_SPLIT_SLOTS; s++)
+        CK_UNROLL for (size_t r = 0; r < n; r++) {
+            __m512i x_high = _mm512_load_si512(x[r]->high[s]), x_low = _mm512_load_si512(x[r]->low[s]);
+            CK_UNROLL for (size_t k = 0; k < rows; k++) {
+                high[r][k] = _mm512_dpbusd_epi32(high[r][k], w[k][s], x_high);
+                low[r][k] = _mm512_dpbusd_epi32(low[r][k], w[k][s], x_low);
+            }
+        }
+    CK_UNROLL for (size_t r = 0; r < n; r++)
+        CK_UNROLL for (size_t k = 0; k < rows; k++)
+            sum[r][k] = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(high[r][k], 8), low[r][k]));
+}
+#else
+/// Sums of four products of nibbles and signed bytes: at most 8 * 2 * 15 * 128 on the way, which fits 16 bits.
+CK_INLINE __m512i nibble_sums(const slot w[CK_SPLIT_SLOTS], const int8_t x[CK_SPLIT_SLOTS][64]) {
+    __m512i sum = _mm512_maddubs_epi16(w[0], _mm512_load_si512(x[0]));
+    CK_UNROLL for (size_t k = 1; k < CK_SPLIT_SLOTS; k++)
+        sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(w[k], _mm512_load_si512(x[k])));
+    return _mm512_madd_epi16(sum, _mm512_set1_epi16(1));
+}
+
+CK_INLINE __m512i split_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x) {
+    return _mm512_add_epi32(_mm512_slli_epi32(nibble_sums(w, x->high), 8), nibble_sums(w, x->low));
+}
+
+CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int32_t type) {
+    __m512i offset = _mm512_load_si512(x->offset);
+    if (type == CK_INT4) return _mm512_cvtepi32_ps(_mm512_add_epi32(split_sums(w, x), offset));
+    // Bytes go as two nibbles, since sums of their products would not fit 16 bits.
+    slot upper[CK_SPLIT_SLOTS], lower[CK_SPLIT_SLOTS];
+    CK_UNROLL for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) {
+        lower[k] = _mm512_and_si512(w[k], _mm512_set1_epi8(15));
+        upper[k] = _mm512_and_si512(_mm512_srli_epi16(w[k], 4), _mm512_set1_epi8(15));
+    }
+    __m512i sum = _mm512_slli_epi32(_mm512_add_epi32(split_sums(upper, x), offset), 4);
+    return _mm512_cvtepi32_ps(_mm512_add_epi32(sum, split_sums(lower, x)));
+}
+
+/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
+/// rows and one or two rows of x.
+CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
+                          int32_t type) {
+    CK_UNROLL for (size_t r = 0; r < n; r++)
+        CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = row_sums(w[k], x[r], type);
+}
+#endif
+
+#endif

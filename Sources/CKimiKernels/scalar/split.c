@@ -1,0 +1,38 @@
+// Activations as 16-bit integers, group by group.
+#include "../split.h"
+#include "specification.h"
+
+CK_INLINE void split_group(split_block *to, size_t g, const float *x) {
+    float most = 0;
+    uint32_t bad = 0;
+    for (size_t i = 0; i < CK_INT4_GROUP; i++) {
+        uint32_t magnitude = ck_bits_of_float(x[i]) & 0x7fffffff;
+        bad |= magnitude >= 0x7f800000;
+        float size = ck_float_of_bits(magnitude);
+        most = size > most ? size : most;
+    }
+    int counts = !bad && most >= CK_SPLIT_LEAST;
+    float factor = counts ? CK_SPLIT_LIMIT / most : 0.0f;
+    int32_t sum = 0;
+    for (size_t i = 0; i < CK_INT4_GROUP; i++) {
+        // A group that does not count is zeros, whatever its values are.
+        int32_t q = counts ? (int32_t)rintf(x[i] * factor) : 0;
+        int32_t high = (q + 128) >> 8;
+        to->high[split_slot(i)][4 * g + split_byte(i)] = (int8_t)high;
+        to->low[split_slot(i)][4 * g + split_byte(i)] = (int8_t)(q - 256 * high);
+        sum += q;
+    }
+    to->offset[g] = -8 * sum;
+    to->scale[g] = bad ? ck_float_of_bits(0x7fc00000) : counts ? most * (1.0f / CK_SPLIT_LIMIT) : 0.0f;
+}
+
+CK_SPECIFICATION void ck_scalar_split(void *to, const float *x, size_t first, size_t count, size_t columns) {
+    split_block *blocks = to;
+    static const float nothing[CK_INT4_GROUP] = {0};
+    size_t end = (first + count) / CK_INT4_GROUP;
+    for (size_t g = first / CK_INT4_GROUP; g < end; g++)
+        split_group(&blocks[g / CK_SPLIT_GROUPS], g % CK_SPLIT_GROUPS, x + g * CK_INT4_GROUP - first);
+    if (first + count == columns)
+        for (size_t g = end; g % CK_SPLIT_GROUPS; g++)
+            split_group(&blocks[g / CK_SPLIT_GROUPS], g % CK_SPLIT_GROUPS, nothing);
+}
