@@ -1,10 +1,11 @@
 // Which instruction sets this processor has, and the table of kernels for each.
-#include "kernels.h"
+#include "split.h"
 
-#define CK_LEVEL(level, number)                                                                                       \
-    static const ck_kernels level##_kernels = {                                                                       \
+/// The kernels of a level; some levels take their integer product from another one.
+#define CK_LEVEL(kernels, number, level, product)                                                                     \
+    static const ck_kernels kernels##_kernels = {                                                                     \
         .isa = number,                                                                                                \
-        .name = #level,                                                                                               \
+        .name = #kernels,                                                                                             \
         .matmul = ck_##level##_matmul,                                                                                \
         .combine_rows = ck_##level##_combine_rows,                                                                    \
         .widen_row = ck_##level##_widen_row,                                                                          \
@@ -14,17 +15,25 @@
         .round_bf16 = ck_##level##_round_bf16,                                                                        \
         .attention = ck_##level##_attention,                                                                          \
         .all_finite = ck_##level##_all_finite,                                                                        \
+        .split = ck_##level##_split,                                                                                  \
+        .matmul_split = ck_##product##_matmul_split,                                                                  \
     };
 
-CK_LEVEL(scalar, CK_ISA_SCALAR)
+CK_LEVEL(scalar, CK_ISA_SCALAR, scalar, scalar)
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-CK_LEVEL(avx2, CK_ISA_AVX2)
-CK_LEVEL(avx512, CK_ISA_AVX512)
+CK_LEVEL(avx2, CK_ISA_AVX2, avx2, avx2)
+CK_LEVEL(avx512, CK_ISA_AVX512, avx512, avx512)
+CK_LEVEL(avx512vnni, CK_ISA_AVX512_VNNI, avx512, avx512vnni)
 
-static const ck_kernels *const levels[CK_ISA_COUNT] = {&scalar_kernels, &avx2_kernels, &avx512_kernels};
+static const ck_kernels *const levels[CK_ISA_COUNT] = {
+    [CK_ISA_SCALAR] = &scalar_kernels,
+    [CK_ISA_AVX2] = &avx2_kernels,
+    [CK_ISA_AVX512] = &avx512_kernels,
+    [CK_ISA_AVX512_VNNI] = &avx512vnni_kernels,
+};
 
 /// The register states that the operating system saves (XCR0). Only where cpuid reports OSXSAVE.
 static uint64_t saved_states(void) {
@@ -39,6 +48,7 @@ int32_t ck_isa_best(void) {
     const uint32_t leaf1_ecx = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; // FMA, OSXSAVE, AVX, F16C
     const uint32_t leaf7_avx2 = 1u << 5;
     const uint32_t leaf7_avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; // F, DQ, BW, VL
+    const uint32_t leaf7_vnni = 1u << 11;
     const uint64_t ymm_states = 0x06;                                        // SSE, AVX
     const uint64_t zmm_states = 0xe6; // and the mask registers, the upper halves, the upper sixteen
     uint32_t a, b, c, d;
@@ -46,10 +56,11 @@ int32_t ck_isa_best(void) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has_all(b, leaf7_avx2)) return CK_ISA_SCALAR;
     uint64_t states = saved_states();
     if (!has_all(states, ymm_states)) return CK_ISA_SCALAR;
-    return has_all(b, leaf7_avx512) && has_all(states, zmm_states) ? CK_ISA_AVX512 : CK_ISA_AVX2;
+    if (!has_all(b, leaf7_avx512) || !has_all(states, zmm_states)) return CK_ISA_AVX2;
+    return has_all(c, leaf7_vnni) ? CK_ISA_AVX512_VNNI : CK_ISA_AVX512;
 }
 #else
-static const ck_kernels *const levels[CK_ISA_COUNT] = {&scalar_kernels, NULL, NULL};
+static const ck_kernels *const levels[CK_ISA_COUNT] = {[CK_ISA_SCALAR] = &scalar_kernels};
 
 int32_t ck_isa_best(void) { return CK_ISA_SCALAR; }
 #endif
@@ -65,6 +76,11 @@ size_t ck_type_bits(int32_t type) {
     case CK_F16: return 16;
     case CK_F32: return 32;
     case CK_INT4: return 4;
+    case CK_INT8: return 8;
     default: return 0;
     }
 }
+
+size_t ck_row_bytes(const ck_matrix *w) { return ck_row_stride(w); }
+
+size_t ck_split_bytes(size_t columns, int32_t parts) { return split_blocks(columns) * split_size(parts); }

@@ -27,14 +27,17 @@
     void ck_##level##_round_bf16(uint16_t *y, const float *x, size_t n);                                              \
     void ck_##level##_attention(float *out, const float *q, size_t heads, const ck_attention *a);                     \
     int32_t ck_##level##_all_finite(const float *x, size_t n);                                                        \
-    void ck_##level##_split(void *to, const float *x, size_t first, size_t count, size_t columns);                    \
+    void ck_##level##_split(void *to, const float *x, size_t first, size_t count, size_t columns,                     \
+                             int32_t parts);                                                                          \
     void ck_##level##_matmul_split(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w,          \
-                                   size_t begin, size_t end);
+                                   size_t begin, size_t end, int32_t parts);
 
 CK_DECLARE_LEVEL(scalar)
 #if defined(__x86_64__)
 CK_DECLARE_LEVEL(avx2)
 CK_DECLARE_LEVEL(avx512)
+void ck_avx512vnni_matmul_split(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w, size_t begin,
+                                size_t end, int32_t parts);
 #endif
 
 CK_INLINE float ck_float_of_bits(uint32_t bits) {
@@ -77,14 +80,14 @@ CK_INLINE float ck_float_of_f16(uint16_t word) {
     return ck_float_of_bits(sign | bits);
 }
 
-/// Bytes from one row of w to the next.
-CK_INLINE size_t ck_row_bytes(const ck_matrix *w) {
+/// ck_row_bytes, seen where it is called.
+CK_INLINE size_t ck_row_stride(const ck_matrix *w) {
     if (w->type == CK_INT8) return (w->columns + 511) / 512 * 512; // whole blocks
     return w->columns * ck_type_bits(w->type) / 8;
 }
 
 CK_INLINE const unsigned char *ck_row(const ck_matrix *w, size_t row) {
-    return (const unsigned char *)w->data + row * ck_row_bytes(w);
+    return (const unsigned char *)w->data + row * ck_row_stride(w);
 }
 
 /// The scales of a CK_INT4 row, bfloat16, one for each group of 32.

@@ -38,16 +38,17 @@ extension TextModel {
     /// Evaluates a batch of rows: any number of sequences, each with one or several tokens in rising positions.
     ///
     /// Every sequence must have been prepared for its rows; the caller appends the tokens afterwards. A row's result depends on
-    /// its own sequence only: not on the other rows, the number of threads, or how a prompt was cut into steps.
+    /// its own sequence and the precision only: not on the other rows, the number of threads, or how a prompt was cut into steps.
     ///
     /// - Throws: `cancelled` before a layer; `io` if a shard shrank; `numeric` if logits are not finite.
     package func step(
-        _ rows: UnsafeBufferPointer<StepRow>, logits: LogitsTarget, cancellation: Cancellation
+        _ rows: UnsafeBufferPointer<StepRow>, logits: LogitsTarget, precision: Precision = .exact, cancellation: Cancellation
     ) throws(KimiError) {
         guard let batch = rows.baseAddress, rows.count <= maxRows, logits.rows <= rows.count else {
             throw KimiError(.internal, "a step of \(rows.count) rows; at most \(maxRows) were planned")
         }
         let count = rows.count
+        arithmetic = Arithmetic(kernels: kernels, parts: precision.parts)
         statistics.beginStep()
         // Mapped weights are read under a hold, so that a file that is cut meanwhile is an error and no signal.
         defer { readHold?.end() }
@@ -57,10 +58,14 @@ extension TextModel {
             try cancellation.check()
             try readHold?.check()
 
-            normalize(workspace.hidden, into: workspace.normed, weight: layer.inputNorm, rows: count)
+            normalize(
+                workspace.hidden, into: workspace.normed, weight: layer.inputNorm,
+                integers: layer.attention.inputReadsIntegers, rows: count)
             attention(layer.attention, layer: index, rows: batch, count: count)
 
-            normalize(workspace.hidden, into: workspace.normed, weight: layer.postAttentionNorm, rows: count)
+            normalize(
+                workspace.hidden, into: workspace.normed, weight: layer.postAttentionNorm,
+                integers: layer.feedForward.inputReadsIntegers, rows: count)
             switch layer.feedForward {
             case .dense(let mlp): feedForward(mlp, rows: count)
             case .experts(let moe): experts(moe, rows: count)
@@ -69,7 +74,7 @@ extension TextModel {
         }
         try readHold?.check()
         if let target = logits.base, logits.rows > 0 { try head(into: target, last: logits.rows, of: count) }
-        statistics.countStep(rows: rows, withHead: logits.rows > 0)
+        statistics.countStep(rows: rows, withHead: logits.rows > 0, precision: precision)
     }
 
     /// hidden = embedding of each token; and the rotary angles of each position, which all layers share.
@@ -84,18 +89,17 @@ extension TextModel {
     /// hidden += down(silu(gate x) * up x)
     private func feedForward(_ mlp: MLPWeights, rows: Int) {
         let w = workspace
-        multiply(product(mlp.gate, w.normed, w.gate), product(mlp.up, w.normed, w.up), rows: rows)
-        activate(gate: w.gate, up: w.up, width: mlp.width, rows: rows)
-        multiply(product(mlp.down, w.gate, w.delta), rows: rows)
-        addDelta(rows: rows)
+        multiply(gated(mlp, w.normed), rows: rows)
+        multiply(Product(matrix: mlp.down, x: w.inner, y: w.delta, finish: .add(to: w.hidden)), rows: rows)
     }
 
     /// logits = head * norm(hidden) for the last rows of the step.
     private func head(into target: UnsafeMutablePointer<Float>, last: Int, of count: Int) throws(KimiError) {
         let w = workspace
         normalize(
-            w.hidden + (count - last) * config.hiddenSize, into: w.normed, weight: weights.finalNorm, rows: last)
-        multiply(product(weights.head, w.normed, target), rows: last)
+            w.hidden + (count - last) * config.hiddenSize, into: w.normed, weight: weights.finalNorm,
+            integers: weights.head.readsIntegers, rows: last)
+        multiply(Product(matrix: weights.head, x: w.normed, y: target), rows: last)
         guard kernels.pointee.all_finite(target, last * config.vocabularySize) != 0 else {
             throw KimiError(
                 .numeric, "the logits hold NaN or infinity: a weight of this checkpoint is damaged or overflows",

@@ -43,26 +43,27 @@ extension TextModel {
     func attention(_ weights: AttentionWeights, layer: Int, rows: UnsafePointer<StepRow>, count: Int) {
         let w = workspace
         // Down-projections of query and latent read the same input: one job.
+        let latentDown = Product(matrix: weights.latentDown, x: w.normed, y: w.latent)
         if let queryDown = weights.queryDown, let queryNorm = weights.queryNorm {
-            multiply(
-                product(queryDown, w.normed, w.queryLatent), product(weights.latentDown, w.normed, w.latent), rows: count)
-            normalize(w.queryLatent, into: w.queryLatent, weight: queryNorm, width: queryDown.rows, epsilon: latentEpsilon, rows: count)
-            multiply(product(weights.queryUp, w.queryLatent, w.query), rows: count)
+            multiply(Product(matrix: queryDown, x: w.normed, y: w.queryLatent.floats), latentDown, rows: count)
+            normalize(
+                w.queryLatent.floats, into: w.queryLatent, weight: queryNorm, integers: weights.queryUp.readsIntegers,
+                width: queryDown.rows, epsilon: latentEpsilon, rows: count)
+            multiply(Product(matrix: weights.queryUp, x: w.queryLatent, y: w.query), rows: count)
         } else {
-            multiply(
-                product(weights.queryUp, w.normed, w.query), product(weights.latentDown, w.normed, w.latent), rows: count)
+            multiply(Product(matrix: weights.queryUp, x: w.normed, y: w.query), latentDown, rows: count)
         }
         var job = AttentionJob(
             kernels: kernels, rows: rows, rowCount: count, layer: layer, layerOffset: layer * cache.layerBytes,
             cacheType: cache.type.kernelType, latentNorm: weights.latentNorm, latentUp: weights.latentUp,
-            query: w.query, latent: w.latent, angles: w.angles, attended: w.attended,
+            query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats,
             scratch: w.absorbed, scratchPerWorker: w.absorbedPerWorker, headGroup: headGroup, shape: attentionShape)
         // Every row's latent must be in the cache before any row looks back: two jobs.
         pool.run(cacheRows, &job, count: count, grain: 4)
         let groups = (attentionShape.heads + headGroup - 1) / headGroup
         pool.run(attendPieces, &job, count: groups * count, grain: max(1, count / 16))
-        multiply(product(weights.output, w.attended, w.delta), rows: count)
-        addDelta(rows: count)
+        if weights.output.readsIntegers { split(w.attended, width: weights.output.columns, rows: count) }
+        multiply(Product(matrix: weights.output, x: w.attended, y: w.delta, finish: .add(to: w.hidden)), rows: count)
     }
 }
 

@@ -1,49 +1,60 @@
 import CKimiKernels
 import KimiTopology
 
-/// One matrix product of a job: y[r] = matrix * x[r] for every row r.
+/// One matrix product of a job: y[r] = matrix * x[r] for every row r, and what becomes of it.
 struct Product {
+    /// What happens to a block of outputs while it is still in the core's cache.
+    enum Finish {
+        case none
+        /// sum[r] += y[r]; rows as far apart as y's.
+        case add(to: UnsafeMutablePointer<Float>)
+        /// y[r] = silu(y[r]) * (up * x[r]): the first half of an MLP. `integers` tells whether the second half reads those.
+        case gate(up: ck_matrix, scratch: UnsafeMutablePointer<Float>, integers: Activation?)
+    }
+
     var matrix: ck_matrix
-    var x: UnsafePointer<Float>
+    var x: Activation
     var y: UnsafeMutablePointer<Float>
-    /// Elements from one row of x, and of y, to the next.
-    var xStride: Int
-    var yStride: Int
+    var finish = Finish.none
 }
 
 /// What the workers need for products that run as one job, their output rows laid end to end.
 private struct ProductJob {
-    let kernels: UnsafePointer<ck_kernels>
+    let arithmetic: Arithmetic
     let products: UnsafePointer<Product>
     let count: Int
     let rows: Int
 }
 
+/// Output rows come in multiples of this many: groups of integer activations never straddle two pieces.
+private let unit = 32
+
+private func roundedUp(_ outputs: Int) -> Int { (outputs + unit - 1) / unit * unit }
+
 extension TextModel {
-    /// Computes up to four products of `rows` rows as one job, so that there is one barrier for all of them.
-    func multiply(
-        _ first: Product, _ second: Product? = nil, _ third: Product? = nil, _ fourth: Product? = nil, rows: Int
-    ) {
+    /// Computes up to three products of `rows` rows as one job, so that there is one barrier for all of them.
+    func multiply(_ first: Product, _ second: Product? = nil, _ third: Product? = nil, rows: Int) {
         let list = workspace.products
         var count = 0
         var outputs = 0
         func add(_ product: Product) {
             list[count] = product
             count += 1
-            outputs += product.matrix.rows
+            outputs += roundedUp(product.matrix.rows)
         }
         add(first)
         if let second { add(second) }
         if let third { add(third) }
-        if let fourth { add(fourth) }
-        var job = ProductJob(kernels: kernels, products: list, count: count, rows: rows)
-        pool.run(multiplyPieces, &job, count: outputs, grain: pool.pieces(of: outputs, atLeast: 16))
+        var job = ProductJob(arithmetic: arithmetic, products: list, count: count, rows: rows)
+        pool.run(multiplyPieces, &job, count: outputs, grain: pool.pieces(of: outputs, atLeast: unit))
     }
 
-    func product(
-        _ matrix: ck_matrix, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>
-    ) -> Product {
-        Product(matrix: matrix, x: x, y: y, xStride: matrix.columns, yStride: matrix.rows)
+    /// The first half of an MLP: silu(gate x) * up x into `workspace.inner`, as the down projection reads it.
+    func gated(_ mlp: MLPWeights, _ x: Activation) -> Product {
+        let w = workspace
+        return Product(
+            matrix: mlp.gate, x: x, y: w.inner.floats,
+            finish: .gate(up: mlp.up, scratch: w.up, integers: mlp.down.readsIntegers ? w.inner : nil))
     }
 }
 
@@ -66,12 +77,32 @@ private func multiplyPieces(_ context: UnsafeMutableRawPointer?, _ begin: Int, _
         let outputs = product.pointee.matrix.rows
         let from = max(begin - firstOutput, 0)
         let to = min(end - firstOutput, outputs)
-        if from < to {
-            var matrix = product.pointee.matrix
-            job.kernels.pointee.matmul(
-                product.pointee.y, product.pointee.yStride, product.pointee.x, product.pointee.xStride,
-                job.rows, &matrix, from, to)
+        if from < to { multiply(job, product, from, to) }
+        firstOutput += roundedUp(outputs)
+    }
+}
+
+/// Outputs `from ..< to` of one product, for all rows.
+private func multiply(_ job: ProductJob, _ product: UnsafePointer<Product>, _ from: Int, _ to: Int) {
+    let arithmetic = job.arithmetic
+    let kernels = arithmetic.kernels
+    let y = product.pointee.y
+    let stride = product.pointee.matrix.rows
+    let x = product.pointee.x
+    var matrix = product.pointee.matrix
+    arithmetic.multiply(&matrix, x, rows: job.rows, into: y, yStride: stride, from: from, to: to)
+    switch product.pointee.finish {
+    case .none: break
+    case .add(let sum):
+        for row in 0..<job.rows {
+            kernels.pointee.add_scaled(sum + row * stride + from, 1, y + row * stride + from, to - from)
         }
-        firstOutput += outputs
+    case .gate(var up, let scratch, let integers):
+        arithmetic.multiply(&up, x, rows: job.rows, into: scratch, yStride: stride, from: from, to: to)
+        for row in 0..<job.rows {
+            let gate = y + row * stride + from
+            kernels.pointee.swiglu(gate, gate, scratch + row * stride + from, to - from)
+            if let integers { arithmetic.split(integers, row: row, from: gate, begin: from, end: to, width: stride) }
+        }
     }
 }

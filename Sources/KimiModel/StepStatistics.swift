@@ -6,6 +6,9 @@ package final class StepStatistics: @unchecked Sendable {
     package fileprivate(set) var steps = 0
     /// Bytes of weights and cache read by the latest step.
     package fileprivate(set) var bytesOfStep = 0
+    /// Rows computed on either path.
+    package fileprivate(set) var exactRows = 0
+    package fileprivate(set) var fastRows = 0
 
     /// Bytes of everything but routed experts, embedding and head, read by each step.
     private let fixedBytes: Int
@@ -42,8 +45,12 @@ package final class StepStatistics: @unchecked Sendable {
 
     func countExperts(_ count: Int) { expertReads += count }
 
-    func countStep(rows: UnsafeBufferPointer<StepRow>, withHead: Bool) {
+    func countStep(rows: UnsafeBufferPointer<StepRow>, withHead: Bool, precision: Precision) {
         steps += 1
+        switch precision {
+        case .exact: exactRows += rows.count
+        case .fast: fastRows += rows.count
+        }
         var bytes = fixedBytes + (withHead ? headBytes : 0) + expertReads * expertBytes + rows.count * embeddingRowBytes
         for row in rows { bytes &+= (row.position + 1) * tokenBytes }
         bytesOfStep = bytes

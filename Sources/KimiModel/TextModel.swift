@@ -19,6 +19,8 @@ package final class TextModel: @unchecked Sendable {
     let router: Router
     let attentionShape: AttentionShape
     let workspace: Workspace
+    /// Of the step in progress; like the work space for the holder of the step lock.
+    var arithmetic: Arithmetic
     package let statistics: StepStatistics
     /// Room for the rows of a step, `maxRows` of them; used under the step lock.
     package let stepRows: UnsafeMutableBufferPointer<StepRow>
@@ -83,6 +85,7 @@ package final class TextModel: @unchecked Sendable {
         }
         let config = checkpoint.config
         self.kernels = kernels
+        arithmetic = Arithmetic(kernels: kernels, parts: Precision.exact.parts)
         self.config = config
         self.checkpoint = checkpoint
         loadPolicy = options.loadPolicy

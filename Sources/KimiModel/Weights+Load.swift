@@ -85,6 +85,9 @@ extension ExpertWeights {
             up[expert] = mlp.up
             down[expert] = mlp.down
         }
+        let readers = (0..<count).flatMap { [gate[$0], up[$0]] }
+        expertsReadIntegers = readers.contains { $0.readsIntegers }
+        expertsReadFloats = readers.contains { !$0.readsIntegers }
         self.gate = UnsafePointer(gate)
         self.up = UnsafePointer(up)
         self.down = UnsafePointer(down)

@@ -34,11 +34,22 @@ struct AttentionWeights {
     let latentUp: ck_matrix
     /// `o_proj` [hidden, heads * value]
     let output: ck_matrix
+
+    /// Whether a product with the block's input reads its integer form.
+    var inputReadsIntegers: Bool { latentDown.readsIntegers || (queryDown ?? queryUp).readsIntegers }
 }
 
 enum FeedForwardWeights {
     case dense(MLPWeights)
     case experts(ExpertWeights)
+
+    /// Whether a product with the block's input reads its integer form.
+    var inputReadsIntegers: Bool {
+        switch self {
+        case .dense(let mlp): mlp.inputReadsIntegers
+        case .experts(let moe): moe.expertsReadIntegers || moe.router.readsIntegers || moe.shared?.inputReadsIntegers == true
+        }
+    }
 }
 
 /// down(silu(gate x) * up x)
@@ -48,6 +59,7 @@ struct MLPWeights {
     let down: ck_matrix
     /// Rows of gate and up, columns of down.
     var width: Int { gate.rows }
+    var inputReadsIntegers: Bool { gate.readsIntegers || up.readsIntegers }
 }
 
 /// One mixture-of-experts layer.
@@ -61,20 +73,25 @@ struct ExpertWeights {
     let gate: UnsafePointer<ck_matrix>
     let up: UnsafePointer<ck_matrix>
     let down: UnsafePointer<ck_matrix>
+    /// Which forms of the input the routed experts read: one of them, unless a checkpoint mixes types.
+    let expertsReadIntegers: Bool
+    let expertsReadFloats: Bool
 }
 
 extension ck_matrix {
     /// Rows `first ..< first + count` of this matrix, which must exist.
     func rows(_ first: Int, _ count: Int) -> ck_matrix {
         var part = self
-        let bitsPerRow = columns * ck_type_bits(type)
         // Safe because both numbers come from the model's own shapes, checked when it was opened.
-        part.data = data + first * bitsPerRow / 8
+        part.data = data + first * ck_row_bytes(&part)
         if let scales { part.scales = scales + first * (columns / 32) }
         part.rows = count
         return part
     }
 
     /// Bytes that reading the whole matrix moves.
-    var byteCount: Int { rows * columns * ck_type_bits(type) / 8 + (scales == nil ? 0 : rows * columns / 16) }
+    var byteCount: Int {
+        var matrix = self
+        return rows * ck_row_bytes(&matrix) + (scales == nil ? 0 : rows * columns / 16)
+    }
 }

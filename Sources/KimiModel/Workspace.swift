@@ -11,44 +11,47 @@ struct Workspace {
     /// The residual stream [rows, hidden].
     let hidden: UnsafeMutablePointer<Float>
     /// What a norm made of it [rows, hidden].
-    let normed: UnsafeMutablePointer<Float>
+    let normed: Activation
     /// A block's contribution [rows, hidden].
     let delta: UnsafeMutablePointer<Float>
     /// Compressed queries [rows, queryRank].
-    let queryLatent: UnsafeMutablePointer<Float>
+    let queryLatent: Activation
     /// Queries of all heads [rows, heads * (nope + rope)].
     let query: UnsafeMutablePointer<Float>
     /// Latent and rope key before norm and rotation [rows, latent + rope].
     let latent: UnsafeMutablePointer<Float>
     /// Attention output of all heads [rows, heads * value].
-    let attended: UnsafeMutablePointer<Float>
+    let attended: Activation
     /// Cosines and sines [rows, rope].
     let angles: UnsafeMutablePointer<Float>
     /// For each worker and head of a group: absorbed query [latent + rope], attended latent [latent].
     let absorbed: UnsafeMutablePointer<Float>
     let absorbedPerWorker: Int
 
-    /// Gate and up of a dense or shared MLP [rows, width] each.
-    let gate: UnsafeMutablePointer<Float>
+    /// silu(gate) * up of a dense or shared MLP, and up alone [rows, width] each.
+    let inner: Activation
     let up: UnsafeMutablePointer<Float>
     /// Router scores [rows, experts].
     let scores: UnsafeMutablePointer<Float>
-    /// Rows gathered by expert [rows * top-k, hidden], gate and up [.., expert width], result [.., hidden].
-    let gathered: UnsafeMutablePointer<Float>
-    let expertGate: UnsafeMutablePointer<Float>
-    let expertUp: UnsafeMutablePointer<Float>
-    let expertOutput: UnsafeMutablePointer<Float>
-    /// Chosen experts [rows, top-k], rising, their weights, and where their gathered row lies.
+    /// Chosen experts [rows, top-k], rising, and their weights.
     let chosen: UnsafeMutablePointer<Int32>
     let chosenWeight: UnsafeMutablePointer<Float>
-    let chosenSlot: UnsafeMutablePointer<Int32>
-    /// First gathered row of each expert [experts + 1], and the experts that have any.
-    let expertStart: UnsafeMutablePointer<Int32>
-    let activeExperts: UnsafeMutablePointer<Int32>
-    /// Router's own scratch [experts] twice: biased scores, groups' scores.
+    /// Router's scratch for each worker, [experts] twice: biased scores, groups' scores.
     let biased: UnsafeMutablePointer<Float>
     let groupScore: UnsafeMutablePointer<Float>
-    /// Up to four products of one job.
+    /// First slot of each expert [experts + 1], and the experts that have any.
+    let expertStart: UnsafeMutablePointer<Int32>
+    let activeExperts: UnsafeMutablePointer<Int32>
+    /// Choices gathered by expert, slots [rows * top-k]: whose row, with which weight.
+    let slotRow: UnsafeMutablePointer<Int32>
+    let slotWeight: UnsafeMutablePointer<Float>
+    /// Each slot's input [slots, hidden], in integer form that of its row itself, and silu(gate) * up [slots, expert width].
+    let gathered: Activation
+    let expertInner: Activation
+    /// For each worker the outputs of two blocks of an expert's matrix.
+    let blockOutput: UnsafeMutablePointer<Float>
+    let blockOutputPerWorker: Int
+    /// Up to three products of one job.
     let products: UnsafeMutablePointer<Product>
 
     init(config: ModelConfig, rows: Int, workers: Int, headGroup: Int) throws(KimiError) {
@@ -57,30 +60,33 @@ struct Workspace {
         let slots = Checked.product(rows, max(config.expertsPerToken, 1))
         let mlpWidth = max(config.intermediateSize, config.sharedExpertCount * config.moeIntermediateSize)
         absorbedPerWorker = headGroup * (2 * config.latentSize + config.ropeSize)
+        blockOutputPerWorker = ExpertBlocks.scratch(rows: rows) ?? 0
+        let attendedWidth = config.headCount * config.valueSize
         let hiddenAt = layout.floats(rows, config.hiddenSize)
-        let normedAt = layout.floats(rows, config.hiddenSize)
+        let normedAt = layout.activation(rows, config.hiddenSize)
         let deltaAt = layout.floats(rows, config.hiddenSize)
-        let queryLatentAt = layout.floats(rows, config.queryRank ?? 0)
+        let queryLatentAt = layout.activation(rows, config.queryRank ?? 0)
         let queryAt = layout.floats(rows, config.headCount * (config.nopeSize + config.ropeSize))
         let latentAt = layout.floats(rows, config.latentSize + config.ropeSize)
-        let attendedAt = layout.floats(rows, config.headCount * config.valueSize)
+        let attendedAt = layout.activation(rows, attendedWidth)
         let anglesAt = layout.floats(rows, config.ropeSize)
         let absorbedAt = layout.floats(workers, absorbedPerWorker)
-        let gateAt = layout.floats(rows, mlpWidth)
+        let innerAt = layout.activation(rows, mlpWidth)
         let upAt = layout.floats(rows, mlpWidth)
         let scoresAt = layout.floats(rows, experts)
-        let gatheredAt = layout.floats(slots, config.hiddenSize)
-        let expertGateAt = layout.floats(slots, config.moeIntermediateSize)
-        let expertUpAt = layout.floats(slots, config.moeIntermediateSize)
-        let expertOutputAt = layout.floats(slots, config.hiddenSize)
         let chosenAt = layout.floats(slots, 1)
         let chosenWeightAt = layout.floats(slots, 1)
-        let chosenSlotAt = layout.floats(slots, 1)
+        let biasedAt = layout.floats(workers, experts)
+        let groupScoreAt = layout.floats(workers, experts)
         let expertStartAt = layout.floats(experts + 1, 1)
         let activeAt = layout.floats(experts, 1)
-        let biasedAt = layout.floats(experts, 1)
-        let groupScoreAt = layout.floats(experts, 1)
-        let productsAt = layout.bytes(4 * MemoryLayout<Product>.stride)
+        let slotRowAt = layout.floats(slots, 1)
+        let slotWeightAt = layout.floats(slots, 1)
+        // Of the gathered inputs only the floats are copies.
+        let gatheredAt = layout.activation(slots, config.hiddenSize, integerColumns: 0)
+        let expertInnerAt = layout.activation(slots, config.moeIntermediateSize)
+        let blockOutputAt = layout.floats(workers, blockOutputPerWorker)
+        let productsAt = layout.bytes(3 * MemoryLayout<Product>.stride)
         guard let total = layout.total else {
             throw KimiError(.outOfMemory, "work space for \(rows) rows is beyond any memory", subject: "chunk_size")
         }
@@ -88,29 +94,30 @@ struct Workspace {
         self.memory = memory
         func floats(_ offset: Int) -> UnsafeMutablePointer<Float> { memory.pointer(to: Float.self, at: offset) }
         func ints(_ offset: Int) -> UnsafeMutablePointer<Int32> { memory.pointer(to: Int32.self, at: offset) }
+        func activation(_ at: Layout.Activation) -> Activation { at.placed(in: memory) }
         hidden = floats(hiddenAt)
-        normed = floats(normedAt)
+        normed = activation(normedAt)
         delta = floats(deltaAt)
-        queryLatent = floats(queryLatentAt)
+        queryLatent = activation(queryLatentAt)
         query = floats(queryAt)
         latent = floats(latentAt)
-        attended = floats(attendedAt)
+        attended = activation(attendedAt)
         angles = floats(anglesAt)
         absorbed = floats(absorbedAt)
-        gate = floats(gateAt)
+        inner = activation(innerAt)
         up = floats(upAt)
         scores = floats(scoresAt)
-        gathered = floats(gatheredAt)
-        expertGate = floats(expertGateAt)
-        expertUp = floats(expertUpAt)
-        expertOutput = floats(expertOutputAt)
         chosen = ints(chosenAt)
         chosenWeight = floats(chosenWeightAt)
-        chosenSlot = ints(chosenSlotAt)
-        expertStart = ints(expertStartAt)
-        activeExperts = ints(activeAt)
         biased = floats(biasedAt)
         groupScore = floats(groupScoreAt)
+        expertStart = ints(expertStartAt)
+        activeExperts = ints(activeAt)
+        slotRow = ints(slotRowAt)
+        slotWeight = floats(slotWeightAt)
+        gathered = activation(gatheredAt)
+        expertInner = activation(expertInnerAt)
+        blockOutput = floats(blockOutputAt)
         products = memory.pointer(to: Product.self, at: productsAt)
     }
 
@@ -121,6 +128,37 @@ struct Workspace {
         mutating func floats(_ rows: Int?, _ columns: Int) -> Int {
             guard let rows, let count = Checked.product(rows, columns, 4) else { total = nil; return 0 }
             return bytes(count)
+        }
+
+        /// Where an activation's parts lie.
+        struct Activation {
+            let rows: Int
+            let floats: Int
+            let integers: Int
+            let integerBytes: Int
+            let table: Int
+
+            /// Lays the parts into the memory and points the rows' integer forms at their places.
+            func placed(in memory: MappedMemory) -> KimiModel.Activation {
+                let table = memory.pointer(to: UnsafeRawPointer?.self, at: table)
+                for row in 0..<rows { table[row] = UnsafeRawPointer(memory.base + integers + row * integerBytes) }
+                return KimiModel.Activation(floats: memory.pointer(to: Float.self, at: floats), integers: table)
+            }
+        }
+
+        /// Rows of floats and of integers; `integerColumns` 0 if the integers lie elsewhere.
+        mutating func activation(_ rows: Int?, _ columns: Int, integerColumns: Int? = nil) -> Activation {
+            // Room for either precision; a page that the fast form does not reach takes no memory.
+            let integerBytes = ck_split_bytes(integerColumns ?? columns, Precision.exact.parts)
+            let floats = self.floats(rows, columns)
+            guard let rows, let integers = Checked.product(rows, integerBytes),
+                let table = Checked.product(rows, MemoryLayout<UnsafeRawPointer>.stride)
+            else {
+                total = nil
+                return Activation(rows: 0, floats: 0, integers: 0, integerBytes: 0, table: 0)
+            }
+            return Activation(
+                rows: rows, floats: floats, integers: bytes(integers), integerBytes: integerBytes, table: bytes(table))
         }
 
         mutating func bytes(_ count: Int) -> Int {

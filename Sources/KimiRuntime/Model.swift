@@ -84,12 +84,15 @@ package final class Model: Sendable {
         }
     }
 
-    /// "scalar", "avx2" or "avx512"; also for levels this processor lacks.
+    /// "scalar", "avx2", "avx512", "avx512vnni", "amx" or "neon"; also for levels this processor lacks.
     package static func name(ofISA isa: Int32) -> String {
         switch Int(isa) {
         case Int(CK_ISA_SCALAR): "scalar"
         case Int(CK_ISA_AVX2): "avx2"
         case Int(CK_ISA_AVX512): "avx512"
+        case Int(CK_ISA_AVX512_VNNI): "avx512vnni"
+        case Int(CK_ISA_AMX): "amx"
+        case Int(CK_ISA_NEON): "neon"
         default: "level \(isa)"
         }
     }

@@ -98,7 +98,7 @@ struct ModelOptionTests {
     static let bad: [Case] = [
         Case("threads") { $0.threads = 0 }, Case("threads") { $0.threads = -1 }, Case("threads") { $0.threads = 4097 },
         Case("threads") { $0.threads = .max }, Case("chunk_size") { $0.chunkSize = 0 }, Case("chunk_size") { $0.chunkSize = 4097 },
-        Case("chunk_size") { $0.chunkSize = .min }, Case("isa", .unsupported) { $0.isa = 3 }, Case("isa", .unsupported) { $0.isa = -1 },
+        Case("chunk_size") { $0.chunkSize = .min }, Case("isa", .unsupported) { $0.isa = 4 }, Case("isa", .unsupported) { $0.isa = -1 },
         Case("isa", .unsupported) { $0.isa = .max }, Case("context_limit") { $0.contextLimit = 0 },
         Case("context_limit") { $0.contextLimit = -5 }, Case("context_limit") { $0.contextLimit = .max },
     ]

@@ -30,26 +30,38 @@ CK_INLINE __m256i narrow(const __m256i q[4]) {
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-/// Writes a group's 32 integers, given as 16 and 16, in slots; returns their sum.
-CK_INLINE int32_t store_group(split_block *to, size_t g, lanes first, lanes second) {
+/// One part of a group's 32 integers, in order, to its slots.
+CK_INLINE void store_part(int8_t to[CK_SPLIT_SLOTS][64], size_t g, const __m256i part[4]) {
     const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
                                           15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
+    _Alignas(32) uint32_t words[CK_SPLIT_SLOTS];
+    _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(narrow(part), order));
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy(&to[k][4 * g], &words[k], 4);
+}
+
+/// Writes a group's 32 integers, given as 16 and 16 floats to be rounded, part by part, and the offsets.
+CK_INLINE void store_group(split_block *to, size_t g, lanes first, lanes second, int32_t parts) {
+    const __m256i half = _mm256_set1_epi32(128);
     __m256i q[4] = {_mm256_cvtps_epi32(first.low), _mm256_cvtps_epi32(first.high), _mm256_cvtps_epi32(second.low),
                     _mm256_cvtps_epi32(second.high)};
-    __m256i high[4], low[4], sum = _mm256_setzero_si256();
+    __m256i top[4], high[4], low[4], sum = _mm256_setzero_si256(), top_sum = sum;
     for (size_t k = 0; k < 4; k++) {
-        high[k] = _mm256_srai_epi32(_mm256_add_epi32(q[k], _mm256_set1_epi32(128)), 8);
-        low[k] = _mm256_sub_epi32(q[k], _mm256_slli_epi32(high[k], 8));
+        __m256i rest = _mm256_srai_epi32(_mm256_add_epi32(q[k], half), 8);
+        top[k] = _mm256_srai_epi32(_mm256_add_epi32(rest, half), 8);
+        high[k] = _mm256_sub_epi32(rest, _mm256_slli_epi32(top[k], 8));
+        low[k] = _mm256_sub_epi32(q[k], _mm256_slli_epi32(rest, 8));
         sum = _mm256_add_epi32(sum, q[k]);
+        top_sum = _mm256_add_epi32(top_sum, top[k]);
     }
-    _Alignas(32) uint32_t words[2][CK_SPLIT_SLOTS];
-    _mm256_store_si256((__m256i *)words[0], _mm256_shuffle_epi8(narrow(high), order));
-    _mm256_store_si256((__m256i *)words[1], _mm256_shuffle_epi8(narrow(low), order));
-    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) {
-        memcpy(&to->high[k][4 * g], &words[0][k], 4);
-        memcpy(&to->low[k][4 * g], &words[1][k], 4);
+    store_part(to->low, g, low);
+    store_part(to->high, g, high);
+    int32_t upper = 0;
+    if (parts == 3) {
+        store_part(to->top, g, top);
+        upper = sum_of_eight(top_sum);
+        to->top_offset[g] = -8 * upper;
     }
-    return sum_of_eight(sum);
+    to->offset[g] = -8 * (sum_of_eight(sum) - 65536 * upper);
 }
 
 /// The slots of 16 groups of nibbles, 256 bytes: a transposition of rows of 4 words, then the nibbles of each byte apart.
@@ -89,9 +101,15 @@ CK_INLINE __m256i split_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split
     return _mm256_add_epi32(_mm256_slli_epi32(nibble_sums(w, h, x->high), 8), nibble_sums(w, h, x->low));
 }
 
-CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x, int32_t type) {
+CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x, int32_t type, int32_t parts) {
+    const __m256 unit = _mm256_set1_ps(65536.0f);
     __m256i offset = _mm256_load_si256((const __m256i *)(x->offset + 8 * h));
-    if (type == CK_INT4) return _mm256_cvtepi32_ps(_mm256_add_epi32(split_sums(w, h, x), offset));
+    __m256i top_offset = parts == 3 ? _mm256_load_si256((const __m256i *)(x->top_offset + 8 * h)) : offset;
+    if (type == CK_INT4) {
+        __m256 lower = _mm256_cvtepi32_ps(_mm256_add_epi32(split_sums(w, h, x), offset));
+        if (parts == 2) return lower;
+        return _mm256_fmadd_ps(unit, _mm256_cvtepi32_ps(_mm256_add_epi32(nibble_sums(w, h, x->top), top_offset)), lower);
+    }
     // Bytes go as two nibbles, since sums of their products would not fit 16 bits.
     slot upper[CK_SPLIT_SLOTS], lower[CK_SPLIT_SLOTS];
     CK_UNROLL for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) {
@@ -99,16 +117,19 @@ CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_b
         upper[k].half[h] = _mm256_and_si256(_mm256_srli_epi16(w[k].half[h], 4), _mm256_set1_epi8(15));
     }
     __m256i sum = _mm256_slli_epi32(_mm256_add_epi32(split_sums(upper, h, x), offset), 4);
-    return _mm256_cvtepi32_ps(_mm256_add_epi32(sum, split_sums(lower, h, x)));
+    __m256 low = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, split_sums(lower, h, x)));
+    if (parts == 2) return low;
+    sum = _mm256_slli_epi32(_mm256_add_epi32(nibble_sums(upper, h, x->top), top_offset), 4);
+    return _mm256_fmadd_ps(unit, _mm256_cvtepi32_ps(_mm256_add_epi32(sum, nibble_sums(lower, h, x->top))), low);
 }
 
 /// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
-/// rows and one or two rows of x.
+/// rows and up to four rows of x.
 CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
-                          int32_t type) {
+                          int32_t type, int32_t parts) {
     CK_UNROLL for (size_t r = 0; r < n; r++)
         CK_UNROLL for (size_t k = 0; k < rows; k++)
-            sum[r][k] = CK_LANES(half_sums(w[k], 0, x[r], type), half_sums(w[k], 1, x[r], type));
+            sum[r][k] = CK_LANES(half_sums(w[k], 0, x[r], type, parts), half_sums(w[k], 1, x[r], type, parts));
 }
 
 #endif

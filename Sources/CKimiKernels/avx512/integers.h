@@ -13,25 +13,33 @@ typedef __m512i slot;
 
 CK_INLINE lanes lanes_magnitude(lanes a) { return _mm512_abs_ps(a); }
 
-/// Writes a group's 32 integers, given as 16 and 16, in slots; returns their sum.
-CK_INLINE int32_t store_group(split_block *to, size_t g, lanes first, lanes second) {
+/// One part of a group's 32 integers, in order, to its slots.
+CK_INLINE void store_part(int8_t to[CK_SPLIT_SLOTS][64], size_t g, const __m512i part[2]) {
     const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
                                           15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
-    __m512i q[2] = {_mm512_cvtps_epi32(first), _mm512_cvtps_epi32(second)};
+    __m256i bytes = _mm256_set_m128i(_mm512_cvtepi32_epi8(part[1]), _mm512_cvtepi32_epi8(part[0]));
+    _Alignas(32) uint32_t words[CK_SPLIT_SLOTS];
+    _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(bytes, order));
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy(&to[k][4 * g], &words[k], 4);
+}
+
+/// Writes a group's 32 integers, given as 16 and 16 floats to be rounded, part by part, and the offsets.
+CK_INLINE void store_group(split_block *to, size_t g, lanes first, lanes second, int32_t parts) {
     const __m512i half = _mm512_set1_epi32(128);
-    __m128i high[2], low[2];
+    __m512i q[2] = {_mm512_cvtps_epi32(first), _mm512_cvtps_epi32(second)}, rest[2], top[2];
     for (size_t k = 0; k < 2; k++) {
-        high[k] = _mm512_cvtepi32_epi8(_mm512_srai_epi32(_mm512_add_epi32(q[k], half), 8));
-        low[k] = _mm512_cvtepi32_epi8(q[k]); // q - 256 * high is the low byte, signed
+        rest[k] = _mm512_srai_epi32(_mm512_add_epi32(q[k], half), 8);
+        top[k] = _mm512_srai_epi32(_mm512_add_epi32(rest[k], half), 8);
     }
-    _Alignas(32) uint32_t words[2][CK_SPLIT_SLOTS];
-    _mm256_store_si256((__m256i *)words[0], _mm256_shuffle_epi8(_mm256_set_m128i(high[1], high[0]), order));
-    _mm256_store_si256((__m256i *)words[1], _mm256_shuffle_epi8(_mm256_set_m128i(low[1], low[0]), order));
-    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) {
-        memcpy(&to->high[k][4 * g], &words[0][k], 4);
-        memcpy(&to->low[k][4 * g], &words[1][k], 4);
+    store_part(to->low, g, q); // the low byte of each, signed, is what the upper parts leave
+    store_part(to->high, g, rest);
+    int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1])), top_sum = 0;
+    if (parts == 3) {
+        store_part(to->top, g, top);
+        top_sum = _mm512_reduce_add_epi32(_mm512_add_epi32(top[0], top[1]));
+        to->top_offset[g] = -8 * top_sum;
     }
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1]));
+    to->offset[g] = -8 * (sum - 65536 * top_sum);
 }
 
 /// The slots of 16 groups of nibbles, 256 bytes: a transposition of 16 rows of 4 words, then the nibbles of each byte apart.
@@ -59,16 +67,21 @@ CK_INLINE void load_bytes(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
 
 #ifdef CK_VNNI
 /// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
-/// rows and one or two rows of x. Four sums at a time are eight chains of instructions: enough to hide their latency.
+/// rows and up to four rows of x. Four sums at a time are eight chains of instructions: enough to hide their latency.
 CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
-                          int32_t type) {
-    __m512i high[2][2], low[2][2];
+                          int32_t type, int32_t parts) {
+    __m512i top[4][2], high[4][2], low[4][2];
     CK_UNROLL for (size_t r = 0; r < n; r++) {
         __m512i offset = _mm512_load_si512(x[r]->offset);
         if (type == CK_INT8) offset = _mm512_slli_epi32(offset, 4); // 128 is 16 times 8
         CK_UNROLL for (size_t k = 0; k < rows; k++) {
             high[r][k] = _mm512_setzero_si512();
             low[r][k] = offset;
+        }
+        if (parts == 3) {
+            __m512i top_offset = _mm512_load_si512(x[r]->top_offset);
+            if (type == CK_INT8) top_offset = _mm512_slli_epi32(top_offset, 4);
+            CK_UNROLL for (size_t k = 0; k < rows; k++) top[r][k] = top_offset;
         }
     }
     CK_UNROLL for (size_t s = 0; s < CK_SPLIT_SLOTS; s++)
@@ -78,10 +91,16 @@ CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows,
                 high[r][k] = _mm512_dpbusd_epi32(high[r][k], w[k][s], x_high);
                 low[r][k] = _mm512_dpbusd_epi32(low[r][k], w[k][s], x_low);
             }
+            if (parts == 3) {
+                __m512i x_top = _mm512_load_si512(x[r]->top[s]);
+                CK_UNROLL for (size_t k = 0; k < rows; k++) top[r][k] = _mm512_dpbusd_epi32(top[r][k], w[k][s], x_top);
+            }
         }
     CK_UNROLL for (size_t r = 0; r < n; r++)
-        CK_UNROLL for (size_t k = 0; k < rows; k++)
-            sum[r][k] = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(high[r][k], 8), low[r][k]));
+        CK_UNROLL for (size_t k = 0; k < rows; k++) {
+            lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(high[r][k], 8), low[r][k]));
+            sum[r][k] = parts == 3 ? lanes_fma(lanes_all(65536.0f), _mm512_cvtepi32_ps(top[r][k]), lower) : lower;
+        }
 }
 #else
 /// Sums of four products of nibbles and signed bytes: at most 8 * 2 * 15 * 128 on the way, which fits 16 bits.
@@ -96,9 +115,15 @@ CK_INLINE __m512i split_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x)
     return _mm512_add_epi32(_mm512_slli_epi32(nibble_sums(w, x->high), 8), nibble_sums(w, x->low));
 }
 
-CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int32_t type) {
+CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int32_t type, int32_t parts) {
+    const lanes unit = lanes_all(65536.0f);
     __m512i offset = _mm512_load_si512(x->offset);
-    if (type == CK_INT4) return _mm512_cvtepi32_ps(_mm512_add_epi32(split_sums(w, x), offset));
+    __m512i top_offset = parts == 3 ? _mm512_load_si512(x->top_offset) : offset;
+    if (type == CK_INT4) {
+        lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(split_sums(w, x), offset));
+        if (parts == 2) return lower;
+        return lanes_fma(unit, _mm512_cvtepi32_ps(_mm512_add_epi32(nibble_sums(w, x->top), top_offset)), lower);
+    }
     // Bytes go as two nibbles, since sums of their products would not fit 16 bits.
     slot upper[CK_SPLIT_SLOTS], lower[CK_SPLIT_SLOTS];
     CK_UNROLL for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) {
@@ -106,15 +131,18 @@ CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int
         upper[k] = _mm512_and_si512(_mm512_srli_epi16(w[k], 4), _mm512_set1_epi8(15));
     }
     __m512i sum = _mm512_slli_epi32(_mm512_add_epi32(split_sums(upper, x), offset), 4);
-    return _mm512_cvtepi32_ps(_mm512_add_epi32(sum, split_sums(lower, x)));
+    lanes low = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, split_sums(lower, x)));
+    if (parts == 2) return low;
+    sum = _mm512_slli_epi32(_mm512_add_epi32(nibble_sums(upper, x->top), top_offset), 4);
+    return lanes_fma(unit, _mm512_cvtepi32_ps(_mm512_add_epi32(sum, nibble_sums(lower, x->top))), low);
 }
 
 /// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
-/// rows and one or two rows of x.
+/// rows and up to four rows of x.
 CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
-                          int32_t type) {
+                          int32_t type, int32_t parts) {
     CK_UNROLL for (size_t r = 0; r < n; r++)
-        CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = row_sums(w[k], x[r], type);
+        CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = row_sums(w[k], x[r], type, parts);
 }
 #endif
 

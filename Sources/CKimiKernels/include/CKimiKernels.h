@@ -25,7 +25,10 @@ enum {
     CK_ISA_SCALAR = 0,
     CK_ISA_AVX2 = 1,   ///< AVX2, FMA and F16C
     CK_ISA_AVX512 = 2, ///< AVX-512 F, BW, DQ, VL
-    CK_ISA_COUNT = 3,
+    CK_ISA_AVX512_VNNI = 3, ///< and its byte products
+    CK_ISA_AMX = 4,  ///< a place for kernels that are not there: ck_kernels_for gives NULL
+    CK_ISA_NEON = 5, ///< likewise
+    CK_ISA_COUNT = 6,
 };
 
 /// Element types of a stored matrix.
@@ -38,15 +41,24 @@ enum {
     CK_TYPE_COUNT = 5,
 };
 
+/// Bytes of an integer activation.
+enum {
+    CK_FAST_PARTS = 2,  ///< 16 bits
+    CK_EXACT_PARTS = 3, ///< 24 bits: as many as a float has
+};
+
 /// A weight matrix [rows, columns] as it lies in the checkpoint, row after row.
 typedef struct ck_matrix {
     /// CK_BF16, CK_F16: 16-bit words; CK_F32: floats; CK_INT4: bytes, element 2b of a row in the low nibble of the row's
     /// byte b and element 2b+1 in the high one, each nibble being the value + 8. May be unaligned.
     const void *data;
-    /// CK_INT4: bfloat16 [rows, columns / 32], w = (nibble - 8) * scale, exact in f32. NULL for the others.
+    /// CK_INT8: rows of whole blocks of 512 bytes, a block for 16 groups of 32 elements, each byte being the value + 128. In
+    /// group g of a block byte 64 s + 4 g + b is element 8 (s / 2) + s % 2 + 2 b (s < 8, b < 4), as nibbles come apart. Bytes past
+    /// the last column are 128.
+    /// CK_INT4, CK_INT8: bfloat16 [rows, columns / 32], w = integer * scale, exact in f32. NULL for the others.
     const uint16_t *scales;
     size_t rows;
-    size_t columns; ///< CK_INT4: a multiple of 32
+    size_t columns; ///< CK_INT4, CK_INT8: a multiple of 32
     int32_t type;
     int32_t reserved;
 } ck_matrix;
@@ -71,15 +83,15 @@ typedef struct ck_attention {
 typedef struct ck_kernels {
     int32_t isa;
     int32_t reserved;
-    const char *name; ///< "scalar", "avx2", "avx512"
+    const char *name; ///< "scalar", "avx2", "avx512", "avx512vnni"
 
     /// y[r * ldy + j] = dot(x[r * ldx ...], row j of w) in dot order, for r < n and begin <= j < end <= w->rows.
-    /// Any weight type; the weight is widened to f32 exactly. Each weight row is read once for up to 16 rows of x or more.
+    /// CK_BF16, CK_F16, CK_F32; the weight is widened to f32 exactly. Each weight row is read once for up to 16 rows of x or more.
     void (*matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n,
                    const ck_matrix *w, size_t begin, size_t end);
 
     /// y[c] = sum over d = 0, 1, ... of a[d] * w[first + d][c], each term added by one fma in the order of d,
-    /// for d < count and c < w->columns. For kv_b absorbed into the query. Not for CK_INT4.
+    /// for d < count and c < w->columns. For kv_b absorbed into the query. Not for CK_INT4 and CK_INT8.
     void (*combine_rows)(float *y, const float *a, const ck_matrix *w, size_t first, size_t count);
 
     /// y[c] = w[row][c] widened to f32, c < w->columns. An embedding look-up. Any weight type.
@@ -108,6 +120,27 @@ typedef struct ck_kernels {
 
     /// 1 if every one of the n values is finite, else 0.
     int32_t (*all_finite)(const float *x, size_t n);
+
+    /// Writes columns first ... first + count - 1 of a row of x, which has `columns` of them, as integers for matmul_split, of two or
+    /// three bytes (`parts`: CK_FAST_PARTS, CK_EXACT_PARTS); `to` is the whole row's ck_split_bytes(columns, parts) bytes, aligned to
+    /// 64. The three numbers are multiples of 32, and x begins at `first`.
+    /// A row may be written in parts in any order, by any threads, since groups of 32 share nothing; whoever writes its end also
+    /// fills the last block.
+    ///
+    /// In a group with the largest magnitude m: q[i] = x[i] * (limit / m) rounded to the nearest, ties to even, and scale =
+    /// m * (1 / limit), where the limit is 32639 for two parts and 8355000 for three. So |x[i] - q[i] * scale| is at most
+    /// m / (2 limit) and three roundings of x[i]: m * 2^-16 for two parts; for three m * 2^-21.7, and x[i] itself lost 2^-24 of m at
+    /// least in every f32 sum. A group with m below 2^-100 is all zeros; one with an infinity or a NaN has the scale NaN, which spoils
+    /// the outputs as the value itself would.
+    void (*split)(void *to, const float *x, size_t first, size_t count, size_t columns, int32_t parts);
+
+    /// y[r * ldy + j] = the product of row x[r], written by `split`, and row j of w, CK_INT4 or CK_INT8, for r < n and begin <= j <
+    /// end. Within a group g of 32 the sums of the weights' integers times q are exact, one of q's top byte, one of the lower two; as
+    /// floats s = fma(65536, top sum, lower sum), or the lower sum alone; lane[g % 16] = fma(s, x's scale * w's scale, lane[g % 16])
+    /// for g = 0, 1, 2, ..., up to a multiple of 16, absent groups being zeros, and the lanes are added as in dot order. s is off by
+    /// 2^-23 of itself at most, so the error of an output is that of q and of the f32 sum over columns / 512 groups.
+    void (*matmul_split)(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w,
+                         size_t begin, size_t end, int32_t parts);
 } ck_kernels;
 
 /// The highest level this processor (and operating system) can run. Never fails.
@@ -121,8 +154,14 @@ const ck_kernels *ck_kernels_for(int32_t isa);
 /// infinity above 88.8, NaN for NaN.
 float ck_exp(float x);
 
-/// The size of an element type in bits: 16, 16, 32, 4.
+/// The size of an element type in bits: 16, 16, 32, 4, 8.
 size_t ck_type_bits(int32_t type);
+
+/// Bytes from one row of w to the next.
+size_t ck_row_bytes(const ck_matrix *w);
+
+/// The bytes of a row of `columns` elements as integers of so many parts (`split`): 1152 or 1728 for each 512 columns begun.
+size_t ck_split_bytes(size_t columns, int32_t parts);
 
 /// Reads `bytes` of memory (8-byte aligned; a rest of under 8 bytes is left out) as plainly as can be and returns the sum of its
 /// words: what a benchmark compares with.

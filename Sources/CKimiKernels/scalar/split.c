@@ -1,8 +1,8 @@
-// Activations as 16-bit integers, group by group.
+// Activations as integers, group by group.
 #include "../split.h"
 #include "specification.h"
 
-CK_INLINE void split_group(split_block *to, size_t g, const float *x) {
+CK_INLINE void split_group(split_block *to, size_t g, const float *x, int32_t parts) {
     float most = 0;
     uint32_t bad = 0;
     for (size_t i = 0; i < CK_INT4_GROUP; i++) {
@@ -12,27 +12,32 @@ CK_INLINE void split_group(split_block *to, size_t g, const float *x) {
         most = size > most ? size : most;
     }
     int counts = !bad && most >= CK_SPLIT_LEAST;
-    float factor = counts ? CK_SPLIT_LIMIT / most : 0.0f;
-    int32_t sum = 0;
+    float factor = counts ? split_limit(parts) / most : 0.0f;
+    int32_t sum = 0, top_sum = 0;
     for (size_t i = 0; i < CK_INT4_GROUP; i++) {
         // A group that does not count is zeros, whatever its values are.
         int32_t q = counts ? (int32_t)rintf(x[i] * factor) : 0;
-        int32_t high = (q + 128) >> 8;
-        to->high[split_slot(i)][4 * g + split_byte(i)] = (int8_t)high;
-        to->low[split_slot(i)][4 * g + split_byte(i)] = (int8_t)(q - 256 * high);
-        sum += q;
+        int32_t rest = (q + 128) >> 8; // 256 * top + high
+        int32_t top = (rest + 128) >> 8;
+        size_t slot = split_slot(i), byte = 4 * g + split_byte(i);
+        to->low[slot][byte] = (int8_t)(q - 256 * rest);
+        to->high[slot][byte] = (int8_t)(rest - 256 * top);
+        if (parts == 3) to->top[slot][byte] = (int8_t)top; // else it is 0
+        sum += q - 65536 * top;
+        top_sum += top;
     }
     to->offset[g] = -8 * sum;
-    to->scale[g] = bad ? ck_float_of_bits(0x7fc00000) : counts ? most * (1.0f / CK_SPLIT_LIMIT) : 0.0f;
+    if (parts == 3) to->top_offset[g] = -8 * top_sum;
+    to->scale[g] = bad ? ck_float_of_bits(0x7fc00000) : counts ? most * (1.0f / split_limit(parts)) : 0.0f;
 }
 
-CK_SPECIFICATION void ck_scalar_split(void *to, const float *x, size_t first, size_t count, size_t columns) {
-    split_block *blocks = to;
+CK_SPECIFICATION void ck_scalar_split(void *to, const float *x, size_t first, size_t count, size_t columns,
+                                      int32_t parts) {
     static const float nothing[CK_INT4_GROUP] = {0};
     size_t end = (first + count) / CK_INT4_GROUP;
     for (size_t g = first / CK_INT4_GROUP; g < end; g++)
-        split_group(&blocks[g / CK_SPLIT_GROUPS], g % CK_SPLIT_GROUPS, x + g * CK_INT4_GROUP - first);
+        split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), g % CK_SPLIT_GROUPS, x + g * CK_INT4_GROUP - first, parts);
     if (first + count == columns)
         for (size_t g = end; g % CK_SPLIT_GROUPS; g++)
-            split_group(&blocks[g / CK_SPLIT_GROUPS], g % CK_SPLIT_GROUPS, nothing);
+            split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), g % CK_SPLIT_GROUPS, nothing, parts);
 }

@@ -2,8 +2,10 @@
 // used for all rows of x at once; lane l of a sum belongs to group l of every block.
 #include "../split.h"
 
-/// Weight rows whose sums are kept at once, and rows of x that share weights taken apart.
+/// Up to so many rows of x weights stream through once, row after row; for more, sums of 16 weight rows are kept at once ...
+#define CK_INTEGER_STREAM 4
 #define CK_INTEGER_ROWS 16
+/// ... and so many rows of x share weights taken apart.
 #define CK_INTEGER_X 24
 
 /// Bytes ahead of the weights in use that are asked for: measured, see the design note.
@@ -42,35 +44,37 @@ CK_INLINE void load_block(slot w[CK_SPLIT_SLOTS], lanes *scale, const unsigned c
     }
 }
 
-/// One row of x: weights stream through once, row after row.
-CK_INLINE void stream_integers(const integer_product *p, size_t begin, size_t end, int32_t type) {
-    const split_block *x = p->x[0];
+/// A few rows of x: weights stream through once, row after row.
+CK_INLINE void stream_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type, int32_t parts) {
+    const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
     for (size_t j = begin; j < end; j++) {
         const unsigned char *row = ck_row(p->w, j), *scales = ck_row_scales(p->w, j);
-        const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
-        lanes sum = lanes_zero();
+        lanes sum[CK_INTEGER_STREAM];
+        CK_UNROLL for (size_t r = 0; r < n; r++) sum[r] = lanes_zero();
         for (size_t b = 0; b < p->blocks; b++) {
             CK_UNROLL for (size_t line = 0; line < block_bytes; line += 64)
                 fetch_ahead(row + b * block_bytes + CK_INTEGER_AHEAD + line);
             if (b % 2 == 0) fetch_ahead(scales + b * 32 + CK_INTEGER_AHEAD / (type == CK_INT8 ? 16 : 8));
             slot w[1][CK_SPLIT_SLOTS];
-            lanes scale, groups[1][2];
-            const split_block *block = x + b;
+            lanes scale, groups[CK_INTEGER_STREAM][2];
+            const split_block *block[CK_INTEGER_STREAM];
+            CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(p->x[r], b, parts);
             load_block(w[0], &scale, row, scales, b, p->groups, type);
-            group_sums(groups, w, 1, &block, 1, type);
-            sum = lanes_fma(groups[0][0], lanes_mul(lanes_load(block->scale), scale), sum);
+            group_sums(groups, w, 1, block, n, type, parts);
+            CK_UNROLL for (size_t r = 0; r < n; r++)
+                sum[r] = lanes_fma(groups[r][0], lanes_mul(lanes_load(block[r]->scale), scale), sum[r]);
         }
-        p->y[j] = lanes_sum(sum);
+        CK_UNROLL for (size_t r = 0; r < n; r++) p->y[r * p->ldy + j] = lanes_sum(sum[r]);
     }
 }
 
 /// Adds a block's products to the sums of n rows of x (one or two) and one or two weight rows; sum[k * CK_INTEGER_X + r].
 CK_INLINE void add_tile(lanes *sum, slot w[][CK_SPLIT_SLOTS], const lanes *scale, size_t rows, const void *const *x,
-                        size_t n, size_t b, int32_t type) {
+                        size_t n, size_t b, int32_t type, int32_t parts) {
     const split_block *block[2];
     lanes groups[2][2];
-    CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = (const split_block *)x[r] + b;
-    group_sums(groups, w, rows, block, n, type);
+    CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(x[r], b, parts);
+    group_sums(groups, w, rows, block, n, type, parts);
     CK_UNROLL for (size_t r = 0; r < n; r++)
         CK_UNROLL for (size_t k = 0; k < rows; k++) {
             lanes *s = &sum[k * CK_INTEGER_X + r];
@@ -80,20 +84,20 @@ CK_INLINE void add_tile(lanes *sum, slot w[][CK_SPLIT_SLOTS], const lanes *scale
 
 /// A block of two weight rows (or one) for n rows of x from `first` on.
 CK_INLINE void add_rows(lanes *sum, const integer_product *p, size_t row, size_t rows, size_t first, size_t n, size_t b,
-                        int32_t type) {
+                        int32_t type, int32_t parts) {
     slot w[2][CK_SPLIT_SLOTS];
     lanes scale[2];
     CK_UNROLL for (size_t k = 0; k < rows; k++)
         load_block(w[k], &scale[k], ck_row(p->w, row + k), ck_row_scales(p->w, row + k), b, p->groups, type);
     size_t r = 0;
-    for (; r + 2 <= n; r += 2) add_tile(sum + r, w, scale, rows, p->x + first + r, 2, b, type);
-    if (r < n) add_tile(sum + r, w, scale, rows, p->x + first + r, 1, b, type);
+    for (; r + 2 <= n; r += 2) add_tile(sum + r, w, scale, rows, p->x + first + r, 2, b, type, parts);
+    if (r < n) add_tile(sum + r, w, scale, rows, p->x + first + r, 1, b, type, parts);
 }
 
 /// The outputs of up to 16 weight rows from `row` on, for n (at most CK_INTEGER_X) rows of x from `first` on. With `fetch` the
 /// weights are still in memory, and the same place of the rows whose turn is next is asked for.
 CK_INLINE void multiply_rows(const integer_product *p, size_t row, size_t rows, size_t first, size_t n, int fetch,
-                             int32_t type) {
+                             int32_t type, int32_t parts) {
     lanes sum[CK_INTEGER_ROWS][CK_INTEGER_X];
     const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
     for (size_t k = 0; k < rows; k++)
@@ -107,9 +111,9 @@ CK_INLINE void multiply_rows(const integer_product *p, size_t row, size_t rows, 
                     fetch_ahead(next + p->row_bytes + line);
                 }
             if (k + 1 < rows)
-                add_rows(sum[k], p, row + k, 2, first, n, b, type);
+                add_rows(sum[k], p, row + k, 2, first, n, b, type, parts);
             else
-                add_rows(sum[k], p, row + k, 1, first, n, b, type);
+                add_rows(sum[k], p, row + k, 1, first, n, b, type, parts);
         }
     for (size_t r = 0; r < n; r++) {
         float *y = p->y + (first + r) * p->ldy + row;
@@ -120,30 +124,36 @@ CK_INLINE void multiply_rows(const integer_product *p, size_t row, size_t rows, 
     }
 }
 
-CK_INLINE void multiply_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type) {
+CK_INLINE void multiply_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type, int32_t parts) {
+    if (n == 1) {
+        stream_integers(p, 1, begin, end, type, parts);
+        return;
+    }
+    if (n == 2 && parts == 2) {
+        stream_integers(p, 2, begin, end, type, parts);
+        return;
+    }
     // Equal shares rather than full ones and a small rest; the rows of a share stay in the cache for all weight rows.
     size_t shares = (n + CK_INTEGER_X - 1) / CK_INTEGER_X;
     for (size_t share = 0, first = 0; share < shares; share++) {
         size_t count = (n - first) / (shares - share);
         for (size_t row = begin; row < end; row += CK_INTEGER_ROWS)
-            multiply_rows(p, row, ck_smaller(end - row, CK_INTEGER_ROWS), first, count, share == 0, type);
+            multiply_rows(p, row, ck_smaller(end - row, CK_INTEGER_ROWS), first, count, share == 0, type, parts);
         first += count;
     }
 }
 
 void CK_NAME(matmul_split)(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w, size_t begin,
-                           size_t end) {
+                           size_t end, int32_t parts) {
     if (n == 0 || begin >= end) return;
-    integer_product p = {y, ldy, x, w, split_blocks(w->columns), w->columns / CK_INT4_GROUP, ck_row_bytes(w)};
-    if (w->type == CK_INT8) {
-        if (n == 1)
-            stream_integers(&p, begin, end, CK_INT8);
-        else
-            multiply_integers(&p, n, begin, end, CK_INT8);
-    } else {
-        if (n == 1)
-            stream_integers(&p, begin, end, CK_INT4);
-        else
-            multiply_integers(&p, n, begin, end, CK_INT4);
-    }
+    integer_product p = {y, ldy, x, w, split_blocks(w->columns), w->columns / CK_INT4_GROUP, ck_row_stride(w)};
+    // Each case for itself, so that the compiler sees the constants.
+    if (w->type == CK_INT8 && parts == 3)
+        multiply_integers(&p, n, begin, end, CK_INT8, 3);
+    else if (w->type == CK_INT8)
+        multiply_integers(&p, n, begin, end, CK_INT8, 2);
+    else if (parts == 3)
+        multiply_integers(&p, n, begin, end, CK_INT4, 3);
+    else
+        multiply_integers(&p, n, begin, end, CK_INT4, 2);
 }

@@ -1,25 +1,31 @@
-// Activations as 16-bit integers, group by group.
+// Activations as integers, group by group.
 #include "../split.h"
 
-CK_INLINE void split_group(split_block *to, size_t g, const float *x) {
+CK_INLINE void split_group(split_block *to, size_t g, const float *x, int32_t parts) {
     lanes a = lanes_load(x), b = lanes_load(x + 16);
     int bad = lanes_any_not_finite(a) || lanes_any_not_finite(b);
     float most = bad ? 0.0f : lanes_largest(lanes_max(lanes_magnitude(a), lanes_magnitude(b)));
     int counts = most >= CK_SPLIT_LEAST;
     // A group that does not count is zeros, whatever its values are.
-    lanes factor = lanes_all(counts ? CK_SPLIT_LIMIT / most : 0.0f);
+    lanes factor = lanes_all(counts ? split_limit(parts) / most : 0.0f);
     lanes first = counts ? lanes_mul(a, factor) : lanes_zero(), second = counts ? lanes_mul(b, factor) : lanes_zero();
-    to->offset[g] = -8 * store_group(to, g, first, second);
-    to->scale[g] = bad ? ck_float_of_bits(0x7fc00000) : counts ? most * (1.0f / CK_SPLIT_LIMIT) : 0.0f;
+    store_group(to, g, first, second, parts);
+    to->scale[g] = bad ? ck_float_of_bits(0x7fc00000) : counts ? most * (1.0f / split_limit(parts)) : 0.0f;
 }
 
-void CK_NAME(split)(void *to, const float *x, size_t first, size_t count, size_t columns) {
-    split_block *blocks = to;
+CK_INLINE void split_row(void *to, const float *x, size_t first, size_t count, size_t columns, int32_t parts) {
     static const float nothing[CK_INT4_GROUP] = {0};
     size_t end = (first + count) / CK_INT4_GROUP;
     for (size_t g = first / CK_INT4_GROUP; g < end; g++)
-        split_group(&blocks[g / CK_SPLIT_GROUPS], g % CK_SPLIT_GROUPS, x + g * CK_INT4_GROUP - first);
+        split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), g % CK_SPLIT_GROUPS, x + g * CK_INT4_GROUP - first, parts);
     if (first + count == columns)
         for (size_t g = end; g % CK_SPLIT_GROUPS; g++)
-            split_group(&blocks[g / CK_SPLIT_GROUPS], g % CK_SPLIT_GROUPS, nothing);
+            split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), g % CK_SPLIT_GROUPS, nothing, parts);
+}
+
+void CK_NAME(split)(void *to, const float *x, size_t first, size_t count, size_t columns, int32_t parts) {
+    if (parts == 3)
+        split_row(to, x, first, count, columns, 3);
+    else
+        split_row(to, x, first, count, columns, 2);
 }
