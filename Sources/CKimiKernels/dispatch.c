@@ -84,3 +84,11 @@ size_t ck_type_bits(int32_t type) {
 size_t ck_row_bytes(const ck_matrix *w) { return ck_row_stride(w); }
 
 size_t ck_split_bytes(size_t columns, int32_t parts) { return split_blocks(columns) * split_size(parts); }
+
+void ck_fetch_row(const ck_matrix *w, size_t row) {
+    // As far as the streams ask ahead: a page or so of weights. Never faults, so the row may be one past the last.
+    const unsigned char *weights = ck_row(w, row);
+    for (size_t line = 0; line < 4096; line += 64) __builtin_prefetch(weights + line, 0, 2);
+    if (w->scales)
+        for (size_t line = 0; line < 512; line += 64) __builtin_prefetch(ck_row_scales(w, row) + line, 0, 2);
+}

@@ -38,6 +38,8 @@ private struct ExpertJob {
 struct ExpertBlocks {
     static let fewRows = 16
     static let smallest = 64
+    /// Up to so many rows a block is over so soon that the first lines of the next are asked for beforehand.
+    static let streamed = 4
     static let largest = 256
 
     /// Weight rows of a block, a multiple of 32, so that groups of integer activations stay whole.
@@ -156,6 +158,7 @@ private func expertsGateUp(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ 
         let stride = to - from
         let gate = job.pointee.scratch + worker * job.pointee.scratchPerWorker
         let up = gate + n * stride
+        if n <= ExpertBlocks.streamed { ck_fetch_row(job.pointee.weights.up + expert, from) }
         arithmetic.multiply(job.pointee.weights.gate + expert, x, rows: n, into: gate - from, yStride: stride, from: from, to: to)
         arithmetic.multiply(job.pointee.weights.up + expert, x, rows: n, into: up - from, yStride: stride, from: from, to: to)
         arithmetic.kernels.pointee.swiglu(gate, gate, up, n * stride)
@@ -186,6 +189,9 @@ private func expertsDown(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ en
         }
         for index in 0..<job.pointee.activeCount {
             let expert = Int(job.pointee.active[index])
+            if index + 1 < job.pointee.activeCount && job.pointee.rows <= ExpertBlocks.streamed {
+                ck_fetch_row(job.pointee.weights.down + Int(job.pointee.active[index + 1]), from)
+            }
             let first = Int(job.pointee.start[expert])
             let n = Int(job.pointee.start[expert + 1]) - first
             arithmetic.multiply(

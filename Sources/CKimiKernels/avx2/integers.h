@@ -8,6 +8,9 @@
 #include "../split.h"
 #include "../vector/tile.h"
 
+/// The most weight rows, and rows of x, in a tile of integer products.
+#define CK_INTEGER_TILE 4
+
 /// One slot of a block: four weights, as unsigned bytes, of groups 0 ... 7 and of groups 8 ... 15.
 typedef struct slot {
     __m256i half[2];
@@ -123,9 +126,8 @@ CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_b
     return _mm256_fmadd_ps(unit, _mm256_cvtepi32_ps(_mm256_add_epi32(sum, nibble_sums(lower, h, x->top))), low);
 }
 
-/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
-/// rows and up to four rows of x.
-CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
+/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats.
+CK_INLINE void group_sums(lanes sum[][CK_INTEGER_TILE], const slot *const w[], size_t rows, const split_block *const x[], size_t n,
                           int32_t type, int32_t parts) {
     CK_UNROLL for (size_t r = 0; r < n; r++)
         CK_UNROLL for (size_t k = 0; k < rows; k++)

@@ -8,6 +8,9 @@
 #include "../split.h"
 #include "../vector/tile.h"
 
+/// The most weight rows, and rows of x, in a tile of integer products.
+#define CK_INTEGER_TILE 4
+
 /// One slot of a block: four weights, as unsigned bytes, of each of 16 groups.
 typedef __m512i slot;
 
@@ -66,11 +69,11 @@ CK_INLINE void load_bytes(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
 }
 
 #ifdef CK_VNNI
-/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
-/// rows and up to four rows of x. Four sums at a time are eight chains of instructions: enough to hide their latency.
-CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
+/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats. The products of a tile are
+/// 2, 3, 12 or more chains of instructions; from 8 on their latency is hidden.
+CK_INLINE void group_sums(lanes sum[][CK_INTEGER_TILE], const slot *const w[], size_t rows, const split_block *const x[], size_t n,
                           int32_t type, int32_t parts) {
-    __m512i top[4][2], high[4][2], low[4][2];
+    __m512i top[CK_INTEGER_TILE][CK_INTEGER_TILE], high[CK_INTEGER_TILE][CK_INTEGER_TILE], low[CK_INTEGER_TILE][CK_INTEGER_TILE];
     CK_UNROLL for (size_t r = 0; r < n; r++) {
         __m512i offset = _mm512_load_si512(x[r]->offset);
         if (type == CK_INT8) offset = _mm512_slli_epi32(offset, 4); // 128 is 16 times 8
@@ -84,18 +87,21 @@ CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows,
             CK_UNROLL for (size_t k = 0; k < rows; k++) top[r][k] = top_offset;
         }
     }
-    CK_UNROLL for (size_t s = 0; s < CK_SPLIT_SLOTS; s++)
+    CK_UNROLL for (size_t s = 0; s < CK_SPLIT_SLOTS; s++) {
+        slot weights[CK_INTEGER_TILE];
+        CK_UNROLL for (size_t k = 0; k < rows; k++) weights[k] = w[k][s];
         CK_UNROLL for (size_t r = 0; r < n; r++) {
             __m512i x_high = _mm512_load_si512(x[r]->high[s]), x_low = _mm512_load_si512(x[r]->low[s]);
             CK_UNROLL for (size_t k = 0; k < rows; k++) {
-                high[r][k] = _mm512_dpbusd_epi32(high[r][k], w[k][s], x_high);
-                low[r][k] = _mm512_dpbusd_epi32(low[r][k], w[k][s], x_low);
+                high[r][k] = _mm512_dpbusd_epi32(high[r][k], weights[k], x_high);
+                low[r][k] = _mm512_dpbusd_epi32(low[r][k], weights[k], x_low);
             }
             if (parts == 3) {
                 __m512i x_top = _mm512_load_si512(x[r]->top[s]);
-                CK_UNROLL for (size_t k = 0; k < rows; k++) top[r][k] = _mm512_dpbusd_epi32(top[r][k], w[k][s], x_top);
+                CK_UNROLL for (size_t k = 0; k < rows; k++) top[r][k] = _mm512_dpbusd_epi32(top[r][k], weights[k], x_top);
             }
         }
+    }
     CK_UNROLL for (size_t r = 0; r < n; r++)
         CK_UNROLL for (size_t k = 0; k < rows; k++) {
             lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(high[r][k], 8), low[r][k]));
@@ -137,9 +143,8 @@ CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int
     return lanes_fma(unit, _mm512_cvtepi32_ps(_mm512_add_epi32(sum, nibble_sums(lower, x->top))), low);
 }
 
-/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offset included, as floats, for one or two weight
-/// rows and up to four rows of x.
-CK_INLINE void group_sums(lanes sum[][2], slot w[][CK_SPLIT_SLOTS], size_t rows, const split_block *const x[], size_t n,
+/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats.
+CK_INLINE void group_sums(lanes sum[][CK_INTEGER_TILE], const slot *const w[], size_t rows, const split_block *const x[], size_t n,
                           int32_t type, int32_t parts) {
     CK_UNROLL for (size_t r = 0; r < n; r++)
         CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = row_sums(w[k], x[r], type, parts);

@@ -163,6 +163,10 @@ size_t ck_row_bytes(const ck_matrix *w);
 /// The bytes of a row of `columns` elements as integers of so many parts (`split`): 1152 or 1728 for each 512 columns begun.
 size_t ck_split_bytes(size_t columns, int32_t parts);
 
+/// Asks for the first bytes of a row of w and of its scales: for the row that will be streamed next, since a stream asks ahead for
+/// itself only.
+void ck_fetch_row(const ck_matrix *w, size_t row);
+
 /// Reads `bytes` of memory (8-byte aligned; a rest of under 8 bytes is left out) as plainly as can be and returns the sum of its
 /// words: what a benchmark compares with.
 uint64_t ck_read(const void *memory, size_t bytes);

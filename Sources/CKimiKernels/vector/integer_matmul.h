@@ -1,15 +1,13 @@
-// y = x w^T for weights of few bits, with x as integers. A block of 16 groups of a weight row is taken apart in registers and
-// used for all rows of x at once; lane l of a sum belongs to group l of every block.
+// y = x w^T for weights of few bits, with x as integers. A block of 16 groups of a weight row is taken apart once and used for all
+// rows of x; lane l of a sum belongs to group l of every block.
 #include "../split.h"
 
-/// Up to so many rows of x weights stream through once, row after row; for more, sums of 16 weight rows are kept at once ...
-#define CK_INTEGER_STREAM 4
+/// Weight rows whose sums are kept at once, and the most rows of x that share weights taken apart: so much stays in the first cache.
 #define CK_INTEGER_ROWS 16
-/// ... and so many rows of x share weights taken apart.
 #define CK_INTEGER_X 24
 
 /// Bytes ahead of the weights in use that are asked for: measured, see the design note.
-#define CK_INTEGER_AHEAD 4096
+#define CK_INTEGER_AHEAD 8192
 
 typedef struct integer_product {
     float *y;
@@ -44,23 +42,29 @@ CK_INLINE void load_block(slot w[CK_SPLIT_SLOTS], lanes *scale, const unsigned c
     }
 }
 
-/// A few rows of x: weights stream through once, row after row.
+/// One or two rows of x: weights stream through once, row after row.
 CK_INLINE void stream_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type, int32_t parts) {
     const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
+    const size_t per_scale = type == CK_INT8 ? 16 : 8; // bytes of weights for each byte of scales
+    // Nothing is asked for past the last row: others read that, or nobody.
+    const unsigned char *last = ck_row(p->w, end) - CK_INTEGER_AHEAD;
     for (size_t j = begin; j < end; j++) {
         const unsigned char *row = ck_row(p->w, j), *scales = ck_row_scales(p->w, j);
-        lanes sum[CK_INTEGER_STREAM];
+        lanes sum[CK_INTEGER_TILE];
         CK_UNROLL for (size_t r = 0; r < n; r++) sum[r] = lanes_zero();
         for (size_t b = 0; b < p->blocks; b++) {
-            CK_UNROLL for (size_t line = 0; line < block_bytes; line += 64)
-                fetch_ahead(row + b * block_bytes + CK_INTEGER_AHEAD + line);
-            if (b % 2 == 0) fetch_ahead(scales + b * 32 + CK_INTEGER_AHEAD / (type == CK_INT8 ? 16 : 8));
-            slot w[1][CK_SPLIT_SLOTS];
-            lanes scale, groups[CK_INTEGER_STREAM][2];
-            const split_block *block[CK_INTEGER_STREAM];
+            if ((uintptr_t)(row + b * block_bytes) < (uintptr_t)last) {
+                CK_UNROLL for (size_t line = 0; line < block_bytes; line += 64)
+                    fetch_once(row + b * block_bytes + CK_INTEGER_AHEAD + line);
+                if (b % 2 == 0) fetch_once(scales + b * 32 + CK_INTEGER_AHEAD / per_scale);
+            }
+            slot w[CK_SPLIT_SLOTS];
+            const slot *const weights[1] = {w};
+            lanes scale, groups[CK_INTEGER_TILE][CK_INTEGER_TILE];
+            const split_block *block[CK_INTEGER_TILE];
             CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(p->x[r], b, parts);
-            load_block(w[0], &scale, row, scales, b, p->groups, type);
-            group_sums(groups, w, 1, block, n, type, parts);
+            load_block(w, &scale, row, scales, b, p->groups, type);
+            group_sums(groups, weights, 1, block, n, type, parts);
             CK_UNROLL for (size_t r = 0; r < n; r++)
                 sum[r] = lanes_fma(groups[r][0], lanes_mul(lanes_load(block[r]->scale), scale), sum[r]);
         }
@@ -68,11 +72,15 @@ CK_INLINE void stream_integers(const integer_product *p, size_t n, size_t begin,
     }
 }
 
-/// Adds a block's products to the sums of n rows of x (one or two) and one or two weight rows; sum[k * CK_INTEGER_X + r].
-CK_INLINE void add_tile(lanes *sum, slot w[][CK_SPLIT_SLOTS], const lanes *scale, size_t rows, const void *const *x,
-                        size_t n, size_t b, int32_t type, int32_t parts) {
-    const split_block *block[2];
-    lanes groups[2][2];
+/// Tiles, weight rows x rows of x: the best of those measured, see the design note.
+CK_INLINE size_t tile_weights(int32_t parts) { return parts == 3 ? 4 : 2; }
+CK_INLINE size_t tile_x(int32_t parts) { return parts == 3 ? 1 : 3; }
+
+/// Adds a block's products to the sums of n rows of x and `rows` weight rows, both constants; sum[k * CK_INTEGER_X + r].
+CK_INLINE void add_tile(lanes *sum, const slot *const w[], const lanes *scale, size_t rows, const void *const *x, size_t n,
+                        size_t b, int32_t type, int32_t parts) {
+    const split_block *block[CK_INTEGER_TILE];
+    lanes groups[CK_INTEGER_TILE][CK_INTEGER_TILE];
     CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(x[r], b, parts);
     group_sums(groups, w, rows, block, n, type, parts);
     CK_UNROLL for (size_t r = 0; r < n; r++)
@@ -82,16 +90,14 @@ CK_INLINE void add_tile(lanes *sum, slot w[][CK_SPLIT_SLOTS], const lanes *scale
         }
 }
 
-/// A block of two weight rows (or one) for n rows of x from `first` on.
-CK_INLINE void add_rows(lanes *sum, const integer_product *p, size_t row, size_t rows, size_t first, size_t n, size_t b,
-                        int32_t type, int32_t parts) {
-    slot w[2][CK_SPLIT_SLOTS];
-    lanes scale[2];
-    CK_UNROLL for (size_t k = 0; k < rows; k++)
-        load_block(w[k], &scale[k], ck_row(p->w, row + k), ck_row_scales(p->w, row + k), b, p->groups, type);
+/// A block of `rows` (a constant) weight rows for n rows of x.
+CK_INLINE void add_rows(lanes *sum, const slot *const w[], const lanes *scale, size_t rows, const void *const *x, size_t n,
+                        size_t b, int32_t type, int32_t parts) {
     size_t r = 0;
-    for (; r + 2 <= n; r += 2) add_tile(sum + r, w, scale, rows, p->x + first + r, 2, b, type, parts);
-    if (r < n) add_tile(sum + r, w, scale, rows, p->x + first + r, 1, b, type, parts);
+    for (; r + tile_x(parts) <= n; r += tile_x(parts))
+        add_tile(sum + r, w, scale, rows, x + r, tile_x(parts), b, type, parts);
+    if (n - r == 2) add_tile(sum + r, w, scale, rows, x + r, 2, b, type, parts);
+    if (n - r == 1) add_tile(sum + r, w, scale, rows, x + r, 1, b, type, parts);
 }
 
 /// The outputs of up to 16 weight rows from `row` on, for n (at most CK_INTEGER_X) rows of x from `first` on. With `fetch` the
@@ -102,19 +108,24 @@ CK_INLINE void multiply_rows(const integer_product *p, size_t row, size_t rows, 
     const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
     for (size_t k = 0; k < rows; k++)
         for (size_t r = 0; r < n; r++) sum[k][r] = lanes_zero();
-    for (size_t b = 0; b < p->blocks; b++)
-        for (size_t k = 0; k < rows; k += 2) {
-            const unsigned char *next = ck_row(p->w, row + k + CK_INTEGER_ROWS) + b * block_bytes;
+    for (size_t b = 0; b < p->blocks; b++) {
+        slot apart[CK_INTEGER_ROWS][CK_SPLIT_SLOTS];
+        const slot *w[CK_INTEGER_ROWS];
+        lanes scale[CK_INTEGER_ROWS];
+        for (size_t k = 0; k < rows; k++) {
+            const unsigned char *weights = ck_row(p->w, row + k);
             if (fetch)
-                for (size_t line = 0; line < block_bytes; line += 64) {
-                    fetch_ahead(next + line);
-                    fetch_ahead(next + p->row_bytes + line);
-                }
-            if (k + 1 < rows)
-                add_rows(sum[k], p, row + k, 2, first, n, b, type, parts);
-            else
-                add_rows(sum[k], p, row + k, 1, first, n, b, type, parts);
+                for (size_t line = 0; line < block_bytes; line += 64)
+                    fetch_for_later(weights + CK_INTEGER_ROWS * p->row_bytes + b * block_bytes + line);
+            w[k] = apart[k];
+            load_block(apart[k], &scale[k], weights, ck_row_scales(p->w, row + k), b, p->groups, type);
         }
+        const void *const *x = p->x + first;
+        size_t k = 0;
+        for (; k + tile_weights(parts) <= rows; k += tile_weights(parts))
+            add_rows(sum[k], w + k, scale + k, tile_weights(parts), x, n, b, type, parts);
+        for (; k < rows; k++) add_rows(sum[k], w + k, scale + k, 1, x, n, b, type, parts);
+    }
     for (size_t r = 0; r < n; r++) {
         float *y = p->y + (first + r) * p->ldy + row;
         if (rows == CK_INTEGER_ROWS)
