@@ -13,9 +13,9 @@
 
 #define CK_NAME(function) ck_avx2_##function
 
-// Register tiles, out of 16 registers of 8 lanes. A block's product: weight rows x rows of x.
+// Register tiles, out of 16 registers of 8 lanes. A product with many rows of x: weight rows x rows of x.
 #define CK_TILE_W 2
-#define CK_TILE_X 3
+#define CK_TILE_X 2
 // A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows, so many sums of two registers.
 #define CK_STREAM_X 4
 #define CK_STREAM_W 4
@@ -152,6 +152,11 @@ CK_INLINE float lanes_sum(lanes a) {
 /// y[j] = lanes_sum(a[j * stride]) for j < 16.
 CK_INLINE void lanes_sum_sixteen(float *y, const lanes *a, size_t stride) {
     for (size_t j = 0; j < 16; j++) y[j] = lanes_sum(a[j * stride]);
+}
+
+/// y[j] = lanes_sum(a[j]) for j < CK_TILE_W.
+CK_INLINE void lanes_sum_tile(float *y, const lanes *a) {
+    for (size_t j = 0; j < CK_TILE_W; j++) y[j] = lanes_sum(a[j]);
 }
 
 /// The largest lane; none may be NaN.

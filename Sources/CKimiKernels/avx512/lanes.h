@@ -22,9 +22,9 @@
 #define CK_NAME(function) ck_avx512_##function
 #endif
 
-// Register tiles, out of 32 registers of 16 lanes. A block's product: weight rows x rows of x.
-#define CK_TILE_W 4
-#define CK_TILE_X 4
+// Register tiles, out of 32 registers of 16 lanes. A product with many rows of x: weight rows x rows of x.
+#define CK_TILE_W 8
+#define CK_TILE_X 3
 // A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows, and so many sums.
 #define CK_STREAM_X 8
 #define CK_STREAM_W 8
@@ -128,6 +128,22 @@ CK_INLINE void lanes_sum_sixteen(float *y, const lanes *a, size_t stride) {
     }
     lanes sum = _mm512_add_ps(_mm512_shuffle_ps(s[0], s[1], 0x88), _mm512_shuffle_ps(s[0], s[1], 0xdd));
     _mm512_storeu_ps(y, _mm512_permutexvar_ps(order, sum));
+}
+
+/// y[j] = lanes_sum(a[j]) for j < CK_TILE_W = 8.
+CK_INLINE void lanes_sum_tile(float *y, const lanes *a) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13);
+    lanes s[4];
+    for (size_t j = 0; j < 4; j++)
+        s[j] = _mm512_add_ps(_mm512_shuffle_f32x4(a[2 * j], a[2 * j + 1], 0x44),
+                             _mm512_shuffle_f32x4(a[2 * j], a[2 * j + 1], 0xee));
+    for (size_t j = 0; j < 2; j++)
+        s[j] = _mm512_add_ps(_mm512_shuffle_f32x4(s[2 * j], s[2 * j + 1], 0x88),
+                             _mm512_shuffle_f32x4(s[2 * j], s[2 * j + 1], 0xdd));
+    __m512d p = _mm512_castps_pd(s[0]), q = _mm512_castps_pd(s[1]);
+    lanes t = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(p, q)), _mm512_castpd_ps(_mm512_unpackhi_pd(p, q)));
+    lanes sum = _mm512_add_ps(_mm512_shuffle_ps(t, t, 0x88), _mm512_shuffle_ps(t, t, 0xdd));
+    _mm256_storeu_ps(y, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, sum)));
 }
 
 /// The largest lane; none may be NaN.

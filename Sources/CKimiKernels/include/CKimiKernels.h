@@ -86,7 +86,8 @@ typedef struct ck_kernels {
     const char *name; ///< "scalar", "avx2", "avx512", "avx512vnni"
 
     /// y[r * ldy + j] = dot(x[r * ldx ...], row j of w) in dot order, for r < n and begin <= j < end <= w->rows.
-    /// CK_BF16, CK_F16, CK_F32; the weight is widened to f32 exactly. Each weight row is read once for up to 16 rows of x or more.
+    /// CK_BF16, CK_F16, CK_F32; the weight is widened to f32 exactly. Few or many rows of x: each weight row is read from memory about
+    /// once.
     void (*matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n,
                    const ck_matrix *w, size_t begin, size_t end);
 

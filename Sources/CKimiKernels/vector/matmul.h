@@ -1,7 +1,7 @@
-// y = x w^T: which path a product takes. Few rows of x are streamed over (stream.h), more go block by block (block.h).
+// y = x w^T: which path a product takes. Few rows of x are streamed over (stream.h), more pass by panels (panel.h).
 #include "product.h"
 
-#include "block.h"
+#include "panel.h"
 #include "stream.h"
 
 void CK_NAME(matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n, const ck_matrix *w, size_t begin,
@@ -10,6 +10,12 @@ void CK_NAME(matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n,
     product p = {y, ldy, x, ldx, w, begin, end};
     if (n <= CK_STREAM_X)
         streams[w->type][n - 1](&p);
+    else if (w->type != CK_INT4)
+        multiply_panels(&p, n);
     else
-        multiply_blocks(&p, n);
+        for (size_t r = 0; r < n; r += CK_STREAM_X) {
+            p.x = x + r * ldx;
+            p.y = y + r * ldy;
+            streams[w->type][ck_smaller(n - r, CK_STREAM_X) - 1](&p);
+        }
 }

@@ -1,0 +1,74 @@
+// The product for many rows of x, bound by arithmetic: a panel of weight rows stays in the second-level cache while
+// tiles of x pass by. Weights are widened in registers as often as they are used, because that goes on beside the FMAs;
+// what takes their place is stores, so a tile's sums stay in registers from the first column to the last.
+#ifndef CK_VECTOR_PANEL_H
+#define CK_VECTOR_PANEL_H
+
+#include "product.h"
+
+/// The bytes of a panel.
+#define CK_PANEL (600 << 10)
+
+/// The outputs of tx rows of x (ldx floats apart) and tw rows of weights (stride bytes apart); tx, tw and type are
+/// constants.
+CK_INLINE void multiply_tile(float *y, size_t ldy, size_t tx, size_t tw, const float *x, size_t ldx,
+                             const unsigned char *w, size_t stride, int32_t type, size_t columns) {
+    lanes sum[CK_TILE_X * CK_TILE_W];
+    dot_tile(sum, tx, tw, x, ldx, w, stride, type, columns, 16, 0, NULL);
+    CK_UNROLL for (size_t r = 0; r < tx; r++) {
+        if (tw == CK_TILE_W)
+            lanes_sum_tile(y + r * ldy, &sum[r * tw]);
+        else
+            CK_UNROLL for (size_t j = 0; j < tw; j++) y[r * ldy + j] = lanes_sum(sum[r * tw + j]);
+    }
+}
+
+// One function for each type and size of tile.
+typedef void multiplying(float *, size_t, const float *, size_t, const unsigned char *, size_t, size_t);
+#define CK_MULTIPLY(name, tx, tw, type)                                                                               \
+    static __attribute__((noinline)) void name##_##type(float *y, size_t ldy, const float *x, size_t ldx,             \
+                                                        const unsigned char *w, size_t stride, size_t columns) {      \
+        multiply_tile(y, ldy, tx, tw, x, ldx, w, stride, CK_##type, columns);                                         \
+    }
+#define CK_MULTIPLIES(type)                                                                                           \
+    CK_MULTIPLY(multiply_most, CK_TILE_X, CK_TILE_W, type)                                                            \
+    CK_MULTIPLY(multiply_fewer, CK_TILE_X - 1, CK_TILE_W, type)                                                       \
+    CK_MULTIPLY(multiply_most_by_one, CK_TILE_X, 1, type)                                                             \
+    CK_MULTIPLY(multiply_fewer_by_one, CK_TILE_X - 1, 1, type)
+#define CK_MULTIPLY_NAMES(type)                                                                                       \
+    {{multiply_most_##type, multiply_fewer_##type}, {multiply_most_by_one_##type, multiply_fewer_by_one_##type}}
+CK_MULTIPLIES(BF16)
+CK_MULTIPLIES(F16)
+CK_MULTIPLIES(F32)
+/// By element type, whether the tile has one weight row only, and whether it has one row of x fewer than CK_TILE_X.
+static multiplying *const multiplies[][2][2] = {
+    CK_MULTIPLY_NAMES(BF16),
+    CK_MULTIPLY_NAMES(F16),
+    CK_MULTIPLY_NAMES(F32),
+};
+
+/// Not for CK_INT4. n is the sum of as many CK_TILE_X and CK_TILE_X - 1 as it takes, so at least CK_STREAM_X.
+static __attribute__((noinline)) void multiply_panels(const product *p, size_t n) {
+    const ck_matrix *w = p->w;
+    const size_t stride = ck_row_bytes(w);
+    const size_t tiles = (n + CK_TILE_X - 1) / CK_TILE_X;
+    const size_t most = n - tiles * (CK_TILE_X - 1); // tiles of CK_TILE_X rows of x; the others have one fewer
+    const int by_one = p->end - p->begin < CK_TILE_W;
+    const size_t tw = by_one ? 1 : CK_TILE_W;
+    const size_t fitting = CK_PANEL / stride / tw * tw;
+    const size_t panel = fitting > tw ? fitting : tw;
+    for (size_t row = p->begin; row < p->end; row += panel) {
+        size_t end = ck_smaller(row + panel, p->end);
+        for (size_t t = 0, r = 0; t < tiles; t++) {
+            for (size_t j = row; j < end; j += tw) {
+                // The last tile may overlap the one before it: the same outputs are written twice.
+                size_t from = ck_smaller(j, p->end - tw);
+                multiplies[w->type][by_one][t >= most](p->y + r * p->ldy + from, p->ldy, p->x + r * p->ldx, p->ldx,
+                                                       ck_row(w, from), stride, w->columns);
+            }
+            r += t < most ? CK_TILE_X : CK_TILE_X - 1;
+        }
+    }
+}
+
+#endif
