@@ -12,7 +12,7 @@ TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-num
 # A crashing test should end at once, not wait for a debugger.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: help run test build install deps test-deps unit interface reference program fuzz fuzz-build bench-headers clean
+.PHONY: help run test build install deps test-deps unit interface reference program fuzz fuzz-build sanitize bench-headers clean
 
 help:
 	@echo 'make run                install what is missing, build, make a small checkpoint, generate text from it'
@@ -21,6 +21,7 @@ help:
 	@echo 'make install PREFIX=... library, header, pkg-config and CMake files, program `kimi`'
 	@echo 'make unit | interface | reference | program    one part of the tests'
 	@echo 'make fuzz CASES=...     the fuzzers for longer, under AddressSanitizer'
+	@echo 'make sanitize ROUNDS=... all C of the library under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make bench-headers      parse the headers of a full-size checkpoint: time and memory'
 	@echo 'make clean              remove what was built'
 
@@ -94,6 +95,10 @@ fuzz-build: deps
 fuzz: fuzz-build
 	@for target in $(FUZZ_TARGETS); do $(FUZZ) --target $$target --cases $(CASES) --seed $(SEED) || exit 1; done
 
+ROUNDS ?= 3000
+sanitize: deps
+	@Tests/sanitize/run.sh .build-sanitize $(ROUNDS)
+
 bench-headers: build
 	@rm -rf build/k25-headers && mkdir -p build
 	@$(BUILD)/kimi-cli synth --geometry k25 --headers-only build/k25-headers
@@ -101,4 +106,4 @@ bench-headers: build
 	@rm -rf build/k25-headers
 
 clean:
-	rm -rf .build .build-fuzz build
+	rm -rf .build .build-fuzz .build-sanitize build

@@ -150,6 +150,7 @@ typedef struct kimi_model kimi_model;
 #define KIMI_ISA_SCALAR 1
 #define KIMI_ISA_AVX2 2
 #define KIMI_ISA_AVX512 3
+#define KIMI_ISA_AVX512_VNNI 4 /**< AVX-512 with byte products */
 
 #define KIMI_CACHE_AUTO 0 /**< KIMI_CACHE_F32 */
 #define KIMI_CACHE_F32 1 /**< exact */
@@ -158,6 +159,14 @@ typedef struct kimi_model kimi_model;
 #define KIMI_LOAD_AUTO 0 /**< KIMI_LOAD_MAP */
 #define KIMI_LOAD_MAP 1 /**< weights stay in the mapped files; opening reads almost nothing */
 #define KIMI_LOAD_COPY 2 /**< weights are read into memory; the files may change or vanish afterwards */
+
+#define KIMI_DENSE_STORED 0 /**< as in the files */
+/**
+ * Attention projections, dense layers, shared experts and the head as bytes with a scale for each group of 32, made while opening, in
+ * memory: about half of what BF16 takes, and of what a token reads of them. Not exact; matrices whose rows are no whole groups
+ * of 32 stay as stored.
+ */
+#define KIMI_DENSE_INT8 1
 
 #define KIMI_LOG_DEBUG 0
 #define KIMI_LOG_INFO 1
@@ -196,6 +205,13 @@ typedef struct kimi_model_options {
     /** The lowest level that `log` receives, KIMI_LOG_... */
     int32_t log_level;
     int32_t reserved;
+    /** KIMI_DENSE_... */
+    int32_t dense;
+    /**
+     * 1: only the exact path, on which a result depends on nothing but a sequence's own tokens. 0: that path for single tokens, and
+     * for prompts and large batches whatever is fastest within the stated accuracy; today that is the exact path, too.
+     */
+    int32_t exact;
 } kimi_model_options;
 
 /** Fills in the defaults. `size` is the caller's sizeof(kimi_model_options). NULL or a size under 4 is KIMI_ERROR_INVALID_ARGUMENT. */
@@ -220,7 +236,8 @@ void kimi_model_close(kimi_model *model);
 
 /**
  * What was opened, as JSON: architecture, model_type, sizes, parameters, bytes by kind, context_length, context_limit,
- * vocabulary, end_tokens, digest, and how it runs: isa, threads, cache_type, load_policy, cache_bytes_per_token.
+ * vocabulary, end_tokens, digest, and how it runs: isa, threads, cache_type, load_policy, cache_bytes_per_token, dense, exact, and
+ * weight_bytes: how many are mapped, copied, and converted (in memory, in another format than the files').
  * out_json is transferred; out_length may be NULL.
  */
 kimi_status kimi_model_info(const kimi_model *model, char **out_json, size_t *out_length, kimi_error **out_error);
@@ -502,6 +519,8 @@ typedef struct kimi_session_stats {
     int64_t generation_nanoseconds; /**< in steps of generated tokens */
     int64_t bytes_read; /**< weights and cache that the steps had to read, by count */
     int64_t cache_bytes; /**< held by this session, shared blocks included */
+    int64_t rows_exact; /**< tokens that went through the model on the exact path */
+    int64_t rows_fast; /**< and on the fast one; see `exact` of kimi_model_options */
 } kimi_session_stats;
 
 /** Set stats->struct_size first. KIMI_ERROR_BUSY while in use. */

@@ -9,6 +9,7 @@
         .matmul = ck_##level##_matmul,                                                                                \
         .combine_rows = ck_##level##_combine_rows,                                                                    \
         .widen_row = ck_##level##_widen_row,                                                                          \
+        .quantize_rows = ck_##level##_quantize_rows,                                                                  \
         .rms_norm = ck_##level##_rms_norm,                                                                            \
         .swiglu = ck_##level##_swiglu,                                                                                \
         .add_scaled = ck_##level##_add_scaled,                                                                        \

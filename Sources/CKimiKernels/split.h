@@ -47,4 +47,12 @@ CK_INLINE size_t split_blocks(size_t columns) { return (columns + CK_SPLIT_BLOCK
 CK_INLINE size_t split_slot(size_t i) { return i / 8 * 2 + i % 2; }
 CK_INLINE size_t split_byte(size_t i) { return i % 8 / 2; }
 
+/// The scale, as bfloat16, of a group of weight bytes whose largest magnitude is `most`: most / 127 rounded up, so that no quotient
+/// exceeds 127 after rounding. A group with an infinity or a NaN is bad.
+CK_INLINE uint16_t ck_byte_scale(float most, int bad) {
+    if (bad) return 0x7fc0;
+    uint32_t word = (ck_bits_of_float(most / 127.0f) + 0xffff) >> 16;
+    return (uint16_t)(word == 0 && most > 0 ? 1 : word); // a quotient below all floats
+}
+
 #endif

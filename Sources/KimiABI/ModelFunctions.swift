@@ -23,8 +23,8 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     }
     var options = Model.Options()
     options.threads = c.threads == 0 ? nil : Int(c.threads)
-    guard (KIMI_ISA_AUTO...KIMI_ISA_AVX512).contains(c.isa) else {
-        throw refused("isa", c.isa, "\(KIMI_ISA_AUTO) to \(KIMI_ISA_AVX512)")
+    guard (KIMI_ISA_AUTO...KIMI_ISA_AVX512_VNNI).contains(c.isa) else {
+        throw refused("isa", c.isa, "\(KIMI_ISA_AUTO) to \(KIMI_ISA_AVX512_VNNI)")
     }
     options.isa = c.isa == KIMI_ISA_AUTO ? nil : c.isa - KIMI_ISA_SCALAR
     switch c.cache_type {
@@ -37,6 +37,13 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     case KIMI_LOAD_COPY: options.loadPolicy = .copy
     default: throw refused("load_policy", c.load_policy, "\(KIMI_LOAD_AUTO) to \(KIMI_LOAD_COPY)")
     }
+    switch c.dense {
+    case KIMI_DENSE_STORED: options.dense = .stored
+    case KIMI_DENSE_INT8: options.dense = .int8
+    default: throw refused("dense", c.dense, "\(KIMI_DENSE_STORED) or \(KIMI_DENSE_INT8)")
+    }
+    guard c.exact == 0 || c.exact == 1 else { throw refused("exact", c.exact, "0 or 1") }
+    options.exact = c.exact == 1
     options.contextLimit = c.context_limit == 0 ? nil : Int(c.context_limit)
     if c.chunk_size != 0 { options.chunkSize = Int(c.chunk_size) }
     guard (KIMI_LOG_DEBUG...KIMI_LOG_ERROR).contains(c.log_level) else {

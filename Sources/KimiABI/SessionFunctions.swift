@@ -135,6 +135,8 @@ private var defaultOptions: kimi_session_options {
         result.generation_nanoseconds = found.counts.generationNanoseconds
         result.bytes_read = Int64(found.counts.bytesRead)
         result.cache_bytes = Int64(found.cacheBytes)
+        result.rows_exact = Int64(found.counts.exactRows)
+        result.rows_fast = Int64(found.counts.fastRows)
         try store(result, stats, "kimi_session_stats")
     }
 }

@@ -66,14 +66,27 @@ extension Checkpoint {
     ///
     /// - Throws: `.invalidArgument` if the buffer's size is not the tensor's, `.io` with file and tensor.
     package func read(_ tensor: TensorInfo, into buffer: UnsafeMutableRawBufferPointer) throws(KimiError) {
-        let shard = try self.shard(of: tensor)
         guard buffer.count == tensor.byteCount else {
             throw KimiError(
                 .invalidArgument, "a buffer of \(buffer.count) bytes for a tensor of \(tensor.byteCount)",
+                file: try shard(of: tensor).file.path, subject: name(of: tensor))
+        }
+        try read(tensor, from: 0, into: buffer)
+    }
+
+    /// The same for a part of a tensor: the bytes from `begin` on, as many as the buffer holds. Any thread.
+    package func read(
+        _ tensor: TensorInfo, from begin: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(KimiError) {
+        let shard = try self.shard(of: tensor)
+        guard (0...tensor.byteCount).contains(begin), buffer.count <= tensor.byteCount - begin else {
+            throw KimiError(
+                .invalidArgument, "\(buffer.count) bytes from \(begin) on, of a tensor of \(tensor.byteCount)",
                 file: shard.file.path, subject: name(of: tensor))
         }
         do throws(KimiError) {
-            try shard.file.read(into: buffer, at: tensor.offset)
+            // Safe from overflow because the shard holds the tensor whole.
+            try shard.file.read(into: buffer, at: tensor.offset + begin)
         } catch {
             // The name is looked up on the way out only: it is a walk through the table.
             throw KimiError(error.status, error.message, file: error.file, subject: name(of: tensor))

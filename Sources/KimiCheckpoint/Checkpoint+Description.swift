@@ -33,6 +33,8 @@ extension Checkpoint {
         json.member("shards", shardCount)
         json.member("parameters", costs.parameters)
         Self.kinds("bytes", \.stored, costs, &json)
+        json.member("dense", costs.dense.rawValue)
+        if costs.dense != .stored { Self.kinds("made_bytes", \.made, costs, &json) }
         Self.kinds("token_reads", \.read, costs, &json)
     }
 

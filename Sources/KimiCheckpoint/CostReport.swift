@@ -1,16 +1,24 @@
+import KimiCore
+
 /// What a checkpoint stores, and what one decoded token reads of it, by kind of weight and by layer. From headers alone.
 ///
 /// Read for a token are: one row of the embedding, all weights of attention, dense layers, shared experts, router, norms and
 /// head, and of the routed experts as many as a token chooses. The cache comes on top; see `cacheBytesPerToken`.
 package struct CostReport: Sendable {
-    /// Stored and read bytes of something.
+    /// The bytes of something.
     package struct Cost: Equatable, Sendable {
+        /// In the files.
         package internal(set) var stored = 0
+        /// For one decoded token.
         package internal(set) var read = 0
+        /// In memory, made while opening; see `DenseFormat`.
+        package internal(set) var made = 0
 
         static func += (sum: inout Cost, other: Cost) {
             sum.stored += other.stored
-            sum.read += other.read
+            // What is made of a tensor can be longer than what is stored.
+            sum.read = Checked.sum(sum.read, other.read) ?? .max
+            sum.made = Checked.sum(sum.made, other.made) ?? .max
         }
     }
 
@@ -31,8 +39,11 @@ package struct CostReport: Sendable {
     /// What the cache keeps for each token in f32: the latent and the rotated key of every layer.
     package let cacheBytesPerToken: Int
 
-    /// Sums are safe from overflow because the checkpoint's tensors lie in real files, whose sizes add up below 2^63.
-    package init(_ checkpoint: Checkpoint) {
+    /// How the checkpoint is assumed to be opened.
+    package let dense: DenseFormat
+
+    /// Sums of stored bytes are safe from overflow because the checkpoint's tensors lie in real files, whose sizes add up below 2^63.
+    package init(_ checkpoint: Checkpoint, dense: DenseFormat = .stored) {
         let config = checkpoint.config
         var sums: [WeightKind: Cost] = [:]
         var layers = (0..<config.layerCount).map { Layer(isDense: config.isDense(layer: $0)) }
@@ -42,7 +53,11 @@ package struct CostReport: Sendable {
             // Layers behind the last one are for guessing tokens ahead, which this library does not do.
             if let number = layer, !layers.indices.contains(number) { (kind, layer) = (.other, nil) }
             let isShape = name.hasSuffix(".weight_shape")
-            let cost = Cost(stored: tensor.byteCount, read: isShape ? 0 : Self.read(tensor, kind, config))
+            var cost = Cost(stored: tensor.byteCount, read: isShape ? 0 : Self.read(tensor, kind, config))
+            if let made = Self.made(tensor, name, kind, dense, config) {
+                cost.made = made
+                cost.read += made - tensor.byteCount
+            }
             sums[kind, default: Cost()] += cost
             if let layer { layers[layer].kinds[kind, default: Cost()] += cost }
             if name.hasSuffix(".weight_packed") {
@@ -62,7 +77,19 @@ package struct CostReport: Sendable {
         total = sums.values.reduce(into: Cost()) { $0 += $1 }
         self.layers = layers
         self.parameters = parameters
+        self.dense = dense
         cacheBytesPerToken = config.layerCount * (config.latentSize + config.ropeSize) * 4
+    }
+
+    /// The bytes that opening makes of a tensor, to be read in its place; nil if it is read as stored.
+    private static func made(
+        _ tensor: TensorInfo, _ name: String, _ kind: WeightKind, _ dense: DenseFormat, _ config: ModelConfig
+    ) -> Int? {
+        // With tied embeddings the table is the head as well, and is converted as such.
+        let isHead = kind == .embedding && config.tiedEmbeddings
+        guard tensor.shape.count == 2, Checkpoint.plainTypes.contains(tensor.dtype), isHead || DenseFormat.concerns(name, kind)
+        else { return nil }
+        return dense.byteCount(rows: tensor.shape[0], columns: tensor.shape[1])
     }
 
     private static func read(_ tensor: TensorInfo, _ kind: WeightKind, _ config: ModelConfig) -> Int {

@@ -30,6 +30,9 @@ package final class TextModel: @unchecked Sendable {
     /// Heads that a worker treats together, so that they share each cached token it reads.
     let headGroup: Int
     package let loadPolicy: LoadPolicy
+    package let dense: DenseFormat
+    /// Only the exact path; today there is no other.
+    package let exact: Bool
     /// Nil where no weights are read from the files any more.
     let readHold: ReadHold?
 
@@ -49,7 +52,10 @@ package final class TextModel: @unchecked Sendable {
     }
     private(set) var observer: ((Int, Workspace, Int) -> Void)?
 
+    /// How many bytes of weights are where.
+    package let placement: WeightPlacement
     private let copies: MappedMemory
+    private let conversions: [MappedMemory]
     private let tables: MappedMemory
     private let stepLock = StepLock()
 
@@ -65,12 +71,15 @@ package final class TextModel: @unchecked Sendable {
         package var threads = 1
         package var cacheType = CacheType.f32
         package var loadPolicy = LoadPolicy.map
+        package var dense = DenseFormat.stored
+        /// Whether only the exact path may be used.
+        package var exact = false
         package var maxRows = 256
 
         package init() {}
     }
 
-    /// Finds and checks all weights; with `.copy` reads them.
+    /// Finds and checks all weights; with `.copy` reads them, with another format than `.stored` converts those it is about.
     ///
     /// - Parameter progress: bytes read and to read; called at least once, with both equal, when all is done.
     package init(
@@ -89,6 +98,8 @@ package final class TextModel: @unchecked Sendable {
         self.config = config
         self.checkpoint = checkpoint
         loadPolicy = options.loadPolicy
+        dense = options.dense
+        exact = options.exact
         readHold = options.loadPolicy == .map ? ReadHold(checkpoint) : nil
         maxRows = options.maxRows
         pool = try WorkerPool(threads: options.threads, topology: topology)
@@ -107,10 +118,12 @@ package final class TextModel: @unchecked Sendable {
             byteCount: options.maxRows * MemoryLayout<StepRow>.stride, what: "rows of a step")
         stepRows = UnsafeMutableBufferPointer(start: stepRowMemory.pointer(to: StepRow.self), count: options.maxRows)
 
-        var loader = try WeightLoader(checkpoint, policy: options.loadPolicy)
+        var loader = try WeightLoader(checkpoint, policy: options.loadPolicy, dense: options.dense)
         weights = try Weights(&loader, checkpoint: checkpoint, kernels: kernels.pointee)
-        try loader.readCopies(progress: progress)
+        try loader.fill(pool: pool, kernels: kernels, progress: progress)
         copies = loader.copies
+        conversions = loader.conversions
+        placement = loader.placement
         tables = loader.tables
         statistics = StepStatistics(
             weights: weights,

@@ -10,10 +10,11 @@ extension Weights {
         embedding = try loader.matrix(
             prefix + "embed_tokens", rows: config.vocabularySize, columns: config.hiddenSize)
         finalNorm = try loader.vector(prefix + "norm.weight", count: config.hiddenSize, kernels: kernels)
-        head = config.tiedEmbeddings
+        head = config.tiedEmbeddings && !loader.converts(rows: config.vocabularySize, columns: config.hiddenSize)
             ? embedding
             : try loader.matrix(
-                checkpoint.namePrefix + "lm_head", rows: config.vocabularySize, columns: config.hiddenSize)
+                config.tiedEmbeddings ? prefix + "embed_tokens" : checkpoint.namePrefix + "lm_head",
+                rows: config.vocabularySize, columns: config.hiddenSize, convertible: true)
         var layers: [LayerWeights] = []
         layers.reserveCapacity(config.layerCount)
         for layer in 0..<config.layerCount {
@@ -37,29 +38,36 @@ extension AttentionWeights {
     ) throws(KimiError) {
         let queryRows = config.headCount * (config.nopeSize + config.ropeSize)
         if let rank = config.queryRank {
-            queryDown = try loader.matrix(name + "q_a_proj", rows: rank, columns: config.hiddenSize)
+            queryDown = try loader.matrix(name + "q_a_proj", rows: rank, columns: config.hiddenSize, convertible: true)
             queryNorm = try loader.vector(name + "q_a_layernorm.weight", count: rank, kernels: kernels)
-            queryUp = try loader.matrix(name + "q_b_proj", rows: queryRows, columns: rank)
+            queryUp = try loader.matrix(name + "q_b_proj", rows: queryRows, columns: rank, convertible: true)
         } else {
             queryDown = nil
             queryNorm = nil
-            queryUp = try loader.matrix(name + "q_proj", rows: queryRows, columns: config.hiddenSize)
+            queryUp = try loader.matrix(name + "q_proj", rows: queryRows, columns: config.hiddenSize, convertible: true)
         }
         latentDown = try loader.matrix(
-            name + "kv_a_proj_with_mqa", rows: config.latentSize + config.ropeSize, columns: config.hiddenSize)
+            name + "kv_a_proj_with_mqa", rows: config.latentSize + config.ropeSize, columns: config.hiddenSize,
+            convertible: true)
         latentNorm = try loader.vector(name + "kv_a_layernorm.weight", count: config.latentSize, kernels: kernels)
         latentUp = try loader.matrix(
             name + "kv_b_proj", rows: config.headCount * (config.nopeSize + config.valueSize), columns: config.latentSize)
         output = try loader.matrix(
-            name + "o_proj", rows: config.hiddenSize, columns: config.headCount * config.valueSize)
+            name + "o_proj", rows: config.hiddenSize, columns: config.headCount * config.valueSize, convertible: true)
     }
 }
 
 extension MLPWeights {
-    init(_ loader: inout WeightLoader, _ name: String, width: Int, _ config: ModelConfig) throws(KimiError) {
-        gate = try loader.matrix(name + "gate_proj", rows: width, columns: config.hiddenSize, int4: true)
-        up = try loader.matrix(name + "up_proj", rows: width, columns: config.hiddenSize, int4: true)
-        down = try loader.matrix(name + "down_proj", rows: config.hiddenSize, columns: width, int4: true)
+    /// - Parameter convertible: false for routed experts.
+    init(
+        _ loader: inout WeightLoader, _ name: String, width: Int, _ config: ModelConfig, convertible: Bool = true
+    ) throws(KimiError) {
+        func part(_ part: String, rows: Int, columns: Int) throws(KimiError) -> ck_matrix {
+            try loader.matrix(name + part, rows: rows, columns: columns, int4: true, convertible: convertible)
+        }
+        gate = try part("gate_proj", rows: width, columns: config.hiddenSize)
+        up = try part("up_proj", rows: width, columns: config.hiddenSize)
+        down = try part("down_proj", rows: config.hiddenSize, columns: width)
     }
 }
 
@@ -80,7 +88,7 @@ extension ExpertWeights {
         let down = try loader.table(of: ck_matrix.self, count: count, name: name)
         for expert in 0..<count {
             let mlp = try MLPWeights(
-                &loader, "\(name)experts.\(expert).", width: config.moeIntermediateSize, config)
+                &loader, "\(name)experts.\(expert).", width: config.moeIntermediateSize, config, convertible: false)
             gate[expert] = mlp.gate
             up[expert] = mlp.up
             down[expert] = mlp.down

@@ -1,7 +1,7 @@
 import CKimiKernels
 
-/// The text model's weights, named as the architecture names them. Matrices point into the mapped checkpoint (or its copy);
-/// norms and biases are small and were widened to f32 once.
+/// The text model's weights, named as the architecture names them. Matrices point into the mapped checkpoint (or its copy), or to
+/// bytes made of them (`DenseFormat`); norms and biases are small and were widened to f32 once.
 struct Weights {
     /// [vocabulary, hidden]
     let embedding: ck_matrix

@@ -21,6 +21,9 @@ package final class Model: Sendable {
         package var isa: Int32?
         package var cacheType = CacheType.f32
         package var loadPolicy = LoadPolicy.map
+        package var dense = DenseFormat.stored
+        /// Whether only the exact path may be used.
+        package var exact = false
         /// nil: the checkpoint's own limit.
         package var contextLimit: Int?
         /// The most prompt tokens in one step.
@@ -56,6 +59,8 @@ package final class Model: Sendable {
         textOptions.threads = options.threads ?? topology.cores.count
         textOptions.cacheType = options.cacheType
         textOptions.loadPolicy = options.loadPolicy
+        textOptions.dense = options.dense
+        textOptions.exact = options.exact
         textOptions.maxRows = options.chunkSize
         text = try TextModel(
             checkpoint: checkpoint, topology: topology, options: textOptions, progress: progress ?? { _, _ in })
@@ -79,8 +84,7 @@ package final class Model: Sendable {
         if let isa = options.isa, ck_kernels_for(isa) == nil {
             let best = ck_kernels_for(ck_isa_best()).map { String(cString: $0.pointee.name) } ?? "scalar"
             throw KimiError(
-                .unsupported, "the instruction set asked for (\(name(ofISA: isa))) is above this processor's (\(best))",
-                subject: "isa")
+                .unsupported, "isa is \(name(ofISA: isa)); this processor runs \(best) at most", subject: "isa")
         }
     }
 

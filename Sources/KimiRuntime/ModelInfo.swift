@@ -7,7 +7,7 @@ extension Model {
     package var info: String {
         var json = JSONWriter()
         json.object { json in
-            checkpoint.describe(CostReport(checkpoint), in: &json)
+            checkpoint.describe(CostReport(checkpoint, dense: text.dense), in: &json)
             json.member("context_limit", contextLimit)
             json.member("isa", text.isaName)
             json.member("threads", text.pool.threads)
@@ -16,6 +16,12 @@ extension Model {
             json.member("cache_bytes_per_token", text.cache.blockBytes / BlockPool.blockTokens)
             json.member("load_policy", text.loadPolicy == .map ? "map" : "copy")
             json.member("chunk_size", options.chunkSize)
+            json.member("exact", text.exact)
+            json.object("weight_bytes") { json in
+                json.member("mapped", text.placement.mapped)
+                json.member("copied", text.placement.copied)
+                json.member("converted", text.placement.converted)
+            }
         }
         return json.text
     }

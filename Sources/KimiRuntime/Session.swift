@@ -30,6 +30,9 @@ package final class Session: @unchecked Sendable {
         package var promptNanoseconds: Int64 = 0
         package var generationNanoseconds: Int64 = 0
         package var bytesRead = 0
+        /// Tokens evaluated on the exact path, and on the fast one.
+        package var exactRows = 0
+        package var fastRows = 0
     }
 
     /// - Parameter contextLimit: nil for the model's; else 1 to that.
@@ -288,6 +291,8 @@ package final class Session: @unchecked Sendable {
         try sequence.prepare(ids.count)
         let begin = Self.now()
         try model.text.withStep(cancellation) { () throws(KimiError) in
+            let counted = model.text.statistics
+            let (exactBefore, fastBefore) = (counted.exactRows, counted.fastRows)
             let batch = model.text.stepRows
             for index in 0..<ids.count {
                 batch[index] = StepRow(sequence: sequence, token: ids[index], position: sequence.count + index)
@@ -295,7 +300,9 @@ package final class Session: @unchecked Sendable {
             try model.text.step(
                 UnsafeBufferPointer(rebasing: batch[0..<ids.count]),
                 logits: LogitsTarget(logits, rows: rows), cancellation: cancellation)
-            statistics.bytesRead += model.text.statistics.bytesOfStep
+            statistics.bytesRead += counted.bytesOfStep
+            statistics.exactRows += counted.exactRows - exactBefore
+            statistics.fastRows += counted.fastRows - fastBefore
         }
         sequence.append(ids)
         visiblePosition.store(count, ordering: .relaxed)

@@ -11,20 +11,25 @@ final class Harness {
     let sequence: TokenSequence
     let vocabulary: Int
 
-    init(
+    convenience init(
         _ fixture: String, isa: Int32 = ck_isa_best(), threads: Int = 2, cache: CacheType = .f32,
-        policy: LoadPolicy = .map, rows: Int = 256
+        policy: LoadPolicy = .map, dense: DenseFormat = .stored, rows: Int = 256
     ) throws {
         var options = TextModel.Options()
         options.isa = isa
         options.threads = threads
         options.cacheType = cache
         options.loadPolicy = policy
+        options.dense = dense
         options.maxRows = rows
         let checkpoint = try Checkpoint(folder: Fixtures.path(fixture))
-        model = try TextModel(checkpoint: checkpoint, topology: try Topology.current(), options: options)
+        try self.init(TextModel(checkpoint: checkpoint, topology: try Topology.current(), options: options))
+    }
+
+    init(_ model: TextModel) throws {
+        self.model = model
         vocabulary = model.config.vocabularySize
-        sequence = try TokenSequence(pool: model.cache, contextLimit: 8192)
+        sequence = try TokenSequence(pool: model.cache, contextLimit: min(8192, model.config.contextLimit))
     }
 
     private init(_ other: Harness, sequence: TokenSequence) {

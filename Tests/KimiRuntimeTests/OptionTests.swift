@@ -111,6 +111,24 @@ struct ModelOptionTests {
         #expect(error?.subject == test.field)
     }
 
+    @Test("an instruction set that is not to be had is named, with the best there is", arguments: [(4, "amx"), (5, "neon"), (77, "level 77")])
+    func instructionSet(_ isa: Int32, name: String) throws {
+        let best = try Tiny.open { $0.threads = 1 }.text.isaName
+        let error = failure { _ = try Tiny.open { $0.isa = isa } }
+        #expect(error?.message == "isa is \(name); this processor runs \(best) at most")
+        #expect(error?.status == .unsupported && error?.subject == "isa")
+    }
+
+    @Test("rows are counted on the path they took")
+    func rows() throws {
+        let session = try Session(model: try Tiny.open { $0.exact = true })
+        try session.evaluate(Tiny.ids(0, to: 300))
+        try session.evaluate(Tiny.ids(300, to: 301))
+        let counts = try session.snapshot().counts
+        #expect(counts.exactRows == 301 && counts.fastRows == 0)
+        #expect(session.model.info.contains("\"exact\":true"))
+    }
+
     @Test("the context limit of the model bounds that of its sessions")
     func contextLimit() throws {
         let model = try Tiny.open { $0.contextLimit = 100 }

@@ -55,12 +55,15 @@ int main(void) {
     CONSTANT(KIMI_ISA_SCALAR);
     CONSTANT(KIMI_ISA_AVX2);
     CONSTANT(KIMI_ISA_AVX512);
+    CONSTANT(KIMI_ISA_AVX512_VNNI);
     CONSTANT(KIMI_CACHE_AUTO);
     CONSTANT(KIMI_CACHE_F32);
     CONSTANT(KIMI_CACHE_BF16);
     CONSTANT(KIMI_LOAD_AUTO);
     CONSTANT(KIMI_LOAD_MAP);
     CONSTANT(KIMI_LOAD_COPY);
+    CONSTANT(KIMI_DENSE_STORED);
+    CONSTANT(KIMI_DENSE_INT8);
     CONSTANT(KIMI_LOG_DEBUG);
     CONSTANT(KIMI_LOG_INFO);
     CONSTANT(KIMI_LOG_WARNING);
@@ -88,6 +91,8 @@ int main(void) {
     FIELD(kimi_model_options, log_user_data);
     FIELD(kimi_model_options, log_level);
     FIELD(kimi_model_options, reserved);
+    FIELD(kimi_model_options, dense);
+    FIELD(kimi_model_options, exact);
     END(kimi_model_options);
 
     STRUCT(kimi_session_options);
@@ -162,6 +167,8 @@ int main(void) {
     FIELD(kimi_session_stats, generation_nanoseconds);
     FIELD(kimi_session_stats, bytes_read);
     FIELD(kimi_session_stats, cache_bytes);
+    FIELD(kimi_session_stats, rows_exact);
+    FIELD(kimi_session_stats, rows_fast);
     END(kimi_session_stats);
 
     return wrong;

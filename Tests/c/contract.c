@@ -89,7 +89,8 @@ void contract_open(void) {
     EXPECT(KIMI_OK, kimi_model_open(path, strlen(path) - 9, NULL, NULL, NULL, &model, &error));
     const char *words[] = {"\"architecture\"", "\"model_type\"", "\"context_length\"", "\"context_limit\"", "\"vocabulary\"",
                            "\"end_tokens\"",   "\"digest\"",     "\"isa\"",            "\"threads\"",       "\"cache_type\"",
-                           "\"load_policy\"",  "\"cache_bytes_per_token\"", NULL};
+                           "\"load_policy\"",  "\"cache_bytes_per_token\"", "\"dense\"", "\"exact\"",
+                           "\"weight_bytes\"", NULL};
     check_json(kimi_model_info, model, words);
     const char *specials[] = {"\"[EOS]\"", NULL};
     check_json(kimi_special_tokens, model, specials);
@@ -107,9 +108,11 @@ void contract_open(void) {
     longer.known.cache_type = KIMI_CACHE_BF16;
     longer.known.load_policy = KIMI_LOAD_COPY;
     longer.known.context_limit = 100;
+    longer.known.dense = KIMI_DENSE_INT8;
+    longer.known.exact = 1;
     model = open_model(&longer.known);
     CHECK(kimi_model_context_limit(model) == 100, "%lld", (long long)kimi_model_context_limit(model));
-    const char *asked[] = {"scalar", "bf16", "copy", NULL};
+    const char *asked[] = {"scalar", "bf16", "copy", "\"int8\"", "\"exact\":true", NULL};
     check_json(kimi_model_info, model, asked);
     kimi_model_close(model);
     longer.unknown[15] = 1;

@@ -52,7 +52,7 @@ void hostile_open(void) {
     OUT_OF_RANGE(threads, INT32_MIN);
     OUT_OF_RANGE(threads, INT32_MAX);
     OUT_OF_RANGE(isa, -1);
-    OUT_OF_RANGE(isa, 4);
+    OUT_OF_RANGE(isa, 5);
     OUT_OF_RANGE(isa, INT32_MAX);
     OUT_OF_RANGE(cache_type, -1);
     OUT_OF_RANGE(cache_type, 3);
@@ -67,6 +67,10 @@ void hostile_open(void) {
     OUT_OF_RANGE(log_level, -1);
     OUT_OF_RANGE(log_level, 4);
     OUT_OF_RANGE(reserved, 1);
+    OUT_OF_RANGE(dense, -1);
+    OUT_OF_RANGE(dense, 2);
+    OUT_OF_RANGE(exact, -1);
+    OUT_OF_RANGE(exact, 2);
     REFUSED(KIMI_ERROR_INVALID_ARGUMENT, "struct_size", struct_size, 0);
     REFUSED(KIMI_ERROR_INVALID_ARGUMENT, "struct_size", struct_size, 3);
     kimi_model_options_init(&options, sizeof options);

@@ -43,6 +43,25 @@ class Figures(ProgramTest):
     def test_fixture(self) -> None:
         self.check(TINY, experts=16, top=4, vocabulary=1792)
 
+    def test_dense_int8(self) -> None:
+        stored, told = self.json("inspect", TINY), self.json("inspect", TINY, "--dense", "int8")
+        self.assertEqual((stored["dense"], told["dense"]), ("stored", "int8"))
+        self.assertNotIn("made_bytes", stored)
+        made = dict.fromkeys(("attention", "dense_mlp", "shared_experts", "head"), 0)
+        kept = dict.fromkeys(made, 0)
+        names = {"attention": "self_attn", "shared_experts": "shared_experts", "head": "lm_head", "dense_mlp": "layers.0.mlp"}
+        for name, entry in Safetensors(TINY).tensors.items():
+            kind = next((kind for kind, part in names.items() if part in name and "layernorm" not in name), None)
+            if kind is None or "vision" in name: continue
+            rows, columns = entry[2]
+            if "kv_b_proj" in name: kept[kind] += entry[4]
+            else: made[kind] += rows * ((columns + 511) // 512 * 512 + columns // 16)
+        self.assertEqual({kind: told["made_bytes"][kind] for kind in made}, made)
+        self.assertEqual(told["made_bytes"]["all"], sum(made.values()))
+        self.assertEqual({kind: told["token_reads"][kind] for kind in made}, {kind: made[kind] + kept[kind] for kind in made})
+        self.assertEqual(told["bytes"], stored["bytes"])
+        self.assertIn("made", self.output("inspect", TINY, "--dense", "int8").decode())
+
     def test_slice_of_the_full_size(self) -> None:
         out = self.folder / "out"
         self.output("synth", "--geometry", "k25", "--layers", "3", "--headers-only", out)

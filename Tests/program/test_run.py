@@ -51,6 +51,13 @@ class Generating(ProgramTest):
         self.assertEqual(ids("--temperature", 0), ids("--greedy"))
         self.assertEqual(ids("--top-k", 1), ids("--greedy"))
 
+    def test_dense_int8(self) -> None:
+        told = self.json("run", TINY, "Hello", "--greedy", "--max-tokens", 8, "--dense", "int8", "--exact")
+        self.assertEqual(told["ids"], self.json("run", TINY, "Hello", "--greedy", "--max-tokens", 8, "--dense", "int8", "--load", "copy")["ids"])
+        counts = told["statistics"]
+        self.assertEqual((counts["rows_exact"], counts["rows_fast"]), (counts["prompt_tokens"] + 7, 0))
+        self.failure("run", TINY, "x", "--dense", "int4", code=64)
+
     def test_stop_strings(self) -> None:
         whole = self.json("run", TINY, "Hello", "--greedy", "--max-tokens", 40)["text"]
         stop = whole[len(whole) // 2:][:3]

@@ -41,11 +41,13 @@ class Opening(KimiTest):
 
     def test_options_take_effect(self) -> None:
         with kimi.Model(
-            TINY, threads=2, isa="scalar", context_limit=99, cache_type="bf16", load="copy", chunk_size=5
+            TINY, threads=2, isa="scalar", context_limit=99, cache_type="bf16", load="copy", chunk_size=5,
+            dense="int8", exact=True,
         ) as model:
             info = model.info
             self.assertEqual((info["threads"], info["isa"], info["cache_type"]), (2, "scalar", "bf16"))
-            self.assertEqual(info["load_policy"], "copy")
+            self.assertEqual((info["load_policy"], info["dense"], info["exact"]), ("copy", "int8", True))
+            self.assertEqual(info["weight_bytes"]["converted"], info["made_bytes"]["all"])
             self.assertEqual(model.context_limit, 99)
             with model.session() as session:
                 prompts = [event.done for event in session.generate(range(12), max_tokens=1) if type(event) is kimi.PromptEvent]
@@ -60,6 +62,8 @@ class Opening(KimiTest):
             {"isa": "sse9"},
             {"isa": 1},
             {"cache_type": "f64"},
+            {"dense": "int4"},
+            {"dense": 1},
             {"load": "eager"},
             {"chunk_size": 0},
             {"chunk_size": 2**40},
@@ -77,6 +81,30 @@ class Opening(KimiTest):
         self.assertEqual(failure.error.subject, "context_limit")
         with self.assertRaises(TypeError):
             kimi.Model(12)  # type: ignore[arg-type]
+
+    def test_instruction_sets(self) -> None:
+        features = kimi.features()
+        for isa in ("scalar", "avx2", "avx512", "avx512vnni"):
+            with self.subTest(isa):
+                if isa in features["isa_available"]:
+                    with kimi.Model(TINY, isa=isa, threads=1) as model:
+                        self.assertEqual(model.info["isa"], isa)
+                else:
+                    with self.fails(kimi.Status.UNSUPPORTED) as failure:
+                        kimi.Model(TINY, isa=isa)
+                    for name in (isa, features["isa_best"]):
+                        self.assertIn(name, failure.error.message)
+
+    def test_dense_int8(self) -> None:
+        logits = {}
+        for load in ("map", "copy"):
+            with kimi.Model(TINY, dense="int8", load=load, threads=2) as model, model.session() as session:
+                self.assertGreater(model.info["weight_bytes"]["converted"], 0)
+                logits[load] = list(session.eval([1, 2, 3]))
+        self.assertEqual(logits["map"], logits["copy"])
+        with self.model.session() as session:
+            stored = list(session.eval([1, 2, 3]))
+        self.assertNotEqual(stored, logits["map"])
 
     def test_missing_and_damaged(self) -> None:
         with self.fails(kimi.Status.IO) as failure:

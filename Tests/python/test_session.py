@@ -141,6 +141,8 @@ class Evaluation(KimiTest):
             self.assertGreater(stats["bytes_read"], 0)
             self.assertGreater(stats["steps"], 0)
             self.assertGreater(stats["cache_bytes"], 0)
+            # The last token is not evaluated yet.
+            self.assertEqual(stats["rows_exact"] + stats["rows_fast"], 6)
             self.assertNotIn("struct_size", stats)
 
     def test_closed(self) -> None:

@@ -29,6 +29,8 @@ class ModelOptions(ctypes.Structure):
         ("log_user_data", c_void_p),
         ("log_level", c_int32),
         ("reserved", c_int32),
+        ("dense", c_int32),
+        ("exact", c_int32),
     ]
 
 
@@ -105,6 +107,8 @@ class SessionStats(ctypes.Structure):
         ("generation_nanoseconds", c_int64),
         ("bytes_read", c_int64),
         ("cache_bytes", c_int64),
+        ("rows_exact", c_int64),
+        ("rows_fast", c_int64),
     ]
 
 

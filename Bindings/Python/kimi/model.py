@@ -11,9 +11,10 @@ from ._library import keep_callback_exception, library
 from ._structures import LogCallback, ModelOptions, ProgressCallback
 from .session import Session
 
-_ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3}
+_ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3, "avx512vnni": 4}
 _CACHE = {"auto": 0, "f32": 1, "bf16": 2}
 _LOAD = {"auto": 0, "map": 1, "copy": 2}
+_DENSE = {"stored": 0, "int8": 1}
 _LOG_LEVELS = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _LOG_NAMES = {number: name for name, number in _LOG_LEVELS.items()}
 
@@ -26,11 +27,14 @@ class Model(Owned):
     It is immutable: threads may share it. Close it, use it in a `with` block, or let it go; sessions keep what they need.
 
     - threads: how many compute, 1 to 4096; None: one for each core the process may use.
-    - isa: the highest instruction set to use: "scalar", "avx2", "avx512"; None: the best there is.
+    - isa: the highest instruction set to use: "scalar", "avx2", "avx512", "avx512vnni"; None: the best there is.
     - context_limit: the most tokens a session may hold; None: what the checkpoint allows.
     - cache_type: "f32" (exact) or "bf16" (half the memory); None: "f32".
     - load: "map" (weights stay in the files), "copy" (weights are read into memory), "auto"; None: "auto".
     - chunk_size: the most prompt tokens in one step, 1 to 4096; it does not change results.
+    - dense: how weights are kept that every token reads (attention, dense layers, shared experts, head): "stored", or "int8", made
+      while opening: half the memory and reading, not exact; None: "stored".
+    - exact: only the exact path, for prompts and large batches too; single tokens always take it.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
     - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
 
@@ -51,6 +55,8 @@ class Model(Owned):
         log: Optional[Callable[[str, str], object]] = None,
         log_level: str = "info",
         progress: Optional[Callable[[int, int], Optional[bool]]] = None,
+        dense: Optional[str] = None,
+        exact: bool = False,
     ) -> None:
         self._library = library()
         self._specials: Optional[dict[str, int]] = None
@@ -69,6 +75,9 @@ class Model(Owned):
             options.load_policy = choice(load, "load", _LOAD)
         if chunk_size is not None:
             options.chunk_size = integer(chunk_size, "chunk_size", (1, 4096))
+        if dense is not None:
+            options.dense = choice(dense, "dense", _DENSE)
+        options.exact = 1 if exact else 0
         options.log_level = choice(log_level, "log_level", _LOG_LEVELS)
         # The library calls the log as long as a session of this model lives; sessions hold their model, and it the log.
         self._log = LogCallback(_log_trampoline(log)) if log is not None else LogCallback()

@@ -98,6 +98,14 @@ typedef struct ck_kernels {
     /// y[c] = w[row][c] widened to f32, c < w->columns. An embedding look-up. Any weight type.
     void (*widen_row)(float *y, const ck_matrix *w, size_t row);
 
+    /// Writes all rows of w, CK_BF16, CK_F16 or CK_F32 with columns a multiple of 32, as CK_INT8: `to` receives rows of whole blocks
+    /// (ck_row_bytes of such a matrix), `scales` [rows, columns / 32].
+    ///
+    /// A group's scale is the smallest bfloat16 that is no less than its largest magnitude / 127 (in f32; above 0 unless all are
+    /// zeros), and an integer w / scale rounded to the nearest, ties to even: never beyond 127, and off by at most half a scale, a
+    /// rounding of the quotient apart. A group with an infinity or a NaN has the scale NaN and zeros.
+    void (*quantize_rows)(void *to, uint16_t *scales, const ck_matrix *w);
+
     /// y[i] = x[i] * (1 / sqrt(dot(x, x) / n + eps)) * w[i]; dot in dot order, the rest in f32 with IEEE division and
     /// square root, in this order: t = x[i] * r, y[i] = t * w[i]. y may be x.
     void (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);

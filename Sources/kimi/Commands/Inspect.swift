@@ -14,11 +14,15 @@ struct Inspect: Command {
 
             Examples:
               kimi inspect /models/Kimi-K2.5
+              kimi inspect /models/Kimi-K2.5 --dense int8
               kimi inspect /models/Kimi-K2.5 --json | jq .token_reads.all
             """)
 
     @Flag(help: "Print the figures as one JSON object, bytes as whole numbers.")
     var json = false
+
+    @Option(help: "Count for a model opened with this option: weights that every token reads as stored, or as bytes.")
+    var dense = MachineOptions.Dense.stored
 
     @Argument(help: ArgumentHelp("The folder of the checkpoint.", valueName: "dir"))
     var folder: String
@@ -33,7 +37,7 @@ struct Inspect: Command {
             bar.update(Int(fraction * 1000), of: 1000)
         }
         bar.finish()
-        let report = CostReport(checkpoint)
+        let report = CostReport(checkpoint, dense: dense.format)
         if json {
             Terminal.output.write(Self.json(checkpoint, report) + "\n")
         } else {

@@ -1,17 +1,24 @@
 import ArgumentParser
+import KimiCheckpoint
 import KimiCore
 import KimiRuntime
 
 /// How a model is opened: options that concern the machine, not the text.
 struct MachineOptions: ParsableArguments {
     enum InstructionSet: String, ExpressibleByArgument, CaseIterable {
-        case scalar, avx2, avx512
+        case scalar, avx2, avx512, avx512vnni
 
         /// The library's number for it.
         var level: Int32? { (0..<8).first { Model.name(ofISA: $0) == rawValue } }
     }
 
     enum Cache: String, ExpressibleByArgument, CaseIterable { case f32, bf16 }
+
+    enum Dense: String, ExpressibleByArgument, CaseIterable {
+        case stored, int8
+
+        var format: DenseFormat { self == .stored ? .stored : .int8 }
+    }
 
     enum Load: String, ExpressibleByArgument, CaseIterable { case map, copy }
 
@@ -31,6 +38,13 @@ struct MachineOptions: ParsableArguments {
     @Option(help: "Use the weights where they are in the files, or copy them into memory first.")
     var load = Load.map
 
+    @Option(help: ArgumentHelp(
+        "How weights are kept that every token reads (attention, dense layers, shared experts, head): as stored, or as bytes made while opening, in half the memory."))
+    var dense = Dense.stored
+
+    @Flag(help: "Keep to the exact path, also for prompts and large batches.")
+    var exact = false
+
     /// Opens the checkpoint, with a progress bar; a wish to stop ends that.
     func open(_ folder: String, _ interrupt: Interrupt) throws -> Model {
         var options = Model.Options()
@@ -39,6 +53,8 @@ struct MachineOptions: ParsableArguments {
         options.contextLimit = context
         options.cacheType = cache == .f32 ? .f32 : .bf16
         options.loadPolicy = load == .map ? .map : .copy
+        options.dense = dense.format
+        options.exact = exact
         options.log = Log { level, message in
             if level == .warning || level == .error { Terminal.error.write("kimi: \(message)\n") }
         }

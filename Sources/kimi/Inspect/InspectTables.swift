@@ -13,7 +13,10 @@ struct InspectTables {
         architecture().print()
         heading("One layer (MLP: dense or shared experts; experts: the routed ones; rest: router and norms)")
         layers().print()
-        heading("All weights, and what one decoded token reads of them")
+        heading(
+            report.dense == .stored
+                ? "All weights, and what one decoded token reads of them"
+                : "All weights, what is made of them in memory while opening, and what one decoded token reads")
         weights().print()
         heading("Cache of past tokens: latent and rotated key of each layer; each new token reads all of it")
         cache().print()
@@ -89,16 +92,22 @@ struct InspectTables {
     }
 
     private func weights() -> Table {
-        var table = Table(["kind", "stored", "share", "token reads", "share"], right: [1, 2, 3, 4])
+        let converts = report.dense != .stored
+        var table = converts
+            ? Table(["kind", "stored", "share", "made", "token reads", "share"], right: [1, 2, 3, 4, 5])
+            : Table(["kind", "stored", "share", "token reads", "share"], right: [1, 2, 3, 4])
+        func made(_ cost: CostReport.Cost) -> [String] {
+            converts ? [cost.made > 0 ? Units.bytes(cost.made) : "-"] : []
+        }
         func share(_ part: Int, _ whole: Int) -> String {
             whole > 0 ? Units.decimal(Double(part) / Double(whole) * 100, 1) + "%" : "-"
         }
         for (kind, cost) in report.kinds {
             table.row(
-                kind.words, Units.bytes(cost.stored), share(cost.stored, report.total.stored),
-                Units.bytes(cost.read), share(cost.read, report.total.read))
+                [kind.words, Units.bytes(cost.stored), share(cost.stored, report.total.stored)] + made(cost)
+                    + [Units.bytes(cost.read), share(cost.read, report.total.read)])
         }
-        table.total("all", Units.bytes(report.total.stored), "", Units.bytes(report.total.read), "")
+        table.total(["all", Units.bytes(report.total.stored), ""] + made(report.total) + [Units.bytes(report.total.read), ""])
         return table
     }
 

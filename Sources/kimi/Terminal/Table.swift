@@ -31,10 +31,12 @@ struct Table {
     mutating func row(_ cells: String...) { row(cells) }
 
     /// Adds a row below a rule.
-    mutating func total(_ cells: String...) {
+    mutating func total(_ cells: [String]) {
         lines.append(.rule)
         row(cells)
     }
+
+    mutating func total(_ cells: String...) { total(cells) }
 
     /// The table for a device so many columns wide. Columns of text give way; numbers are never cut.
     func rendered(_ style: Style, width: Int) -> String {

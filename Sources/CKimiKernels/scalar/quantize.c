@@ -1,0 +1,42 @@
+// Stored weights as bytes with a scale for each group of 32.
+#include "../split.h"
+#include "specification.h"
+
+CK_INLINE void quantize_group(unsigned char *block, size_t g, void *scale, const float *w) {
+    float most = 0;
+    uint32_t bad = 0;
+    for (size_t i = 0; i < CK_INT4_GROUP; i++) {
+        uint32_t magnitude = ck_bits_of_float(w[i]) & 0x7fffffff;
+        bad |= magnitude >= 0x7f800000;
+        float size = ck_float_of_bits(magnitude);
+        most = size > most ? size : most;
+    }
+    uint16_t word = ck_byte_scale(most, bad != 0);
+    float divisor = ck_float_of_bf16(word);
+    memcpy(scale, &word, sizeof word);
+    for (size_t i = 0; i < CK_INT4_GROUP; i++) {
+        int32_t q = bad || most == 0 ? 0 : (int32_t)rintf(w[i] / divisor);
+        block[split_slot(i) * 4 * CK_SPLIT_GROUPS + 4 * g + split_byte(i)] = (unsigned char)(q + 128);
+    }
+}
+
+CK_INLINE void quantize_row(unsigned char *to, unsigned char *scales, const unsigned char *row, size_t columns, int32_t type) {
+    memset(to, 128, split_blocks(columns) * CK_SPLIT_BLOCK);
+    for (size_t g = 0; g < columns / CK_INT4_GROUP; g++) {
+        float w[CK_INT4_GROUP];
+        for (size_t i = 0; i < CK_INT4_GROUP; i++) w[i] = ck_weight(row, NULL, g * CK_INT4_GROUP + i, type);
+        quantize_group(to + g / CK_SPLIT_GROUPS * CK_SPLIT_BLOCK, g % CK_SPLIT_GROUPS, scales + 2 * g, w);
+    }
+}
+
+CK_SPECIFICATION void ck_scalar_quantize_rows(void *to, uint16_t *scales, const ck_matrix *w) {
+    for (size_t j = 0; j < w->rows; j++) {
+        unsigned char *bytes = (unsigned char *)to + j * split_blocks(w->columns) * CK_SPLIT_BLOCK;
+        unsigned char *words = (unsigned char *)scales + j * (w->columns / CK_INT4_GROUP) * 2;
+        switch (w->type) {
+        case CK_BF16: quantize_row(bytes, words, ck_row(w, j), w->columns, CK_BF16); break;
+        case CK_F16: quantize_row(bytes, words, ck_row(w, j), w->columns, CK_F16); break;
+        default: quantize_row(bytes, words, ck_row(w, j), w->columns, CK_F32); break;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+/* The pool, files and digests. */
+#include "support.h"
+
+#include "CKimiSystem.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+typedef struct work {
+    atomic_uchar *done; /* one an item */
+    size_t workers;
+    atomic_uchar *busy; /* one a worker */
+} work;
+
+static void visit(void *context, size_t begin, size_t end, size_t worker) {
+    work *w = context;
+    REQUIRE(begin < end && worker < w->workers, "items %zu ..< %zu of worker %zu", begin, end, worker);
+    REQUIRE(atomic_exchange(&w->busy[worker], 1) == 0, "worker %zu is two threads", worker);
+    for (size_t i = begin; i < end; i++) REQUIRE(atomic_fetch_add(&w->done[i], 1) == 0, "item %zu came twice", i);
+    atomic_store(&w->busy[worker], 0);
+}
+
+static void check_pool(void) {
+    for (size_t workers = 1; workers <= 5; workers++) {
+        cks_pool *pool = cks_pool_create(workers);
+        REQUIRE(pool, "no pool of %zu", workers);
+        for (size_t round = 0; round < 200; round++) {
+            size_t count = 1 + below(300);
+            work w = {exact(count, 1), workers, exact(workers, 1)};
+            memset(w.done, 0, count);
+            memset(w.busy, 0, workers);
+            cks_pool_run(pool, visit, &w, count, 1 + below(40));
+            for (size_t i = 0; i < count; i++) REQUIRE(w.done[i] == 1, "item %zu of %zu was left out", i, count);
+            give_back(w.busy);
+            give_back(w.done);
+        }
+        cks_pool_destroy(pool);
+    }
+    cks_pool_destroy(NULL);
+}
+
+static void check_files(void) {
+    char path[] = "/tmp/kimi-sanitize-XXXXXX", words[8];
+    int made = mkstemp(path);
+    REQUIRE(made >= 0, "no temporary file");
+    size_t length = 5000;
+    unsigned char *content = exact(length, 1), *copy = exact(length, 1);
+    for (size_t i = 0; i < length; i++) content[i] = (unsigned char)random_bits();
+    REQUIRE(write(made, content, length) == (ssize_t)length, "not written");
+    int64_t size = 0;
+    int file = cks_file_open(path, &size);
+    REQUIRE(file >= 0 && size == (int64_t)length && cks_file_size(file) == size, "%d, %lld bytes", file, (long long)size);
+    REQUIRE(cks_file_read(file, copy, length, 0) == (int64_t)length, "not read");
+    same_bytes(copy, content, length, "a file", "read");
+    REQUIRE(cks_file_read(file, copy, 100, (int64_t)length - 7) == 7, "the end of a file");
+    REQUIRE(cks_file_read(file, copy, 1, (int64_t)length + 7) == 0, "behind the end of a file");
+    int error = 0;
+    const void *mapping = cks_file_map(file, length, &error);
+    REQUIRE(mapping, "not mapped: %d", error);
+    same_bytes(mapping, content, length, "a file", "mapped");
+    if (cks_file_hold(file)) cks_file_let_go(file); /* refused: it is open for writing */
+    cks_file_unmap(mapping, length);
+    cks_file_close(file);
+    close(made);
+    unlink(path);
+    REQUIRE(cks_file_open(path, &size) == -ENOENT && cks_file_open("/tmp", &size) == -EISDIR, "what is no file was opened");
+    for (size_t room = 0; room <= sizeof words; room++) cks_error_text(ENOENT, words, room);
+    REQUIRE(strncmp(words, "No such", 7) == 0 && words[7] == 0, "'%.8s'", words);
+
+    /* In pieces or at once. */
+    uint8_t whole[16], pieces[16];
+    cks_digest *digest = cks_digest_create();
+    cks_digest_update(digest, content, length);
+    cks_digest_finish(digest, whole);
+    cks_digest_destroy(digest);
+    digest = cks_digest_create();
+    for (size_t done = 0; done < length;) {
+        size_t part = below(700);
+        part = part < length - done ? part : length - done;
+        cks_digest_update(digest, content + done, part);
+        done += part;
+    }
+    cks_digest_finish(digest, pieces);
+    cks_digest_destroy(digest);
+    cks_digest_destroy(NULL);
+    same_bytes(whole, pieces, sizeof whole, "a digest", "pieces");
+    give_back(copy);
+    give_back(content);
+}
+
+void check_system(void) {
+    check_pool();
+    check_files();
+}
