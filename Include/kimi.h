@@ -155,6 +155,7 @@ typedef struct kimi_model kimi_model;
 #define KIMI_CACHE_AUTO 0 /**< KIMI_CACHE_F32 */
 #define KIMI_CACHE_F32 1 /**< exact */
 #define KIMI_CACHE_BF16 2 /**< half the memory; the latents are rounded to bfloat16 */
+#define KIMI_CACHE_INT8 3 /**< a little over a quarter of the memory; a latent is signed bytes with one scale */
 
 #define KIMI_LOAD_AUTO 0 /**< KIMI_LOAD_MAP */
 #define KIMI_LOAD_MAP 1 /**< weights stay in the mapped files; opening reads almost nothing */

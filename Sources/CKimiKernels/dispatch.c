@@ -1,7 +1,7 @@
 // Which instruction sets this processor has, and the table of kernels for each.
 #include "split.h"
 
-/// The kernels of a level; some levels take their integer product from another one.
+/// The kernels of a level; some levels take their integer products from another one.
 #define CK_LEVEL(kernels, number, level, product)                                                                     \
     static const ck_kernels kernels##_kernels = {                                                                     \
         .isa = number,                                                                                                \
@@ -14,7 +14,11 @@
         .swiglu = ck_##level##_swiglu,                                                                                \
         .add_scaled = ck_##level##_add_scaled,                                                                        \
         .round_bf16 = ck_##level##_round_bf16,                                                                        \
-        .attention = ck_##level##_attention,                                                                          \
+        .cache_token = ck_##level##_cache_token,                                                                      \
+        .query_int8 = ck_##level##_query_int8,                                                                        \
+        .attention = ck_##product##_attention,                                                                        \
+        .attention_fold = ck_##level##_attention_fold,                                                                \
+        .attention_finish = ck_##level##_attention_finish,                                                            \
         .all_finite = ck_##level##_all_finite,                                                                        \
         .split = ck_##level##_split,                                                                                  \
         .matmul_split = ck_##product##_matmul_split,                                                                  \

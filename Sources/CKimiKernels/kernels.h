@@ -19,14 +19,21 @@
 #define CK_DECLARE_LEVEL(level)                                                                                       \
     void ck_##level##_matmul(float *y, size_t ldy, const float *x, size_t ldx, size_t n, const ck_matrix *w,          \
                              size_t begin, size_t end);                                                               \
-    void ck_##level##_combine_rows(float *y, const float *a, const ck_matrix *w, size_t first, size_t count);         \
+    void ck_##level##_combine_rows(float *y, size_t ldy, const float *x, size_t ldx, size_t n, const ck_matrix *w,    \
+                                   size_t first, size_t count);                                                       \
     void ck_##level##_widen_row(float *y, const ck_matrix *w, size_t row);                                            \
     void ck_##level##_quantize_rows(void *to, uint16_t *scales, const ck_matrix *w);                                  \
     void ck_##level##_rms_norm(float *y, const float *x, const float *w, size_t n, float eps);                        \
     void ck_##level##_swiglu(float *y, const float *gate, const float *up, size_t n);                                 \
     void ck_##level##_add_scaled(float *y, float a, const float *x, size_t n);                                        \
     void ck_##level##_round_bf16(uint16_t *y, const float *x, size_t n);                                              \
-    void ck_##level##_attention(float *out, const float *q, size_t heads, const ck_attention *a);                     \
+    void ck_##level##_cache_token(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type);          \
+    void ck_##level##_query_int8(float *q, size_t ldq, size_t n, size_t latent);                                      \
+    void ck_##level##_attention(float *out, float *state, const float *q, const ck_attention *a);                     \
+    void ck_##level##_attention_fold(float *out, float *state, const float *part, const float *part_state, size_t n,  \
+                                     size_t latent);                                                                  \
+    void ck_##level##_attention_finish(float *y, size_t ldy, const float *out, const float *state, size_t n,          \
+                                       size_t latent);                                                                \
     int32_t ck_##level##_all_finite(const float *x, size_t n);                                                        \
     void ck_##level##_split(void *to, const float *x, size_t first, size_t count, size_t columns,                     \
                              int32_t parts);                                                                          \
@@ -39,6 +46,7 @@ CK_DECLARE_LEVEL(avx2)
 CK_DECLARE_LEVEL(avx512)
 void ck_avx512vnni_matmul_split(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w, size_t begin,
                                 size_t end, int32_t parts);
+void ck_avx512vnni_attention(float *out, float *state, const float *q, const ck_attention *a);
 #endif
 
 CK_INLINE float ck_float_of_bits(uint32_t bits) {

@@ -30,7 +30,8 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     switch c.cache_type {
     case KIMI_CACHE_AUTO, KIMI_CACHE_F32: options.cacheType = .f32
     case KIMI_CACHE_BF16: options.cacheType = .bf16
-    default: throw refused("cache_type", c.cache_type, "\(KIMI_CACHE_AUTO) to \(KIMI_CACHE_BF16)")
+    case KIMI_CACHE_INT8: options.cacheType = .int8
+    default: throw refused("cache_type", c.cache_type, "\(KIMI_CACHE_AUTO) to \(KIMI_CACHE_INT8)")
     }
     switch c.load_policy {
     case KIMI_LOAD_AUTO, KIMI_LOAD_MAP: options.loadPolicy = .map

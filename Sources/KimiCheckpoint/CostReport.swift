@@ -3,7 +3,7 @@ import KimiCore
 /// What a checkpoint stores, and what one decoded token reads of it, by kind of weight and by layer. From headers alone.
 ///
 /// Read for a token are: one row of the embedding, all weights of attention, dense layers, shared experts, router, norms and
-/// head, and of the routed experts as many as a token chooses. The cache comes on top; see `cacheBytesPerToken`.
+/// head, and of the routed experts as many as a token chooses. The cache comes on top.
 package struct CostReport: Sendable {
     /// The bytes of something.
     package struct Cost: Equatable, Sendable {
@@ -36,8 +36,6 @@ package struct CostReport: Sendable {
     package let total: Cost
     /// Weights, packed ones counted one by one; scales and shapes are none.
     package let parameters: Int
-    /// What the cache keeps for each token in f32: the latent and the rotated key of every layer.
-    package let cacheBytesPerToken: Int
 
     /// How the checkpoint is assumed to be opened.
     package let dense: DenseFormat
@@ -78,7 +76,6 @@ package struct CostReport: Sendable {
         self.layers = layers
         self.parameters = parameters
         self.dense = dense
-        cacheBytesPerToken = config.layerCount * (config.latentSize + config.ropeSize) * 4
     }
 
     /// The bytes that opening makes of a tensor, to be read in its place; nil if it is read as stored.

@@ -19,10 +19,19 @@ private struct AttentionJob {
     let latent: UnsafeMutablePointer<Float>
     let angles: UnsafePointer<Float>
     let attended: UnsafeMutablePointer<Float>
-    let scratch: UnsafeMutablePointer<Float>
-    let scratchPerWorker: Int
-    let headGroup: Int
     let shape: AttentionShape
+    unowned(unsafe) let plan: AttentionPlan
+    /// Rows that share a head's weights in one item of the jobs that go by head.
+    let band: Int
+    /// A single row that is not split: its items go on to the values, so that there is a barrier less.
+    let isWhole: Bool
+
+    var bands: Int { (rowCount + band - 1) / band }
+
+    /// The absorbed query of a row and head.
+    func absorbed(_ row: Int, _ head: Int) -> UnsafeMutablePointer<Float> {
+        plan.absorbed + (row * shape.heads + head) * shape.token
+    }
 }
 
 /// The sizes of attention, apart so that a job carries plain numbers only.
@@ -53,72 +62,165 @@ extension TextModel {
         } else {
             multiply(Product(matrix: weights.queryUp, x: w.normed, y: w.query), latentDown, rows: count)
         }
-        var job = AttentionJob(
-            kernels: kernels, rows: rows, rowCount: count, layer: layer, layerOffset: layer * cache.layerBytes,
-            cacheType: cache.type.kernelType, latentNorm: weights.latentNorm, latentUp: weights.latentUp,
-            query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats,
-            scratch: w.absorbed, scratchPerWorker: w.absorbedPerWorker, headGroup: headGroup, shape: attentionShape)
-        // Every row's latent must be in the cache before any row looks back: two jobs.
-        pool.run(cacheRows, &job, count: count, grain: 4)
-        let groups = (attentionShape.heads + headGroup - 1) / headGroup
-        pool.run(attendPieces, &job, count: groups * count, grain: max(1, count / 16))
+        attend(weights, layer: layer, rows: rows, count: count)
         if weights.output.readsIntegers { split(w.attended, width: weights.output.columns, rows: count) }
         multiply(Product(matrix: weights.output, x: w.attended, y: w.delta, finish: .add(to: w.hidden)), rows: count)
     }
+
+    /// From queries and latents to the heads' values: two jobs for a single row of few tokens, else three.
+    private func attend(_ weights: AttentionWeights, layer: Int, rows: UnsafePointer<StepRow>, count: Int) {
+        let w = workspace
+        let plan = attentionPlan
+        if layer == 0 { plan.divide(rows, count: count) } // the same for all layers of the step
+        // Bands of rows where there are fewer heads than would keep all workers busy.
+        let shares = max(1, 4 * pool.threads / attentionShape.heads)
+        let band = max(8, (count + shares - 1) / shares)
+        var job = AttentionJob(
+            kernels: kernels, rows: rows, rowCount: count, layer: layer, layerOffset: layer * cache.layerBytes,
+            cacheType: cache.type.kernelType, latentNorm: weights.latentNorm, latentUp: weights.latentUp,
+            query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats, shape: attentionShape,
+            plan: plan, band: band, isWhole: count == 1 && !plan.isSplit)
+        // Every row's latent must be in the cache before any row looks back.
+        let byHead = attentionShape.heads * job.bands
+        pool.run(absorbAndCache, &job, count: byHead + (count + cachedRows - 1) / cachedRows, grain: 1)
+        pool.run(attendItems, &job, count: plan.itemCount, grain: 1)
+        if !job.isWhole { pool.run(applyValues, &job, count: byHead, grain: 1) }
+    }
 }
 
-/// Norms the latent, rotates the key, and writes both to the cache, for rows `begin ..< end`.
-private func cacheRows(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
-    // Safe because `attention` passes exactly this type and waits for the job.
+/// Rows whose latents go to the cache in one item.
+private let cachedRows = 4
+
+/// Item i is a band of rows of head i / bands, whose queries are absorbed; after those, rows whose latents go to the cache.
+private func absorbAndCache(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+    // Safe because `attend` passes exactly this type and waits for the job; so too below.
     guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
-    let shape = job.shape
-    for index in begin..<end {
-        let latent = job.latent + index * shape.token
-        job.kernels.pointee.rms_norm(latent, latent, job.latentNorm, shape.latent, latentEpsilon)
-        let key = latent + shape.latent
-        rotate(key, into: key, table: job.angles + index * shape.rope, pairs: shape.rope / 2)
-        guard let slot = job.rows[index].sequence.slot(position: job.rows[index].position, layer: job.layer) else { continue }
-        if job.cacheType == Int32(CK_BF16) {
-            job.kernels.pointee.round_bf16(slot.assumingMemoryBound(to: UInt16.self), latent, shape.token)
+    let byHead = job.shape.heads * job.bands
+    for item in begin..<end {
+        if item < byHead {
+            let first = item % job.bands * job.band
+            absorb(job, head: item / job.bands, rows: first..<min(first + job.band, job.rowCount))
         } else {
-            slot.assumingMemoryBound(to: Float.self).update(from: latent, count: shape.token)
+            let first = (item - byHead) * cachedRows
+            for row in first..<min(first + cachedRows, job.rowCount) { cache(job, row: row) }
         }
     }
 }
 
-/// Item i is row i % rows of head group i / rows: rows inner, so that a group's part of kv_b stays in the core's cache.
-private func attendPieces(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
-    // Safe because `attention` passes exactly this type and waits for the job.
-    guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
+/// Folds the key half of kv_b into the queries of a head and rotates their rope parts.
+private func absorb(_ job: AttentionJob, head: Int, rows: Range<Int>) {
     let shape = job.shape
     let queryWidth = shape.nope + shape.rope
-    let absorbed = job.scratch + worker * job.scratchPerWorker
-    let attendedLatent = absorbed + job.headGroup * shape.token
-    for item in begin..<end {
-        let row = item % job.rowCount
-        let firstHead = item / job.rowCount * job.headGroup
-        let heads = min(job.headGroup, shape.heads - firstHead)
-        var kvUp = job.latentUp
-        for head in 0..<heads {
-            let query = job.query + (row * shape.heads + firstHead + head) * queryWidth
-            let target = absorbed + head * shape.token
-            let firstKeyRow = (firstHead + head) * (shape.nope + shape.value)
-            job.kernels.pointee.combine_rows(target, query, &kvUp, firstKeyRow, shape.nope)
-            rotate(
-                query + shape.nope, into: target + shape.latent, table: job.angles + row * shape.rope,
-                pairs: shape.rope / 2)
-        }
-        var attention = ck_attention(
-            blocks: UnsafePointer(job.rows[row].sequence.blocks), layer_offset: job.layerOffset,
-            cache_type: job.cacheType, reserved: 0, tokens: job.rows[row].position + 1,
-            latent: shape.latent, rope: shape.rope, scale: shape.scoreScale)
-        job.kernels.pointee.attention(attendedLatent, absorbed, heads, &attention)
-        for head in 0..<heads {
-            let firstValueRow = (firstHead + head) * (shape.nope + shape.value) + shape.nope
-            var values = job.latentUp.rows(firstValueRow, shape.value)
-            job.kernels.pointee.matmul(
-                job.attended + (row * shape.heads + firstHead + head) * shape.value, 0,
-                attendedLatent + head * shape.latent, 0, 1, &values, 0, shape.value)
-        }
+    let query = job.query + (rows.lowerBound * shape.heads + head) * queryWidth
+    var kvUp = job.latentUp
+    job.kernels.pointee.combine_rows(
+        job.absorbed(rows.lowerBound, head), shape.heads * shape.token, query, shape.heads * queryWidth, rows.count, &kvUp,
+        head * (shape.nope + shape.value), shape.nope)
+    for row in rows {
+        rotate(
+            job.query + (row * shape.heads + head) * queryWidth + shape.nope, into: job.absorbed(row, head) + shape.latent,
+            table: job.angles + row * shape.rope, pairs: shape.rope / 2)
     }
+    if job.cacheType == Int32(CK_INT8) {
+        job.kernels.pointee.query_int8(
+            job.absorbed(rows.lowerBound, head), shape.heads * shape.token, rows.count, shape.latent)
+    }
+}
+
+/// Norms the latent of a row, rotates its key, and writes both to the cache.
+private func cache(_ job: AttentionJob, row: Int) {
+    let shape = job.shape
+    let latent = job.latent + row * shape.token
+    job.kernels.pointee.rms_norm(latent, latent, job.latentNorm, shape.latent, latentEpsilon)
+    let key = latent + shape.latent
+    rotate(key, into: key, table: job.angles + row * shape.rope, pairs: shape.rope / 2)
+    guard let slot = job.rows[row].sequence.slot(position: job.rows[row].position, layer: job.layer) else { return }
+    job.kernels.pointee.cache_token(slot, latent, shape.latent, shape.rope, job.cacheType)
+}
+
+/// Items of a run: its groups of heads, each with all spans or, where spans are shared out, span after span.
+private func attendItems(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+    guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
+    let plan = job.plan
+    for item in begin..<end {
+        let run = plan.run(item: item)
+        let group = (item - run.firstItem) % plan.groups
+        let heads = plan.heads(of: group)
+        if let firstPart = run.firstPart {
+            let span = (item - run.firstItem) / plan.groups
+            attend(job, run, span: span, heads: heads, into: plan.part(of: run, firstPart, span: span, group: group))
+            continue
+        }
+        let sum = plan.scratch(worker: worker, part: 0)
+        attend(job, run, span: 0, heads: heads, into: sum)
+        for span in 1..<max(1, run.spans) {
+            let part = plan.scratch(worker: worker, part: 1)
+            attend(job, run, span: span, heads: heads, into: part)
+            let blind = run.blind(to: span * run.span) * heads.count
+            fold(job, part.from(blind), into: sum.from(blind), queries: run.rows * heads.count - blind)
+        }
+        for row in 0..<run.rows {
+            let result = sum.from(row * heads.count)
+            job.kernels.pointee.attention_finish(
+                job.absorbed(run.row + row, heads.lowerBound), job.shape.token, result.out, result.state, heads.count,
+                job.shape.latent)
+        }
+        if job.isWhole { for head in heads { applyValues(job, head: head, rows: 0..<1) } }
+    }
+}
+
+/// One span of some heads of a run. The results of rows that do not see the span are left as they are.
+private func attend(_ job: AttentionJob, _ run: QueryRun, span: Int, heads: Range<Int>, into sum: AttentionSum) {
+    let shape = job.shape
+    let begin = span * run.span
+    let blind = run.blind(to: begin)
+    let target = sum.from(blind * heads.count)
+    var attention = ck_attention(
+        blocks: UnsafePointer(job.rows[run.row].sequence.blocks), layer_offset: job.layerOffset, cache_type: job.cacheType,
+        scale: shape.scoreScale, tokens: run.tokens + blind, begin: begin, end: begin + run.span, rows: run.rows - blind,
+        heads: heads.count, query_stride: shape.heads * shape.token, latent: shape.latent, rope: shape.rope)
+    job.kernels.pointee.attention(
+        target.out, target.state, job.absorbed(run.row + blind, heads.lowerBound), &attention)
+}
+
+private func fold(_ job: AttentionJob, _ part: AttentionSum, into sum: AttentionSum, queries: Int) {
+    job.kernels.pointee.attention_fold(sum.out, sum.state, part.out, part.state, queries, job.shape.latent)
+}
+
+/// Item i is a band of rows of head i / bands: spans that were shared out are folded, then the value half of kv_b is applied.
+private func applyValues(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+    guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
+    for item in begin..<end {
+        let head = item / job.bands
+        let first = item % job.bands * job.band
+        let rows = first..<min(first + job.band, job.rowCount)
+        if job.plan.isSplit { for row in rows { foldSpans(job, row: row, head: head) } }
+        applyValues(job, head: head, rows: rows)
+    }
+}
+
+/// Folds and finishes the parts of a query in place of its absorbed query.
+private func foldSpans(_ job: AttentionJob, row: Int, head: Int) {
+    let plan = job.plan
+    let run = plan.run(row: row)
+    guard let firstPart = run.firstPart else { return }
+    let group = head / plan.width
+    let heads = plan.heads(of: group)
+    let query = (row - run.row) * heads.count + head - heads.lowerBound
+    let sum = plan.part(of: run, firstPart, span: 0, group: group).from(query)
+    let seen = run.tokens + row - run.row
+    for span in 1..<max(1, (seen + run.span - 1) / run.span) {
+        fold(job, plan.part(of: run, firstPart, span: span, group: group).from(query), into: sum, queries: 1)
+    }
+    job.kernels.pointee.attention_finish(
+        job.absorbed(row, head), job.shape.token, sum.out, sum.state, 1, job.shape.latent)
+}
+
+/// The values of a head from its attended latents.
+private func applyValues(_ job: AttentionJob, head: Int, rows: Range<Int>) {
+    let shape = job.shape
+    var values = job.latentUp.rows(head * (shape.nope + shape.value) + shape.nope, shape.value)
+    job.kernels.pointee.matmul(
+        job.attended + (rows.lowerBound * shape.heads + head) * shape.value, shape.heads * shape.value,
+        job.absorbed(rows.lowerBound, head), shape.heads * shape.token, rows.count, &values, 0, shape.value)
 }

@@ -98,7 +98,7 @@ package final class TokenSequence: @unchecked Sendable {
     private func copyBlock(_ index: Int) throws(KimiError) {
         guard let source = blocks[index] else { return }
         let block = try pool.take()
-        let bytes = count % BlockPool.blockTokens * pool.tokenElements * pool.type.byteCount
+        let bytes = count % BlockPool.blockTokens * pool.tokenBytes
         for layer in 0..<pool.layerCount {
             let offset = layer * pool.layerBytes
             memcpy(block.base + offset, source + offset, bytes)
@@ -120,14 +120,14 @@ package final class TokenSequence: @unchecked Sendable {
     func slot(position: Int, layer: Int) -> UnsafeMutableRawPointer? {
         guard let base = blocks[position / BlockPool.blockTokens] else { return nil }
         let offset = layer * pool.layerBytes
-            + position % BlockPool.blockTokens * pool.tokenElements * pool.type.byteCount
+            + position % BlockPool.blockTokens * pool.tokenBytes
         return UnsafeMutableRawPointer(mutating: base) + offset
     }
 
     // MARK: Saving
 
     /// Bytes that `withCacheBytes` passes in all for the present tokens.
-    package var savedByteCount: Int { count * pool.layerCount * pool.tokenElements * pool.type.byteCount }
+    package var savedByteCount: Int { count * pool.layerCount * pool.tokenBytes }
 
     /// The cache of the present tokens as runs of bytes: block after block, in it layer after layer.
     package func forEachCacheRun(
@@ -139,7 +139,7 @@ package final class TokenSequence: @unchecked Sendable {
             for layer in 0..<pool.layerCount {
                 try body(UnsafeMutableRawBufferPointer(
                     start: UnsafeMutableRawPointer(mutating: base) + layer * pool.layerBytes,
-                    count: tokens * pool.tokenElements * pool.type.byteCount))
+                    count: tokens * pool.tokenBytes))
             }
         }
     }

@@ -19,6 +19,7 @@ package final class TextModel: @unchecked Sendable {
     let router: Router
     let attentionShape: AttentionShape
     let workspace: Workspace
+    let attentionPlan: AttentionPlan
     /// Of the step in progress; like the work space for the holder of the step lock.
     var arithmetic: Arithmetic
     package let statistics: StepStatistics
@@ -27,8 +28,6 @@ package final class TextModel: @unchecked Sendable {
     private let stepRowMemory: MappedMemory
     /// The most rows of one step.
     package let maxRows: Int
-    /// Heads that a worker treats together, so that they share each cached token it reads.
-    let headGroup: Int
     package let loadPolicy: LoadPolicy
     package let dense: DenseFormat
     /// Only the exact path; today there is no other.
@@ -104,15 +103,14 @@ package final class TextModel: @unchecked Sendable {
         maxRows = options.maxRows
         pool = try WorkerPool(threads: options.threads, topology: topology)
         cache = try BlockPool(
-            type: options.cacheType, layerCount: config.layerCount, tokenElements: config.latentSize + config.ropeSize)
+            type: options.cacheType, layerCount: config.layerCount, latent: config.latentSize, rope: config.ropeSize)
         rotary = RotaryTable(config: config)
         router = Router(config: config)
         attentionShape = AttentionShape(
             heads: config.headCount, nope: config.nopeSize, rope: config.ropeSize, value: config.valueSize,
             latent: config.latentSize, scoreScale: rotary.scoreScale)
-        let share = (config.headCount + 2 * options.threads - 1) / (2 * options.threads)
-        headGroup = max(1, min(8, share))
-        workspace = try Workspace(config: config, rows: options.maxRows, workers: options.threads, headGroup: headGroup)
+        attentionPlan = try AttentionPlan(shape: attentionShape, rows: options.maxRows, threads: options.threads)
+        workspace = try Workspace(config: config, rows: options.maxRows, workers: options.threads)
 
         stepRowMemory = try MappedMemory(
             byteCount: options.maxRows * MemoryLayout<StepRow>.stride, what: "rows of a step")
@@ -127,7 +125,7 @@ package final class TextModel: @unchecked Sendable {
         tables = loader.tables
         statistics = StepStatistics(
             weights: weights,
-            tokenBytes: (config.latentSize + config.ropeSize) * config.layerCount * options.cacheType.byteCount)
+            tokenBytes: cache.tokenBytes * config.layerCount)
         try progress(1, 1)
     }
 

@@ -24,9 +24,6 @@ struct Workspace {
     let attended: Activation
     /// Cosines and sines [rows, rope].
     let angles: UnsafeMutablePointer<Float>
-    /// For each worker and head of a group: absorbed query [latent + rope], attended latent [latent].
-    let absorbed: UnsafeMutablePointer<Float>
-    let absorbedPerWorker: Int
 
     /// silu(gate) * up of a dense or shared MLP, and up alone [rows, width] each.
     let inner: Activation
@@ -54,12 +51,11 @@ struct Workspace {
     /// Up to three products of one job.
     let products: UnsafeMutablePointer<Product>
 
-    init(config: ModelConfig, rows: Int, workers: Int, headGroup: Int) throws(KimiError) {
+    init(config: ModelConfig, rows: Int, workers: Int) throws(KimiError) {
         var layout = Layout()
         let experts = max(config.expertCount, 1)
         let slots = Checked.product(rows, max(config.expertsPerToken, 1))
         let mlpWidth = max(config.intermediateSize, config.sharedExpertCount * config.moeIntermediateSize)
-        absorbedPerWorker = headGroup * (2 * config.latentSize + config.ropeSize)
         blockOutputPerWorker = ExpertBlocks.scratch(rows: rows) ?? 0
         let attendedWidth = config.headCount * config.valueSize
         let hiddenAt = layout.floats(rows, config.hiddenSize)
@@ -70,7 +66,6 @@ struct Workspace {
         let latentAt = layout.floats(rows, config.latentSize + config.ropeSize)
         let attendedAt = layout.activation(rows, attendedWidth)
         let anglesAt = layout.floats(rows, config.ropeSize)
-        let absorbedAt = layout.floats(workers, absorbedPerWorker)
         let innerAt = layout.activation(rows, mlpWidth)
         let upAt = layout.floats(rows, mlpWidth)
         let scoresAt = layout.floats(rows, experts)
@@ -103,7 +98,6 @@ struct Workspace {
         latent = floats(latentAt)
         attended = activation(attendedAt)
         angles = floats(anglesAt)
-        absorbed = floats(absorbedAt)
         inner = activation(innerAt)
         up = floats(upAt)
         scores = floats(scoresAt)

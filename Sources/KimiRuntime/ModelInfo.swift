@@ -12,7 +12,7 @@ extension Model {
             json.member("isa", text.isaName)
             json.member("threads", text.pool.threads)
             json.member("bound_threads", text.pool.boundThreads)
-            json.member("cache_type", options.cacheType == .f32 ? "f32" : "bf16")
+            json.member("cache_type", options.cacheType.name)
             json.member("cache_bytes_per_token", text.cache.blockBytes / BlockPool.blockTokens)
             json.member("load_policy", text.loadPolicy == .map ? "map" : "copy")
             json.member("chunk_size", options.chunkSize)

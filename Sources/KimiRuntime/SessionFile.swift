@@ -134,8 +134,8 @@ private struct SessionHeader {
         if let pending, pending < 0 || Int(pending) >= session.vocabularySize {
             throw KimiError(.format, "pending token \(pending) is no id of this model", subject: "pending")
         }
-        // Below 2^31 tokens, and layers and elements equal the model's: no overflow.
-        let cache = count * Int(layers) * session.tokenElements * model.options.cacheType.byteCount
+        // Below 2^31 tokens, and layers and type of cache equal the model's: no overflow.
+        let cache = count * Int(layers) * model.text.cache.tokenBytes
         let expected = Int64(headerBytes + 4 * count + cache + checksumBytes)
         guard fileBytes == expected else {
             throw KimiError(.format, "\(fileBytes) bytes long; \(count) tokens make \(expected)", subject: "size")

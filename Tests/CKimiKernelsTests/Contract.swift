@@ -40,26 +40,117 @@ enum Contract {
         return UInt16(below + (up ? 1 : 0))
     }
 
-    /// One head's attention over tokens of latent + rope values each.
-    static func attention(_ q: [Float], _ tokens: [[Float]], latent: Int, scale: Float) -> [Float] {
+    /// How long the spans of a row are that sees `tokens` tokens: at least 512, a power of two, at most 64 of them.
+    static func span(_ tokens: Int) -> Int {
+        let least = (tokens + 63) / 64
+        return (9...60).lazy.map { 1 << $0 }.first { $0 >= least } ?? 0
+    }
+
+    /// One query's attention over some tokens, folded from spans; `attend` is the attention over one span.
+    static func attention(
+        tokens: Int, span: Int, attend: (Range<Int>) -> (out: [Float], m: Float, l: Float)
+    ) -> [Float] {
+        var sum: (out: [Float], m: Float, l: Float)?
+        for start in stride(from: 0, to: tokens, by: span) {
+            let part = attend(start..<min(start + span, tokens))
+            guard let before = sum else {
+                sum = part
+                continue
+            }
+            let top = part.m > before.m ? part.m : before.m
+            let (a, b) = (ck_exp(before.m - top), ck_exp(part.m - top))
+            let out = zip(before.out, part.out).map { old, new in (old * a).addingProduct(new, b) }
+            sum = (out, top, before.l * a + part.l * b)
+        }
+        guard let sum else { return [] }
+        let inverse = 1 / sum.l
+        return sum.out.map { $0 * inverse }
+    }
+
+    /// The same over tokens of latent + rope values each.
+    static func attention(_ q: [Float], _ tokens: [[Float]], latent: Int, scale: Float, span: Int) -> [Float] {
+        attention(tokens: tokens.count, span: span) {
+            attentionSpan(q, Array(tokens[$0]), latent: latent, scale: scale)
+        }
+    }
+
+    // MARK: An int8 cache
+
+    /// x as integers up to `limit` and their step.
+    static func integers(_ x: [Float], limit: Float) -> (q: [Int], step: Float) {
+        guard x.allSatisfy(\.isFinite) else { return (x.map { _ in 0 }, .nan) }
+        let most = x.map(abs).max() ?? 0
+        guard most >= 0x1p-100 else { return (x.map { _ in 0 }, 0) }
+        let factor = limit / most
+        return (x.map { Int(($0 * factor).rounded(.toNearestOrEven)) }, most * (1 / limit))
+    }
+
+    /// A cached token: signed bytes of the latent, their scale, and the rope key.
+    struct Int8Token {
+        var latent: [Int], scale: Float, key: [UInt16]
+
+        init(_ x: [Float], latent count: Int) {
+            (latent, scale) = Contract.integers(Array(x[0..<count]), limit: 127)
+            key = x[count...].map(Contract.roundBF16)
+        }
+
+        var bytes: [UInt8] {
+            var bytes = latent.map { UInt8(bitPattern: Int8($0)) }
+            for word in key { bytes += [UInt8(word & 0xff), UInt8(word >> 8)] }
+            for shift in [0, 8, 16, 24] { bytes.append(UInt8(scale.bitPattern >> UInt32(shift) & 0xff)) }
+            return bytes + [UInt8](repeating: 0, count: (16 - bytes.count % 16) % 16)
+        }
+    }
+
+    static func attentionSpan(_ q: [Float], _ tokens: [Int8Token], latent: Int, scale: Float) -> (out: [Float], m: Float, l: Float) {
+        let (query, step) = integers(Array(q[0..<latent]), limit: 32767)
+        func score(_ token: Int8Token) -> Float {
+            var sum: Float = 0
+            for run in stride(from: 0, to: latent, by: 512) {
+                let exact = (run..<min(run + 512, latent)).reduce(0) { $0 + query[$1] * token.latent[$1] }
+                sum = run == 0 ? Float(exact) : sum + Float(exact)
+            }
+            let key = dot(q[latent...], token.key.map { Float(bitPattern: UInt32($0) << 16) })
+            return key.addingProduct(sum, step * token.scale) * scale
+        }
+        return attentionSpan(tokens.count, latent: latent, score: { score(tokens[$0]) }) { out, p, start in
+            let block = tokens[start..<start + p.count]
+            let (w, step) = integers(zip(p, block).map { $0 * $1.scale }, limit: 32767)
+            for i in 0..<latent {
+                let exact = zip(w, block).reduce(0) { $0 + $1.0 * $1.1.latent[i] }
+                out[i] = out[i].addingProduct(Float(exact), step)
+            }
+        }
+    }
+
+    // MARK: Spans
+
+    static func attentionSpan(_ q: [Float], _ tokens: [[Float]], latent: Int, scale: Float) -> (out: [Float], m: Float, l: Float) {
+        attentionSpan(tokens.count, latent: latent, score: { dot(q, tokens[$0]) * scale }) { out, p, start in
+            for (t, weight) in p.enumerated() {
+                for i in 0..<latent { out[i] = out[i].addingProduct(weight, tokens[start + t][i]) }
+            }
+        }
+    }
+
+    /// One span, without the division by the sum of weights; `add` adds the weighted latents of a block.
+    private static func attentionSpan(
+        _ count: Int, latent: Int, score: (Int) -> Float, add: (inout [Float], [Float], Int) -> Void
+    ) -> (out: [Float], m: Float, l: Float) {
         var out = [Float](repeating: 0, count: latent)
         var m = -Float.infinity
         var l: Float = 0
-        for start in stride(from: 0, to: tokens.count, by: 64) {
-            let block = tokens[start..<min(start + 64, tokens.count)]
-            let s = block.map { dot(q, $0) * scale }
+        for start in stride(from: 0, to: count, by: 64) {
+            let s = (start..<min(start + 64, count)).map(score)
             var top = m
             for value in s where value > top { top = value }
             let c: Float = start == 0 ? 0 : ck_exp(m - top)
             let p = s.map { ck_exp($0 - top) }
             l = l * c + dot(p, [Float](repeating: 1, count: p.count))
             for i in 0..<latent { out[i] = start == 0 ? 0 : out[i] * c }
-            for (weight, token) in zip(p, block) {
-                for i in 0..<latent { out[i] = out[i].addingProduct(weight, token[i]) }
-            }
+            add(&out, p, start)
             m = top
         }
-        let inverse = 1 / l
-        return out.map { $0 * inverse }
+        return (out, m, l)
     }
 }

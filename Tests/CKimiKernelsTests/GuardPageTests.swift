@@ -35,8 +35,8 @@ import Testing
                 if element != .int4 {
                     let a = Guarded(floats(rows, .ordinary, &random), against: end)
                     level.kernels.combine_rows(
-                        row.base.assumingMemoryBound(to: Float.self), a.base.assumingMemoryBound(to: Float.self),
-                        &matrix, 0, rows)
+                        row.base.assumingMemoryBound(to: Float.self), width, a.base.assumingMemoryBound(to: Float.self), rows,
+                        1, &matrix, 0, rows)
                     #expect(
                         row.array(Float.self, width)
                             == Contract.combineRows(a.array(Float.self, rows), w.values, columns: width))
@@ -88,22 +88,28 @@ import Testing
                 let query = floats(heads * size, .ordinary, &random)
                 let q = Guarded(query, against: end)
                 let out = Guarded(bytes: heads * latent * 4, against: end)
+                let state = Guarded(bytes: heads * 8, against: end)
+                let result = Guarded(bytes: heads * latent * 4, against: end)
                 let pointers = blocks.map { UnsafeRawPointer($0.base) as UnsafeRawPointer? }
                 pointers.withUnsafeBufferPointer { pointers in
                     var a = ck_attention(
-                        blocks: pointers.baseAddress, layer_offset: 0, cache_type: element.rawValue, reserved: 0,
-                        tokens: tokens,
-                        latent: latent, rope: rope, scale: 0.4)
-                    level.kernels.attention(
-                        out.base.assumingMemoryBound(to: Float.self), q.base.assumingMemoryBound(to: Float.self), heads,
-                        &a)
+                        blocks: pointers.baseAddress, layer_offset: 0, cache_type: element.rawValue, scale: 0.4,
+                        tokens: tokens, begin: 0, end: 512, rows: 1, heads: heads, query_stride: heads * size,
+                        latent: latent, rope: rope)
+                    let sum = out.base.assumingMemoryBound(to: Float.self)
+                    let sumState = state.base.assumingMemoryBound(to: Float.self)
+                    level.kernels.attention(sum, sumState, q.base.assumingMemoryBound(to: Float.self), &a)
+                    level.kernels.attention_finish(
+                        result.base.assumingMemoryBound(to: Float.self), latent, sum, sumState, heads, latent)
+                    // Folding a part into itself stays inside as well.
+                    level.kernels.attention_fold(sum, sumState, sum, sumState, heads, latent)
                 }
                 var right = [Float]()
                 for h in 0..<heads {
                     right += Contract.attention(
-                        Array(query[h * size..<(h + 1) * size]), values, latent: latent, scale: 0.4)
+                        Array(query[h * size..<(h + 1) * size]), values, latent: latent, scale: 0.4, span: 512)
                 }
-                let difference = firstDifference(out.array(Float.self, heads * latent), right)
+                let difference = firstDifference(result.array(Float.self, heads * latent), right)
                 #expect(difference == nil)
             }
         }

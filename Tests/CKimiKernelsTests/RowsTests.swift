@@ -45,11 +45,18 @@ import Testing
             let count = random.below(rows - first + 1)
             let mood = Mood.allCases[round % Mood.allCases.count]
             let w = StoredMatrix(element, rows: rows, columns: columns, mood: mood, &random)
-            let a = floats(max(count, 1), mood, &random)
-            var y = [Float](repeating: 7, count: columns)
-            w.withMatrix(offset: random.below(9)) { level.kernels.combine_rows(&y, a, $0, first, count) }
-            let right = Contract.combineRows(
-                Array(a[0..<count]), Array(w.values[first..<first + count]), columns: columns)
+            let n = [1, 2, 3, 8, 11][round % 5]
+            let x = floats(n * (count + 3), mood, &random)
+            var y = [Float](repeating: 7, count: n * (columns + 2))
+            w.withMatrix(offset: random.below(9)) {
+                level.kernels.combine_rows(&y, columns + 2, x, count + 3, n, $0, first, count)
+            }
+            var right = [Float]()
+            for r in 0..<n {
+                right += Contract.combineRows(
+                    Array(x[r * (count + 3)..<r * (count + 3) + count]), Array(w.values[first..<first + count]),
+                    columns: columns) + [7, 7]
+            }
             let difference = firstDifference(y, right)
             #expect(difference == nil, "\(mood): \(count) rows from \(first), columns \(columns)")
         }

@@ -32,6 +32,11 @@ final class Harness {
         sequence = try TokenSequence(pool: model.cache, contextLimit: min(8192, model.config.contextLimit))
     }
 
+    /// Another, empty sequence of the same model.
+    convenience init(sharing other: Harness) throws {
+        self.init(other, sequence: try TokenSequence(pool: other.model.cache, contextLimit: 8192))
+    }
+
     private init(_ other: Harness, sequence: TokenSequence) {
         model = other.model
         vocabulary = other.vocabulary
@@ -68,6 +73,28 @@ final class Harness {
             done += part.count
         }
         return logits
+    }
+}
+
+extension Harness {
+    /// One step of two sequences of the same model; the logits of all rows.
+    func evaluate(_ ids: [Int32], beside other: Harness, _ otherIDs: [Int32]) throws -> (own: [Float], other: [Float]) {
+        try sequence.prepare(ids.count)
+        try other.sequence.prepare(otherIDs.count)
+        let rows = ids.enumerated().map { StepRow(sequence: sequence, token: $1, position: sequence.count + $0) }
+            + otherIDs.enumerated().map { StepRow(sequence: other.sequence, token: $1, position: other.sequence.count + $0) }
+        var output = [Float](repeating: .nan, count: rows.count * vocabulary)
+        try output.withUnsafeMutableBufferPointer { target in
+            try rows.withUnsafeBufferPointer { rows in
+                try model.withStep { () throws(KimiError) in
+                    try model.step(
+                        rows, logits: LogitsTarget(target.baseAddress, rows: rows.count), cancellation: Cancellation())
+                }
+            }
+        }
+        ids.withUnsafeBufferPointer { sequence.append($0) }
+        otherIDs.withUnsafeBufferPointer { other.sequence.append($0) }
+        return (Array(output.prefix(ids.count * vocabulary)), Array(output.suffix(otherIDs.count * vocabulary)))
     }
 }
 

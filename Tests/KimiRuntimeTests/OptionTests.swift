@@ -143,9 +143,9 @@ struct ModelOptionTests {
         #expect(model.info.contains("\"context_limit\":100"))
     }
 
-    @Test("a bf16 cache takes half the memory and stays close")
-    func bf16() throws {
-        let model = try Tiny.open { $0.cacheType = .bf16 }
+    @Test("a rounded cache takes a part of the memory and stays close", arguments: [(CacheType.bf16, 2), (.int8, 3)])
+    func rounded(_ type: CacheType, part: Int) throws {
+        let model = try Tiny.open { $0.cacheType = type }
         let session = try Session(model: model)
         let logits = try session.evaluate(Tiny.ids(0, to: 130))
         let exact = try Tiny.expected(after: 130)
@@ -154,12 +154,12 @@ struct ModelOptionTests {
         let other = try Tiny.session()
         try other.evaluate(Tiny.ids(0, to: 130))
         // Blocks are whole pages.
-        #expect(try session.snapshot().cacheBytes * 2 <= other.snapshot().cacheBytes + 3 * 2 * 4096)
+        #expect(try session.snapshot().cacheBytes * part <= other.snapshot().cacheBytes + 3 * part * 4096)
         // And its own sessions agree bit for bit.
         let fork = try session.fork()
         try session.truncate(to: 70)
         #expect(try session.evaluate(Tiny.ids(70, to: 140)) == fork.evaluate(Tiny.ids(130, to: 140)))
-        #expect(model.info.contains("\"cache_type\":\"bf16\""))
+        #expect(model.info.contains("\"cache_type\":\"\(type.name)\""))
     }
 
     @Test("chunk size, threads and load policy do not change a bit", arguments: [(1, 1), (7, 2), (300, 3), (4096, 2)], [LoadPolicy.map, .copy])

@@ -179,6 +179,7 @@ struct SessionFileTests {
         Fault("version 2", [.unsupported], "version") { $0.set(.version, UInt32(2)) },
         Fault("version of all ones", [.unsupported], "version") { $0.set(.version, UInt32.max) },
         Fault("bf16 cache", [.mismatch], "cache_type") { $0.set(.cacheType, UInt32(2)) },
+        Fault("int8 cache", [.mismatch], "cache_type") { $0.set(.cacheType, UInt32(3)) },
         Fault("no cache type", [.mismatch], "cache_type") { $0.set(.cacheType, UInt32.max) },
         Fault("another digest", [.mismatch], "digest") { $0.set(.digest, UInt64(0x3030_3030_3030_3030)) },
         Fault("a digest that is none", [.format], "digest") { $0.set(.digest, UInt64(0x0A1B_5B33_316D_0000)) },
@@ -241,15 +242,17 @@ struct SessionFileTests {
         let session = try Session(model: other)
         try session.evaluate([1, 2, 3])
         try refuses(SavedSession.saved(session), [.mismatch], subject: "digest")
-        let half = try Session(model: try Tiny.open { $0.cacheType = .bf16 })
-        try half.evaluate([1, 2, 3])
-        let file = try SavedSession.saved(half)
-        try refuses(file, [.mismatch], subject: "cache_type")
-        #expect(file.bytes.count < (try Self.saved(3)).bytes.count)
-        // And back into its own.
-        let again = try Session(model: half.model)
-        try file.load(into: again)
-        #expect(try again.evaluate([4]) == half.evaluate([4]))
+        for type in [CacheType.bf16, .int8] {
+            let part = try Session(model: try Tiny.open { $0.cacheType = type })
+            try part.evaluate([1, 2, 3])
+            let file = try SavedSession.saved(part)
+            try refuses(file, [.mismatch], subject: "cache_type")
+            #expect(file.bytes.count < (try Self.saved(3)).bytes.count)
+            // And back into its own.
+            let again = try Session(model: part.model)
+            try file.load(into: again)
+            #expect(try again.evaluate([4]) == part.evaluate([4]))
+        }
     }
 
     @Test("a session with too small a context refuses a file and keeps what it has")

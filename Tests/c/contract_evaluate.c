@@ -155,12 +155,16 @@ void contract_same_bits(void) {
     }
     /* A file of another cache type is another thing. */
     kimi_model_options_init(&options, sizeof options);
-    options.cache_type = KIMI_CACHE_BF16;
-    kimi_model *other = open_model(&options);
-    kimi_session *elsewhere = new_session(other);
-    EXPECT(KIMI_ERROR_MISMATCH, kimi_session_load(elsewhere, path, KIMI_NUL, &error));
-    kimi_session_destroy(elsewhere);
-    kimi_model_close(other);
+    kimi_model *other;
+    kimi_session *elsewhere;
+    for (int32_t type = KIMI_CACHE_BF16; type <= KIMI_CACHE_INT8; type++) {
+        options.cache_type = type;
+        other = open_model(&options);
+        elsewhere = new_session(other);
+        EXPECT(KIMI_ERROR_MISMATCH, kimi_session_load(elsewhere, path, KIMI_NUL, &error));
+        kimi_session_destroy(elsewhere);
+        kimi_model_close(other);
+    }
     unlink(path);
 
     /* Each instruction set this processor has meets the reference. */

@@ -55,7 +55,7 @@ void hostile_open(void) {
     OUT_OF_RANGE(isa, 5);
     OUT_OF_RANGE(isa, INT32_MAX);
     OUT_OF_RANGE(cache_type, -1);
-    OUT_OF_RANGE(cache_type, 3);
+    OUT_OF_RANGE(cache_type, 4);
     OUT_OF_RANGE(context_limit, -1);
     OUT_OF_RANGE(context_limit, INT64_MIN);
     OUT_OF_RANGE(context_limit, INT64_MAX);

@@ -76,6 +76,7 @@ class Figures(ProgramTest):
         self.assertAlmostEqual(told["bytes"]["all"] / 595e9, 1, delta=0.005)
         self.assertAlmostEqual(told["token_reads"]["all"] / 32e9, 1, delta=0.04)
         self.assertEqual(told["cache_bytes"]["token_bf16"], 61 * 576 * 2)
+        self.assertEqual(told["cache_bytes"]["token_int8"], 61 * 656)
 
 
 class Tables(ProgramTest):

@@ -49,6 +49,9 @@ class Opening(KimiTest):
             self.assertEqual((info["load_policy"], info["dense"], info["exact"]), ("copy", "int8", True))
             self.assertEqual(info["weight_bytes"]["converted"], info["made_bytes"]["all"])
             self.assertEqual(model.context_limit, 99)
+            with kimi.Model(TINY, cache_type="int8") as small:
+                self.assertEqual(small.info["cache_type"], "int8")
+                self.assertLess(small.info["cache_bytes_per_token"], info["cache_bytes_per_token"])
             with model.session() as session:
                 prompts = [event.done for event in session.generate(range(12), max_tokens=1) if type(event) is kimi.PromptEvent]
                 self.assertEqual(prompts, [5, 10, 12])

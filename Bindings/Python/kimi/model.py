@@ -12,7 +12,7 @@ from ._structures import LogCallback, ModelOptions, ProgressCallback
 from .session import Session
 
 _ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3, "avx512vnni": 4}
-_CACHE = {"auto": 0, "f32": 1, "bf16": 2}
+_CACHE = {"auto": 0, "f32": 1, "bf16": 2, "int8": 3}
 _LOAD = {"auto": 0, "map": 1, "copy": 2}
 _DENSE = {"stored": 0, "int8": 1}
 _LOG_LEVELS = {"debug": 0, "info": 1, "warning": 2, "error": 3}
@@ -29,7 +29,7 @@ class Model(Owned):
     - threads: how many compute, 1 to 4096; None: one for each core the process may use.
     - isa: the highest instruction set to use: "scalar", "avx2", "avx512", "avx512vnni"; None: the best there is.
     - context_limit: the most tokens a session may hold; None: what the checkpoint allows.
-    - cache_type: "f32" (exact) or "bf16" (half the memory); None: "f32".
+    - cache_type: "f32" (exact), "bf16" (half the memory) or "int8" (a little over a quarter); None: "f32".
     - load: "map" (weights stay in the files), "copy" (weights are read into memory), "auto"; None: "auto".
     - chunk_size: the most prompt tokens in one step, 1 to 4096; it does not change results.
     - dense: how weights are kept that every token reads (attention, dense layers, shared experts, head): "stored", or "int8", made

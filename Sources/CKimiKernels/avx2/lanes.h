@@ -21,7 +21,9 @@
 #define CK_STREAM_W 4
 #define CK_STREAM_SUMS 6
 #define CK_STREAM_SUMS_INT4 4
-// Attention's sum over tokens: heads x 16 columns.
+// Attention's scores: heads x tokens; and its sum over tokens: heads x 16 columns.
+#define CK_SCORE_HEADS 3
+#define CK_SCORE_TOKENS 2
 #define CK_VALUE_HEADS 4
 #define CK_VALUE_W 1
 

@@ -1,5 +1,5 @@
 #if defined(__x86_64__)
-#include "lanes.h"
+#include "words.h"
 
 #include "../vector/attention.h"
 

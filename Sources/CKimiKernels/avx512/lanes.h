@@ -30,7 +30,9 @@
 #define CK_STREAM_W 8
 #define CK_STREAM_SUMS 24
 #define CK_STREAM_SUMS_INT4 16
-// Attention's sum over tokens: heads x 16 columns.
+// Attention's scores: heads x tokens; and its sum over tokens: heads x 16 columns.
+#define CK_SCORE_HEADS 8
+#define CK_SCORE_TOKENS 2
 #define CK_VALUE_HEADS 8
 #define CK_VALUE_W 2
 

@@ -66,18 +66,26 @@ typedef struct ck_matrix {
 /// How many tokens a block of the latent cache holds.
 #define CK_CACHE_BLOCK 64
 
-/// The absorbed attention of some heads of one row over its sequence's cache.
+/// The most spans that a row's attention is cut into, and the least tokens of a span: see ck_attention_span.
+#define CK_SPANS_MOST 64
+#define CK_SPAN_LEAST 512
+
+/// The absorbed attention of some heads of some rows over one span of their sequence's cache.
 typedef struct ck_attention {
     /// Base of each cache block of the sequence; block b holds tokens 64b ... 64b+63.
     const void *const *blocks;
-    /// Bytes from a block's base to this layer's tokens. A token is `latent + rope` elements: normed latent, rotated key.
+    /// Bytes from a block's base to this layer's tokens, one after another as cache_token wrote them.
     size_t layer_offset;
-    int32_t cache_type; ///< CK_F32 or CK_BF16
-    int32_t reserved;
-    size_t tokens; ///< how many cached tokens this row sees, at least 1
+    int32_t cache_type; ///< CK_F32, CK_BF16 or CK_INT8; with CK_INT8 the queries must be ready for it: query_int8
+    float scale;        ///< of the scores, before the softmax
+    size_t tokens;      ///< how many cached tokens row 0 sees; row r sees r more
+    size_t begin;       ///< the span's first token: a multiple of CK_CACHE_BLOCK, and one that row 0 sees
+    size_t end;         ///< where the span ends; a row's part of it ends at the last token the row sees
+    size_t rows;        ///< at least 1
+    size_t heads;       ///< at least 1
+    size_t query_stride; ///< floats from a row's queries to the next row's
     size_t latent;
     size_t rope;
-    float scale; ///< of the scores, before the softmax
 } ck_attention;
 
 typedef struct ck_kernels {
@@ -91,9 +99,11 @@ typedef struct ck_kernels {
     void (*matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n,
                    const ck_matrix *w, size_t begin, size_t end);
 
-    /// y[c] = sum over d = 0, 1, ... of a[d] * w[first + d][c], each term added by one fma in the order of d,
-    /// for d < count and c < w->columns. For kv_b absorbed into the query. Not for CK_INT4 and CK_INT8.
-    void (*combine_rows)(float *y, const float *a, const ck_matrix *w, size_t first, size_t count);
+    /// y[r * ldy + c] = sum over d = 0, 1, ... of x[r * ldx + d] * w[first + d][c], each term added by one fma in the order of
+    /// d, for r < n, d < count and c < w->columns. For kv_b absorbed into the queries: each weight is read once for up to 8
+    /// rows or more. Not for CK_INT4 and CK_INT8.
+    void (*combine_rows)(float *y, size_t ldy, const float *x, size_t ldx, size_t n, const ck_matrix *w, size_t first,
+                         size_t count);
 
     /// y[c] = w[row][c] widened to f32, c < w->columns. An embedding look-up. Any weight type.
     void (*widen_row)(float *y, const ck_matrix *w, size_t row);
@@ -119,13 +129,38 @@ typedef struct ck_kernels {
     /// y[i] = x[i] rounded to bfloat16 (nearest, ties to even; NaN stays NaN).
     void (*round_bf16)(uint16_t *y, const float *x, size_t n);
 
-    /// Softmax attention of `heads` queries against the latent cache, with an online softmax over blocks of 64 tokens in
-    /// rising order, so that the result does not depend on who computes which head or on how the prompt was cut.
-    /// q: [heads, latent + rope] (query absorbed into latent space, then rotated rope part); out: [heads, latent].
+    /// Writes a token (normed latent, then rotated key) to its slot in a cache, ck_cache_token_bytes long.
+    /// CK_F32: as it is. CK_BF16: rounded as round_bf16 does. CK_INT8: `latent` signed bytes q, x = q * s; `rope` bfloat16; s as
+    /// f32; zeros. With m the largest magnitude: q[i] = x[i] * (127 / m) rounded to the nearest integer, ties to even, s = m *
+    /// (1 / 127); if m < 2^-100, q and s are 0; if a value is not finite, q is 0 and s NaN.
+    void (*cache_token)(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type);
+
+    /// Makes n absorbed queries, ldq floats apart, ready for a CK_INT8 cache, in place: the `latent` (at least 2) floats become
+    /// `latent` 16-bit integers as bytes do in cache_token, with 32767 for 127, and s lies in the last of the floats.
+    void (*query_int8)(float *q, size_t ldq, size_t n, size_t latent);
+
+    /// Softmax attention of each row's `heads` queries over one span of the latent cache, without the division by the sum of
+    /// weights, with an online softmax over blocks of 64 tokens in rising order.
+    /// q: of each row [heads, latent + rope] (query absorbed into latent space, then rotated rope part); out: [rows, heads,
+    /// latent]; state: [rows, heads, 2], the largest score m and the sum of weights l.
     /// Per block: scores s[t] = dot(q, token t) in dot order * scale; m' = max(m, all s); c = ck_exp(m - m') (0 at the
     /// first block); p[t] = ck_exp(s[t] - m'); l = l * c + sum of p in dot order with weight 1; out = out * c, then for t
-    /// in order out = fma(p[t], latent of t, out). At the end out = out * (1 / l).
-    void (*attention)(float *out, const float *q, size_t heads, const ck_attention *a);
+    /// in order out = fma(p[t], latent of t, out).
+    /// CK_INT8 has other scores and another sum: s[t] = fma(i, query's s * token's s, dot(rope part, key) in dot order) * scale,
+    /// with i the sum over runs of 512 elements, in order, of each run's exact sum of integer products as a float; and with
+    /// w[t] = p[t] * token's s made 16-bit integers with step s as in query_int8, out = fma(exact sum of their products with the
+    /// bytes as a float, s, out * c).
+    /// A row's result depends neither on the other rows and heads of the call nor on who computes it. To be the attention
+    /// over all of its tokens, spans of ck_attention_span(tokens of the row) are folded in rising order and finished.
+    void (*attention)(float *out, float *state, const float *q, const ck_attention *a);
+
+    /// Folds the next span's results into those of the spans before it, for n queries laid one after another as `attention`
+    /// leaves them: M = max(m, m of the part); a = ck_exp(m - M), b = ck_exp(m of the part - M); l = l * a + (l of the part) * b;
+    /// out = fma(part, b, out * a).
+    void (*attention_fold)(float *out, float *state, const float *part, const float *part_state, size_t n, size_t latent);
+
+    /// y = out * (1 / l), for n queries; ldy floats from one result to the next. y may be out if ldy is latent.
+    void (*attention_finish)(float *y, size_t ldy, const float *out, const float *state, size_t n, size_t latent);
 
     /// 1 if every one of the n values is finite, else 0.
     int32_t (*all_finite)(const float *x, size_t n);
@@ -162,6 +197,13 @@ const ck_kernels *ck_kernels_for(int32_t isa);
 /// scaling by a power of two. At most 2 ulp from the true value for -87 <= x <= 88; exactly 0 below -87.4 (no denormals),
 /// infinity above 88.8, NaN for NaN.
 float ck_exp(float x);
+
+/// How many tokens a span of the attention of a row has that sees `tokens` tokens: CK_SPAN_LEAST, doubled until no more than
+/// CK_SPANS_MOST spans cover them. A function of the row alone, so that its result does not depend on how work is divided.
+size_t ck_attention_span(size_t tokens);
+
+/// Bytes of a cached token in one layer; 0 for a type that no cache has. CK_INT8: latent + 2 rope + 4, rounded up to 16.
+size_t ck_cache_token_bytes(int32_t cache_type, size_t latent, size_t rope);
 
 /// The size of an element type in bits: 16, 16, 32, 4, 8.
 size_t ck_type_bits(int32_t type);

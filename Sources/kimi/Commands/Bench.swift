@@ -147,7 +147,7 @@ struct Bench: Command {
             json.member("digest", model.checkpoint.digest)
             json.member("threads", model.text.pool.threads)
             json.member("isa", model.text.isaName)
-            json.member("cache_type", model.options.cacheType == .f32 ? "f32" : "bf16")
+            json.member("cache_type", model.options.cacheType.name)
             json.member("opening_seconds", opening)
             for kind in [Workload.Kind.prefill, .decode] {
                 json.object(kind.rawValue) { json in

@@ -1,6 +1,7 @@
 import ArgumentParser
 import KimiCheckpoint
 import KimiCore
+import KimiModel
 
 /// `kimi inspect`: what a checkpoint holds, from its headers.
 struct Inspect: Command {
@@ -51,10 +52,12 @@ struct Inspect: Command {
         json.object { json in
             checkpoint.describe(report, in: &json)
             json.object("cache_bytes") { json in
-                json.member("token_f32", report.cacheBytesPerToken)
-                json.member("token_bf16", report.cacheBytesPerToken / 2)
-                json.member("context_f32", report.cacheBytesPerToken * context)
-                json.member("context_bf16", report.cacheBytesPerToken / 2 * context)
+                for type in CacheType.allCases {
+                    json.member("token_\(type.name)", type.bytesPerToken(checkpoint.config))
+                }
+                for type in CacheType.allCases {
+                    json.member("context_\(type.name)", type.bytesPerToken(checkpoint.config) * context)
+                }
             }
         }
         return json.text

@@ -1,6 +1,7 @@
 import ArgumentParser
 import KimiCheckpoint
 import KimiCore
+import KimiModel
 import KimiRuntime
 
 /// How a model is opened: options that concern the machine, not the text.
@@ -12,7 +13,17 @@ struct MachineOptions: ParsableArguments {
         var level: Int32? { (0..<8).first { Model.name(ofISA: $0) == rawValue } }
     }
 
-    enum Cache: String, ExpressibleByArgument, CaseIterable { case f32, bf16 }
+    enum Cache: String, ExpressibleByArgument, CaseIterable {
+        case f32, bf16, int8
+
+        var type: CacheType {
+            switch self {
+            case .f32: .f32
+            case .bf16: .bf16
+            case .int8: .int8
+            }
+        }
+    }
 
     enum Dense: String, ExpressibleByArgument, CaseIterable {
         case stored, int8
@@ -32,7 +43,7 @@ struct MachineOptions: ParsableArguments {
         "The most tokens to hold, prompt and answer; the checkpoint's own limit if not given.", valueName: "n"))
     var context: Int?
 
-    @Option(help: "How the cache of past tokens is kept: exactly, or in half the memory.")
+    @Option(help: "How the cache of past tokens is kept: exactly, in half the memory, or in a little over a quarter of it.")
     var cache = Cache.f32
 
     @Option(help: "Use the weights where they are in the files, or copy them into memory first.")
@@ -51,7 +62,7 @@ struct MachineOptions: ParsableArguments {
         options.threads = threads
         options.isa = isa?.level
         options.contextLimit = context
-        options.cacheType = cache == .f32 ? .f32 : .bf16
+        options.cacheType = cache.type
         options.loadPolicy = load == .map ? .map : .copy
         options.dense = dense.format
         options.exact = exact

@@ -1,5 +1,6 @@
 import KimiCheckpoint
 import KimiCore
+import KimiModel
 
 /// A checkpoint's figures as tables.
 struct InspectTables {
@@ -113,9 +114,9 @@ struct InspectTables {
 
     private func cache() -> Table {
         var table = Table(["", "a token", "\(Units.count(config.contextLimit)) tokens"], right: [1, 2])
-        for (name, divisor) in [("f32", 1), ("bf16", 2)] {
-            let bytes = report.cacheBytesPerToken / divisor
-            table.row(name, Units.bytes(bytes), Units.bytes(bytes * config.contextLimit))
+        for type in CacheType.allCases {
+            let bytes = type.bytesPerToken(config)
+            table.row(type.name, Units.bytes(bytes), Units.bytes(bytes * config.contextLimit))
         }
         return table
     }

@@ -1,0 +1,7 @@
+#if defined(__x86_64__)
+#include "words.h"
+
+#include "../vector/cache.h"
+
+#pragma clang attribute pop
+#endif

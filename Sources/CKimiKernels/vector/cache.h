@@ -1,0 +1,34 @@
+// Tokens written to the latent cache, and queries made ready for an int8 cache.
+#include "quantise.h"
+
+void CK_NAME(cache_token)(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type) {
+    if (cache_type == CK_F32) {
+        memcpy(to, x, 4 * (latent + rope));
+        return;
+    }
+    if (cache_type == CK_BF16) {
+        CK_NAME(round_bf16)(to, x, latent + rope);
+        return;
+    }
+    unsigned char *bytes = to;
+    memset(bytes + latent, 0, ck_cache_token_bytes(CK_INT8, latent, rope) - latent);
+    quantiser by = measure(x, latent, CK_LATENT_LIMIT);
+    for (size_t i = 0; i < latent; i += 16) {
+        size_t n = ck_smaller(latent - i, 16);
+        lanes_store_bytes(bytes + i, scaled_lanes(x + i, n, by), n);
+    }
+    CK_NAME(round_bf16)((uint16_t *)(void *)(bytes + latent), x + latent, rope);
+    memcpy(bytes + latent + 2 * rope, &by.step, sizeof by.step);
+}
+
+void CK_NAME(query_int8)(float *q, size_t ldq, size_t n, size_t latent) {
+    for (size_t r = 0; r < n; r++, q += ldq) {
+        quantiser by = measure(q, latent, CK_QUERY_LIMIT);
+        // In place: an integer takes half the room of the float it comes from.
+        for (size_t i = 0; i < latent; i += 16) {
+            size_t part = ck_smaller(latent - i, 16);
+            lanes_store_words((unsigned char *)q + 2 * i, scaled_lanes(q + i, part, by), part);
+        }
+        q[latent - 1] = by.step;
+    }
+}
