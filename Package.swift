@@ -52,12 +52,14 @@ let package = Package(
             name: "KimiRuntime",
             dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiModel", "CKimiSystem"]),
         .target(
+            name: "KimiBench", dependencies: ["KimiCore", "KimiTopology", "KimiModel", "KimiRuntime", "CKimiKernels"]),
+        .target(
             name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiModel", "KimiRuntime"],
             exclude: ["kimi.map"], linkerSettings: librarySettings),
         .executableTarget(
             name: "kimi",
             dependencies: [
-                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiModel", "KimiRuntime", "CKimiKernels",
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiModel", "KimiRuntime", "KimiBench",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             // The program too runs where no Swift is installed. FoundationEssentials forgets to name two of its own parts.
@@ -77,6 +79,7 @@ let package = Package(
         .testTarget(name: "CKimiKernelsTests", dependencies: ["CKimiKernels", "KimiTestSupport"]),
         .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "CKimiSystem", "KimiTestSupport"]),
         .testTarget(name: "KimiRuntimeTests", dependencies: ["KimiRuntime", "KimiTestSupport"]),
+        .testTarget(name: "KimiBenchTests", dependencies: ["KimiBench", "CKimiKernels", "KimiTestSupport"]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
         .executableTarget(
             name: "KimiFuzz", dependencies: ["CKimiSystem", "KimiCheckpoint", "KimiTokenizer", "KimiRuntime", "KimiTestSupport"],

@@ -74,7 +74,7 @@ extension TextModel {
         }
         try readHold?.check()
         if let target = logits.base, logits.rows > 0 { try head(into: target, last: logits.rows, of: count) }
-        statistics.countStep(rows: rows, withHead: logits.rows > 0, precision: precision)
+        statistics.countStep(rows: rows, logits: logits.rows, precision: precision)
     }
 
     /// hidden = embedding of each token; and the rotary angles of each position, which all layers share.

@@ -64,7 +64,8 @@ package final class TextModel: @unchecked Sendable {
         package let weights: UnsafeBufferPointer<Float>
     }
 
-    package struct Options: Sendable {
+    package struct Options: @unchecked Sendable {
+        // Safe because the kernels it may point to are not written to.
         /// CK_ISA_...; must be one that `ck_kernels_for` has.
         package var isa: Int32 = ck_isa_best()
         package var threads = 1
@@ -74,6 +75,8 @@ package final class TextModel: @unchecked Sendable {
         /// Whether only the exact path may be used.
         package var exact = false
         package var maxRows = 256
+        /// Takes the place of the level's own kernels; for tests. Must live as long as the model.
+        package var kernels: UnsafePointer<ck_kernels>?
 
         package init() {}
     }
@@ -88,7 +91,7 @@ package final class TextModel: @unchecked Sendable {
         // Frequencies and widened norms are computed here once; like a step, not under the host's settings.
         let settings = cks_float_use_default()
         defer { cks_float_restore(settings) }
-        guard let kernels = ck_kernels_for(options.isa) else {
+        guard let kernels = options.kernels ?? ck_kernels_for(options.isa) else {
             throw KimiError(.unsupported, "this processor does not run the instruction set asked for", subject: "isa")
         }
         let config = checkpoint.config
@@ -124,7 +127,7 @@ package final class TextModel: @unchecked Sendable {
         placement = loader.placement
         tables = loader.tables
         statistics = StepStatistics(
-            weights: weights,
+            weights: weights, config: config,
             tokenBytes: cache.tokenBytes * config.layerCount)
         try progress(1, 1)
     }

@@ -7,6 +7,8 @@ import KimiCore
 /// Row r of a matrix [rows, n] begins at r * n. Pages that a small step does not touch take no memory.
 struct Workspace {
     private let memory: MappedMemory
+    /// Bytes of all of it; a step touches what its rows need.
+    var byteCount: Int { memory.byteCount }
 
     /// The residual stream [rows, hidden].
     let hidden: UnsafeMutablePointer<Float>

@@ -22,12 +22,15 @@ package struct Topology: Sendable {
     package let nodeCount: Int
     /// The processor's name as the system reports it, or "".
     package let processorModel: String
+    /// Bytes of all last-level caches inside the cpuset together, 0 if hwloc knows none.
+    package let lastLevelCacheBytes: Int
 
     /// A machine that is described, not read.
-    package init(cores: [Core], nodeCount: Int, processorModel: String) {
+    package init(cores: [Core], nodeCount: Int, processorModel: String, lastLevelCacheBytes: Int = 0) {
         self.cores = cores
         self.nodeCount = nodeCount
         self.processorModel = processorModel
+        self.lastLevelCacheBytes = lastLevelCacheBytes
     }
 
     /// Reads the machine that this process runs on. Takes some milliseconds.
@@ -66,7 +69,20 @@ package struct Topology: Sendable {
         return Topology(
             cores: cores,
             nodeCount: max(1, Int(hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE))),
-            processorModel: modelName(topology))
+            processorModel: modelName(topology), lastLevelCacheBytes: lastLevelCaches(topology))
+    }
+
+    /// The caches of the highest level that is there at all.
+    private static func lastLevelCaches(_ topology: hwloc_topology_t) -> Int {
+        for type in [HWLOC_OBJ_L4CACHE, HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L2CACHE] {
+            var bytes = 0
+            for index in 0..<max(hwloc_get_nbobjs_by_type(topology, type), 0) {
+                guard let cache = hwloc_get_obj_by_type(topology, type, UInt32(index)) else { continue }
+                bytes &+= Int(clamping: cache.pointee.attr.pointee.cache.size)
+            }
+            if bytes > 0 { return bytes }
+        }
+        return 0
     }
 
     /// hwloc sees the cgroup's cpuset by itself, not the process's affinity.

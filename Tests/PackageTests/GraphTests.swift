@@ -11,6 +11,7 @@ struct GraphTests {
         ["KimiCheckpoint", "KimiTopology", "KimiTokenizer"],
         ["KimiModel"],
         ["KimiRuntime"],
+        ["KimiBench"],
         ["KimiABI", "kimi"],
     ]
 

@@ -13,6 +13,8 @@
 #ifndef CKIMI_KERNELS_H
 #define CKIMI_KERNELS_H
 
+#include "ck_measure.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -217,10 +219,6 @@ size_t ck_split_bytes(size_t columns, int32_t parts);
 /// Asks for the first bytes of a row of w and of its scales: for the row that will be streamed next, since a stream asks ahead for
 /// itself only.
 void ck_fetch_row(const ck_matrix *w, size_t row);
-
-/// Reads `bytes` of memory (8-byte aligned; a rest of under 8 bytes is left out) as plainly as can be and returns the sum of its
-/// words: what a benchmark compares with.
-uint64_t ck_read(const void *memory, size_t bytes);
 
 #ifdef __cplusplus
 }

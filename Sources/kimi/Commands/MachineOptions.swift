@@ -56,8 +56,8 @@ struct MachineOptions: ParsableArguments {
     @Flag(help: "Keep to the exact path, also for prompts and large batches.")
     var exact = false
 
-    /// Opens the checkpoint, with a progress bar; a wish to stop ends that.
-    func open(_ folder: String, _ interrupt: Interrupt) throws -> Model {
+    /// The library's options.
+    var modelOptions: Model.Options {
         var options = Model.Options()
         options.threads = threads
         options.isa = isa?.level
@@ -69,6 +69,15 @@ struct MachineOptions: ParsableArguments {
         options.log = Log { level, message in
             if level == .warning || level == .error { Terminal.error.write("kimi: \(message)\n") }
         }
+        return options
+    }
+
+    /// Opens the checkpoint, with a progress bar; a wish to stop ends that.
+    func open(_ folder: String, _ interrupt: Interrupt) throws -> Model {
+        try Self.open(folder, modelOptions, interrupt)
+    }
+
+    static func open(_ folder: String, _ options: Model.Options, _ interrupt: Interrupt) throws -> Model {
         let bar = ProgressBar("opening", unit: .bytes)
         defer { bar.finish() }
         do throws(KimiError) {

@@ -1,4 +1,5 @@
 import Dispatch
+import KimiCore
 import Synchronization
 
 /// How far something has come, on one line of the error stream that goes away at the end.

@@ -8,6 +8,12 @@ enum Units {
     /// 812 MiB/s.
     static func rate(_ bytesPerSecond: Double) -> String { binary(bytesPerSecond, whole: false) + "/s" }
 
+    /// 45.2 GB/s: decimal, as memory bandwidth is told.
+    static func bandwidth(_ bytesPerSecond: Double) -> String {
+        let giga = bytesPerSecond * 1e-9
+        return decimal(giga, giga < 9.995 ? 2 : 1) + " GB/s"
+    }
+
     private static func binary(_ value: Double, whole: Bool) -> String {
         if whole { return "\(Int(value)) B" }
         guard value.isFinite else { return "-" }
@@ -71,11 +77,4 @@ enum Units {
         if seconds >= 1 { return seconds < 60 ? decimal(seconds, 2) + " s" : duration(seconds) }
         return decimal(seconds * 1000, seconds < 0.01 ? 2 : 1) + " ms"
     }
-}
-
-/// Seconds since some moment; never goes back.
-func monotonicSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

@@ -1,0 +1,150 @@
+import CKimiKernels
+import KimiModel
+
+/// One kernel at one size, as a stream of items that touch memory no item before has touched for long.
+///
+/// To measure another kernel is one more entry in `all`.
+package struct KernelCase {
+    /// What one item reads of the memory to measure with.
+    struct Item {
+        /// The table of the level at work.
+        let kernels: ck_kernels
+        /// Where the item's bytes begin: its own, out of a cache's reach.
+        let data: UnsafeRawPointer
+        /// Activations, the same for all items, and room for results of the worker alone; `KernelWork.roomBytes` of both.
+        let input: UnsafePointer<Float>
+        let output: UnsafeMutablePointer<Float>
+    }
+
+    package let name: String
+    package let size: String
+    /// What one item streams and computes.
+    package let count: WorkCount
+    /// Whether the level has the kernel.
+    let isThere: (ck_kernels) -> Bool
+    let run: (Item) -> Void
+
+    private init(
+        _ name: String, _ size: String, bytes: Int, multiplyAdds: Int, isThere: @escaping (ck_kernels) -> Bool = { _ in true },
+        run: @escaping (Item) -> Void
+    ) {
+        self.name = name
+        self.size = size
+        count = WorkCount(bytes: bytes, multiplyAdds: multiplyAdds)
+        self.isThere = isThere
+        self.run = run
+    }
+
+    /// Kimi K2.5's hidden size and expert width.
+    private static let hidden = 7168
+    private static let width = 2048
+    /// Weight rows of one item of a product: as a worker gets them.
+    private static let block = 32
+
+    package static var all: [KernelCase] {
+        let counts = [1, 16, 512]
+        let precisions = [("exact", CK_EXACT_PARTS), ("fast", CK_FAST_PARTS)]
+        return counts.map(matmul)
+            + [("int4", CK_INT4), ("int8", CK_INT8)].flatMap { type in
+                precisions.flatMap { parts in counts.map { matmulSplit(type, parts, rows: $0) } }
+            }
+            + precisions.map(split) + [rmsNorm, swiglu, addScaled, roundBF16]
+            + [("f32", CK_F32, 4), ("bf16", CK_BF16, 2)].map { attention($0.0, Int32($0.1), elementBytes: $0.2) }
+    }
+
+    /// Weight rows of bfloat16 by `rows` rows of activations in floats.
+    private static func matmul(rows: Int) -> KernelCase {
+        KernelCase(
+            "matmul bf16", sizes(rows), bytes: block * hidden * 2, multiplyAdds: block * hidden * rows
+        ) { item in
+            var matrix = ck_matrix(
+                data: item.data, scales: nil, rows: block, columns: hidden, type: Int32(CK_BF16), reserved: 0)
+            item.kernels.matmul(item.output, block, item.input, hidden, rows, &matrix, 0, block)
+        }
+    }
+
+    /// Weight rows of few bits by `rows` rows of activations as integers.
+    private static func matmulSplit(
+        _ type: (name: String, number: Int), _ parts: (name: String, count: Int), rows: Int
+    ) -> KernelCase {
+        var matrix = ck_matrix(data: nil, scales: nil, rows: block, columns: hidden, type: Int32(type.number), reserved: 0)
+        let weightBytes = block * ck_row_bytes(&matrix)
+        let rowBytes = ck_split_bytes(hidden, Int32(parts.count))
+        return KernelCase(
+            "matmul_split \(type.name) \(parts.name)", sizes(rows), bytes: weightBytes + block * hidden / 16,
+            multiplyAdds: block * hidden * rows
+        ) { item in
+            var matrix = matrix
+            matrix.data = item.data
+            matrix.scales = (item.data + weightBytes).assumingMemoryBound(to: UInt16.self)
+            // Any bytes are integers, and harmless floats are harmless scales.
+            withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: rows) { x in
+                for row in 0..<rows { x[row] = UnsafeRawPointer(item.input) + row * rowBytes }
+                item.kernels.matmul_split(item.output, block, x.baseAddress, rows, &matrix, 0, block, Int32(parts.count))
+            }
+        }
+    }
+
+    private static func sizes(_ rows: Int) -> String { "\(block) x \(hidden), \(rows) row\(rows == 1 ? "" : "s")" }
+
+    private static func split(_ parts: (name: String, count: Int)) -> KernelCase {
+        KernelCase("split \(parts.name)", "\(hidden)", bytes: hidden * 4, multiplyAdds: hidden) { item in
+            item.kernels.split(
+                item.output, item.data.assumingMemoryBound(to: Float.self), 0, hidden, hidden, Int32(parts.count))
+        }
+    }
+
+    private static var rmsNorm: KernelCase {
+        KernelCase("rms_norm", "\(hidden)", bytes: hidden * 4, multiplyAdds: 2 * hidden) { item in
+            item.kernels.rms_norm(item.output, item.data.assumingMemoryBound(to: Float.self), item.input, hidden, 1e-5)
+        }
+    }
+
+    private static var swiglu: KernelCase {
+        KernelCase("swiglu", "\(width)", bytes: width * 8, multiplyAdds: width) { item in
+            let gate = item.data.assumingMemoryBound(to: Float.self)
+            item.kernels.swiglu(item.output, gate, gate + width, width)
+        }
+    }
+
+    private static var addScaled: KernelCase {
+        KernelCase("add_scaled", "\(hidden)", bytes: hidden * 4, multiplyAdds: hidden) { item in
+            item.kernels.add_scaled(item.output, 0.5, item.data.assumingMemoryBound(to: Float.self), hidden)
+        }
+    }
+
+    private static var roundBF16: KernelCase {
+        KernelCase("round_bf16", "\(hidden)", bytes: hidden * 4, multiplyAdds: 0) { item in
+            UnsafeMutableRawPointer(item.output).withMemoryRebound(to: UInt16.self, capacity: hidden) { words in
+                item.kernels.round_bf16(words, item.data.assumingMemoryBound(to: Float.self), hidden)
+            }
+        }
+    }
+
+    /// Eight heads over a cache of 1,024 tokens.
+    private static func attention(_ typeName: String, _ type: Int32, elementBytes: Int) -> KernelCase {
+        let (heads, tokens, latent, rope) = (8, 1024, 512, 64)
+        let blockTokens = Int(CK_CACHE_BLOCK)
+        let bytes = tokens * (latent + rope) * elementBytes
+        return KernelCase(
+            "attention \(typeName)", "\(heads) heads, \(tokens) tokens", bytes: bytes,
+            multiplyAdds: heads * tokens * (2 * latent + rope)
+        ) { item in
+            let blocks: [UnsafeRawPointer?] = (0..<tokens / blockTokens).map { item.data + $0 * bytes * blockTokens / tokens }
+            blocks.withUnsafeBufferPointer { blocks in
+                var job = ck_attention()
+                job.blocks = blocks.baseAddress
+                job.cache_type = type
+                job.tokens = tokens
+                job.end = tokens
+                job.rows = 1
+                job.heads = heads
+                job.query_stride = heads * (latent + rope)
+                job.latent = latent
+                job.rope = rope
+                job.scale = 0.1
+                item.kernels.attention(item.output, item.output + heads * latent, item.input, &job)
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import KimiCore
+import KimiModel
+
+/// One kind of work, timed several times, each repeat between two measurements of the machine's limits.
+package struct Measurement: Sendable {
+    /// One repeat.
+    package struct Sample: Sendable {
+        package let seconds: Double
+        package let count: WorkCount
+        package let before: Limits
+        package let after: Limits
+
+        package init(seconds: Double, count: WorkCount, before: Limits, after: Limits) {
+            self.seconds = seconds
+            self.count = count
+            self.before = before
+            self.after = after
+        }
+
+        /// Bytes a second of plain reading around this repeat.
+        package var plainRead: Double { (before.read + after.read) / 2 }
+        /// Multiply-adds a second that are possible around this repeat.
+        package var peak: Double { (before.arithmetic + after.arithmetic) / 2 }
+    }
+
+    /// Tokens, rows or calls of a repeat: what the speed counts.
+    package let tokens: Int
+    package let samples: [Sample]
+
+    package init(tokens: Int, samples: [Sample]) {
+        self.tokens = tokens
+        self.samples = samples
+    }
+
+    /// Runs `work` once unmeasured, which warms pages and caches as a run before has, and then `repeats` times.
+    ///
+    /// - Parameters:
+    ///   - tokens: of one repeat.
+    ///   - reset: brings things back to where the work begins; not in the time.
+    ///   - advance: called after each run of the work, the unmeasured one included; throwing ends all.
+    ///   - work: returns what it had to do, by count.
+    package static func take(
+        tokens: Int, repeats: Int, meter: LimitMeter, reset: () throws -> Void = {}, advance: () throws -> Void = {},
+        work: () throws -> WorkCount
+    ) throws -> Measurement {
+        try reset()
+        _ = try work()
+        try reset()
+        try advance()
+        var samples: [Sample] = []
+        var before = meter.measure()
+        for _ in 0..<repeats {
+            let begin = monotonicSeconds()
+            let count = try work()
+            let seconds = monotonicSeconds() - begin
+            let after = meter.measure()
+            samples.append(Sample(seconds: seconds, count: count, before: before, after: after))
+            before = after
+            try reset()
+            try advance()
+        }
+        return Measurement(tokens: tokens, samples: samples)
+    }
+
+    // MARK: Figures
+
+    private func spread(_ figure: (Sample) -> Double) -> Spread { Spread(samples.map(figure)) }
+
+    package var seconds: Spread { spread { $0.seconds } }
+    package var tokensPerSecond: Spread { spread { Double(tokens) / $0.seconds } }
+    /// Bytes of a repeat; they differ where the router chose differently.
+    package var bytes: Spread { spread { Double($0.count.bytes) } }
+    package var bytesPerSecond: Spread { spread { Double($0.count.bytes) / $0.seconds } }
+    package var plainRead: Spread { spread { $0.plainRead } }
+    /// The part of plain reading that the work read at, each repeat against the reading around it.
+    package var readShare: Spread { spread { Double($0.count.bytes) / $0.seconds / $0.plainRead } }
+    package var multiplyAdds: Spread { spread { Double($0.count.multiplyAdds) } }
+    package var multiplyAddsPerSecond: Spread { spread { Double($0.count.multiplyAdds) / $0.seconds } }
+    /// The part of the possible multiply-adds, of bfloat16 where the processor has them.
+    package var arithmeticShare: Spread { spread { Double($0.count.multiplyAdds) / $0.seconds / $0.peak } }
+    /// The part of the larger of both limits: 1 would be as fast as this machine can be.
+    package var limitShare: Spread {
+        spread { max(Double($0.count.bytes) / $0.plainRead, Double($0.count.multiplyAdds) / $0.peak) / $0.seconds }
+    }
+
+    /// The peaks of one kind over all limits that were measured; nil where there are none.
+    package func peak(_ kind: (Limits) -> Double?) -> Spread? {
+        let values = samples.flatMap { [kind($0.before), kind($0.after)] }.compactMap { $0 }
+        return values.isEmpty ? nil : Spread(values)
+    }
+}

@@ -1,0 +1,168 @@
+import ArgumentParser
+import KimiBench
+import KimiCheckpoint
+import KimiCore
+import KimiModel
+import KimiRuntime
+import KimiTopology
+
+/// The measurements of one call of `kimi bench`, in the order in which they are taken.
+struct BenchRun {
+    let command: Bench
+    let interrupt: Interrupt
+    let cancellation: Cancellation
+
+    // MARK: Prompts and single tokens
+
+    func tokens() throws -> any BenchReport {
+        let folder = command.folder ?? ""
+        let checkpoint = try Checkpoint(folder: folder)
+        let plan = TokenPlan(command)
+        try plan.check(contextLimit: command.machine.context ?? checkpoint.config.contextLimit)
+        try BenchMemory(checkpoint, cacheType: command.machine.modelOptions.cacheType).check(plan)
+
+        let begin = monotonicSeconds()
+        let model = try command.machine.open(folder, interrupt)
+        let opening = monotonicSeconds() - begin
+        let facts = MachineFacts(try Topology.current())
+        let memory = try StreamMemory(lastLevelCacheBytes: facts.lastLevelCacheBytes)
+        let meter = try LimitMeter(pool: model.text.pool, memory: memory)
+        let work = try TokenWork(model: model.text, contextLimit: plan.longest, cancellation: cancellation)
+        let bar = ProgressBar("measuring", unit: .share)
+        defer { bar.finish() }
+        let total = plan.steps(repeats: command.repeats, rowsPerStep: model.text.maxRows)
+        var done = 0
+        func advance() throws {
+            if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+            done += 1
+            bar.update(min(done, total), of: total)
+        }
+        try work.touchWeights()
+        var results: [TokenResult] = []
+        for depth in plan.depths {
+            try work.settle(batch: 1, depth: depth, progress: advance)
+            results.append(TokenResult(kind: .prefill, depth: depth, batch: 1, measurement: try Measurement.take(
+                tokens: plan.prompt, repeats: command.repeats, meter: meter,
+                reset: { try work.settle(batch: 1, depth: depth) }, advance: advance,
+                work: { try work.prefill(tokens: plan.prompt) })))
+            for batch in plan.batches {
+                try work.settle(batch: batch, depth: depth, progress: advance)
+                results.append(TokenResult(kind: .decode, depth: depth, batch: batch, measurement: try Measurement.take(
+                    tokens: plan.tokens * batch, repeats: command.repeats, meter: meter,
+                    reset: { try work.settle(batch: batch, depth: depth) }, advance: advance,
+                    work: { try work.decode(batch: batch, steps: plan.tokens) })))
+            }
+        }
+        bar.finish()
+        // What is measured with is no part of the model.
+        var resident = MachineFacts.residentMemory
+        resident.now = max(0, resident.now - memory.byteCount)
+        resident.most = max(0, resident.most - memory.byteCount)
+        return TokenReport(
+            model: model, facts: facts, opening: opening, results: results, cacheBytes: work.mostCacheBytes,
+            resident: resident)
+    }
+
+    // MARK: Parts alone
+
+    func experts() throws -> any BenchReport {
+        let folder = command.folder ?? ""
+        let checkpoint = try Checkpoint(folder: folder)
+        try BenchMemory(checkpoint, cacheType: command.machine.modelOptions.cacheType).check(nil)
+        var options = command.machine.modelOptions
+        options.chunkSize = ExpertResult.rows.max() ?? 1
+        let model = try MachineOptions.open(folder, options, interrupt)
+        let facts = MachineFacts(try Topology.current())
+        let meter = try LimitMeter(
+            pool: model.text.pool, memory: StreamMemory(lastLevelCacheBytes: facts.lastLevelCacheBytes))
+        let work = try ExpertWork(model: model.text, cancellation: cancellation)
+        let bar = ProgressBar("measuring", unit: .share)
+        defer { bar.finish() }
+        try work.touchWeights()
+        var done = 0
+        var results: [ExpertResult] = []
+        for rows in ExpertResult.rows {
+            let calls = work.calls(rows: rows)
+            var experts: [Double] = []
+            let measurement = try Measurement.take(
+                tokens: rows * calls, repeats: command.repeats, meter: meter, reset: { work.draw() },
+                advance: {
+                    if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+                    experts.append(Double(work.experts) / Double(calls))
+                    done += 1
+                    bar.update(done, of: ExpertResult.rows.count * (command.repeats + 1))
+                },
+                work: { try work.run(rows: rows, calls: calls) })
+            results.append(ExpertResult(
+                rows: rows, calls: calls, experts: Spread(experts), measurement: measurement))
+        }
+        bar.finish()
+        return ExpertReport(model: model, facts: facts, results: results)
+    }
+
+    func kernels() throws -> any BenchReport {
+        let topology = try Topology.current()
+        let facts = MachineFacts(topology)
+        let pool = try WorkerPool(threads: command.machine.threads ?? topology.cores.count, topology: topology)
+        let memory = try StreamMemory(lastLevelCacheBytes: facts.lastLevelCacheBytes)
+        let meter = try LimitMeter(pool: pool, memory: memory)
+        let work = try KernelWork(pool: pool, memory: memory)
+        let levels = KernelWork.levels(upTo: command.machine.isa?.level)
+        let cases = KernelCase.all
+        let bar = ProgressBar("measuring", unit: .share)
+        defer { bar.finish() }
+        var done = 0
+        var results: [KernelResult] = []
+        for kernel in cases {
+            for level in levels {
+                let measurement = try work.measure(kernel, level: level, repeats: command.repeats, meter: meter) {
+                    if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+                }
+                done += 1
+                bar.update(done, of: cases.count * levels.count)
+                guard let measurement else { continue }
+                results.append(KernelResult(
+                    kernel: kernel.name, size: kernel.size, isa: KernelWork.name(ofLevel: level), measurement: measurement))
+            }
+        }
+        bar.finish()
+        return KernelReport(threads: pool.threads, facts: facts, results: results)
+    }
+
+    // MARK: Accuracy
+
+    func accuracy() throws -> any BenchReport {
+        let folder = command.folder ?? ""
+        let options = command.machine.modelOptions
+        let checkpoint = try Checkpoint(folder: folder)
+        try BenchMemory(checkpoint, cacheType: options.cacheType).check(nil)
+        var ids: [Int32]?
+        let accuracy = try Accuracy.compare(
+            options: options, open: { try MachineOptions.open(folder, $0, interrupt) }, cancellation: cancellation
+        ) { model in
+            if let ids { return ids }
+            let chosen = try self.ids(for: model)
+            ids = chosen
+            return chosen
+        }
+        return AccuracyReport(
+            facts: MachineFacts(try Topology.current()), digest: checkpoint.digest, options: options, accuracy: accuracy)
+    }
+
+    /// What to evaluate: the text or ids of the command line, or random ids.
+    private func ids(for model: Model) throws -> [Int32] {
+        if let text = command.text {
+            let ids = try model.tokenizer.encode(Array(text.utf8), special: false)
+            guard !ids.isEmpty else { throw Failure("the text is empty", next: "Give at least one character.") }
+            return ids
+        }
+        if let text = command.ids {
+            let ids = try InputText.ids(text)
+            guard !ids.isEmpty else { throw Failure("there are no ids", next: "Give at least one.") }
+            return ids
+        }
+        var random = SystemRandomNumberGenerator()
+        let limit = min(command.prompt, model.contextLimit)
+        return (0..<limit).map { _ in Int32.random(in: 0..<Int32(clamping: model.vocabularySize), using: &random) }
+    }
+}

@@ -1,0 +1,96 @@
+import KimiBench
+import KimiCheckpoint
+import KimiCore
+import KimiModel
+import KimiRuntime
+
+/// A prompt, or single tokens, as measured.
+struct TokenResult {
+    enum Kind: String { case prefill, decode }
+
+    let kind: Kind
+    /// Tokens in each sequence's cache before the work begins.
+    let depth: Int
+    /// Sequences.
+    let batch: Int
+    let measurement: Measurement
+}
+
+/// How fast prompts and single tokens are, and what opening took.
+struct TokenReport: BenchReport {
+    let model: Model
+    let facts: MachineFacts
+    /// Seconds.
+    let opening: Double
+    let results: [TokenResult]
+    /// The most bytes of cache there were.
+    let cacheBytes: Int
+    let resident: (now: Int, most: Int)
+
+    private var weightBytes: Int { CostReport(model.checkpoint).total.stored }
+
+    /// What makes a figure something else than it seems.
+    private var notes: [String] {
+        guard facts.lastLevelCacheBytes > 0, weightBytes <= facts.lastLevelCacheBytes else { return [] }
+        return [
+            "the weights (\(Units.bytes(weightBytes))) fit the cache (\(Units.bytes(facts.lastLevelCacheBytes))): "
+                + "bytes read are not a memory figure"
+        ]
+    }
+
+    func print() {
+        var table = Table(
+            ["work", "depth", "sequences", "tokens/s"] + MeasurementColumns.titles, right: Set(1...11))
+        for result in results {
+            let tokens = result.measurement.tokens
+            table.row([
+                result.kind == .prefill ? "prompt of \(tokens)" : "single tokens", Units.count(result.depth),
+                Units.count(result.batch), MeasurementColumns.figure(result.measurement.tokensPerSecond.median),
+            ] + MeasurementColumns.cells(result.measurement))
+        }
+        table.print()
+        var memory = Table(["", ""], right: [1])
+        memory.row("opening", Units.elapsed(opening))
+        memory.row("weights", Units.bytes(weightBytes))
+        memory.row("cache, at most", Units.bytes(cacheBytes))
+        memory.row("work space, at most", Units.bytes(model.text.workspaceBytes))
+        memory.row("in memory now", Units.bytes(resident.now))
+        memory.row("in memory, at most", Units.bytes(resident.most))
+        memory.print()
+        printLegend(facts, threads: model.text.pool.threads, isa: model.text.isaName)
+        for note in notes { Terminal.output.write("note: \(note)\n") }
+    }
+
+    var json: String {
+        var json = JSONWriter()
+        json.object { json in
+            json.member("digest", model.checkpoint.digest)
+            json.member("machine", facts, threads: model.text.pool.threads)
+            json.member("threads", model.text.pool.threads)
+            json.member("isa", model.text.isaName)
+            json.member("cache_type", "\(model.options.cacheType)")
+            json.member("opening_seconds", opening)
+            json.object("memory") { json in
+                json.member("weights", weightBytes)
+                json.member("cache", cacheBytes)
+                json.member("workspace", model.text.workspaceBytes)
+                json.member("resident", resident.now)
+                json.member("most_resident", resident.most)
+            }
+            json.array("notes") { json in for note in notes { json.element(note) } }
+            json.array("results") { json in
+                for result in results {
+                    json.object { json in
+                        json.member("work", result.kind.rawValue)
+                        json.member("depth", result.depth)
+                        json.member("batch", result.batch)
+                        json.member("tokens", result.measurement.tokens)
+                        json.member("fast_rows", result.measurement.samples.last?.count.fastRows ?? 0)
+                        json.measurement(result.measurement, unit: "tokens")
+                    }
+                }
+            }
+        }
+        return json.text
+    }
+}
