@@ -72,12 +72,14 @@ let package = Package(
 
         // Tests, one target a room.
         .target(name: "KimiTestSupport", dependencies: ["KimiCore"], path: "Tests/KimiTestSupport"),
+        // Replaces the allocator of whatever links it: for the tests' own executable only.
+        .target(name: "CMallocCount", path: "Tests/CMallocCount"),
         .testTarget(name: "KimiCoreTests", dependencies: ["KimiCore", "KimiTestSupport"]),
         .testTarget(name: "KimiCheckpointTests", dependencies: ["KimiCheckpoint", "KimiTestSupport"]),
         .testTarget(name: "KimiTopologyTests", dependencies: ["KimiTopology", "KimiTestSupport"]),
         .testTarget(name: "KimiTokenizerTests", dependencies: ["KimiTokenizer", "KimiTestSupport"]),
         .testTarget(name: "CKimiKernelsTests", dependencies: ["CKimiKernels", "KimiTestSupport"]),
-        .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "CKimiSystem", "KimiTestSupport"]),
+        .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "CKimiSystem", "CMallocCount", "KimiTestSupport"]),
         .testTarget(name: "KimiRuntimeTests", dependencies: ["KimiRuntime", "KimiTestSupport"]),
         .testTarget(name: "KimiBenchTests", dependencies: ["KimiBench", "CKimiKernels", "KimiTestSupport"]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),

@@ -7,6 +7,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,7 +68,8 @@ class Skipped(Exception):
 
 
 def run(command: list[str], with_errors: bool = False) -> str:
-    result = subprocess.run(command, capture_output=True, text=True)
+    # Elsewhere: one of the peers leaves a log where it runs.
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tempfile.gettempdir())
     if result.returncode != 0:
         lines = (result.stderr.strip() or result.stdout.strip()).splitlines()
         raise Skipped(f"{Path(command[0]).name} ended with {result.returncode}: {lines[-1] if lines else 'no message'}")
@@ -76,7 +78,8 @@ def run(command: list[str], with_errors: bool = False) -> str:
 
 class Ours:
     def __init__(self, options: argparse.Namespace) -> None:
-        self.program, self.folder, self.threads = options.kimi, Path(options.folder), options.threads
+        self.program, self.folder = str(Path(options.kimi).resolve()), Path(options.folder).resolve()
+        self.threads = options.threads
         self.more = shlex.split(options.options)
         self.help = run([self.program, "help", "bench"])
 
@@ -98,7 +101,8 @@ class Peer:
     """llama.cpp or ik_llama.cpp: tokens a second of a row, the best of the row's models."""
 
     def __init__(self, name: str, folder: str, gguf: str, threads: int, is_ik: bool) -> None:
-        self.name, self.folder, self.gguf, self.threads, self.is_ik = name, Path(folder), Path(gguf), threads, is_ik
+        self.name, self.folder, self.gguf = name, Path(folder).resolve(), Path(gguf).resolve()
+        self.threads, self.is_ik = threads, is_ik
         for program in ("llama-bench", "llama-batched-bench"):
             if not (self.folder / program).exists():
                 raise Skipped(f"{self.folder / program} is not there")

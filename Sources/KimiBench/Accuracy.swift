@@ -110,6 +110,7 @@ extension Accuracy {
     /// The options that compute exactly, on the same machine in the same pieces.
     private static func exact(_ options: Model.Options) -> Model.Options {
         var exact = Model.Options()
+        exact.exact = true
         exact.threads = options.threads
         exact.isa = options.isa
         exact.loadPolicy = options.loadPolicy

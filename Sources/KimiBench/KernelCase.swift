@@ -49,7 +49,9 @@ package struct KernelCase {
                 precisions.flatMap { parts in counts.map { matmulSplit(type, parts, rows: $0) } }
             }
             + precisions.map(split) + [rmsNorm, swiglu, addScaled, roundBF16]
-            + [("f32", CK_F32, 4), ("bf16", CK_BF16, 2)].map { attention($0.0, Int32($0.1), elementBytes: $0.2) }
+            + [("f32", CK_F32), ("bf16", CK_BF16), ("int8", CK_INT8)].flatMap { type in
+                [1, 16].map { attention(type, rows: $0) }
+            }
     }
 
     /// Weight rows of bfloat16 by `rows` rows of activations in floats.
@@ -85,7 +87,8 @@ package struct KernelCase {
         }
     }
 
-    private static func sizes(_ rows: Int) -> String { "\(block) x \(hidden), \(rows) row\(rows == 1 ? "" : "s")" }
+    private static func sizes(_ rows: Int) -> String { "\(block) x \(hidden), \(words(rows))" }
+    private static func words(_ rows: Int) -> String { rows == 1 ? "1 row" : "\(rows) rows" }
 
     private static func split(_ parts: (name: String, count: Int)) -> KernelCase {
         KernelCase("split \(parts.name)", "\(hidden)", bytes: hidden * 4, multiplyAdds: hidden) { item in
@@ -121,29 +124,29 @@ package struct KernelCase {
         }
     }
 
-    /// Eight heads over a cache of 1,024 tokens.
-    private static func attention(_ typeName: String, _ type: Int32, elementBytes: Int) -> KernelCase {
+    /// Eight heads of one row, or of as many as a prompt has, over a span of 1,024 tokens.
+    private static func attention(_ type: (name: String, number: Int), rows: Int) -> KernelCase {
         let (heads, tokens, latent, rope) = (8, 1024, 512, 64)
+        let tokenBytes = ck_cache_token_bytes(Int32(type.number), latent, rope)
         let blockTokens = Int(CK_CACHE_BLOCK)
-        let bytes = tokens * (latent + rope) * elementBytes
         return KernelCase(
-            "attention \(typeName)", "\(heads) heads, \(tokens) tokens", bytes: bytes,
-            multiplyAdds: heads * tokens * (2 * latent + rope)
+            "attention \(type.name)", "\(heads) heads, \(tokens) tokens, \(words(rows))", bytes: tokens * tokenBytes,
+            multiplyAdds: rows * heads * tokens * (2 * latent + rope)
         ) { item in
-            let blocks: [UnsafeRawPointer?] = (0..<tokens / blockTokens).map { item.data + $0 * bytes * blockTokens / tokens }
-            blocks.withUnsafeBufferPointer { blocks in
+            withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: tokens / blockTokens) { blocks in
+                for block in blocks.indices { blocks[block] = item.data + block * blockTokens * tokenBytes }
                 var job = ck_attention()
-                job.blocks = blocks.baseAddress
-                job.cache_type = type
+                job.blocks = UnsafePointer(blocks.baseAddress)
+                job.cache_type = Int32(type.number)
+                job.scale = 0.1
                 job.tokens = tokens
                 job.end = tokens
-                job.rows = 1
+                job.rows = rows
                 job.heads = heads
                 job.query_stride = heads * (latent + rope)
                 job.latent = latent
                 job.rope = rope
-                job.scale = 0.1
-                item.kernels.attention(item.output, item.output + heads * latent, item.input, &job)
+                item.kernels.attention(item.output + rows * heads * 2, item.output, item.input, &job)
             }
         }
     }

@@ -43,7 +43,9 @@ class Report(ProgramTest):
             self.assertEqual(result["tokens"], tokens)
             self.check_measurement(result, "tokens", tokens, repeats=2)
         memory = told["memory"]
-        self.assertEqual(memory["weights"], self.json("inspect", TINY)["bytes"]["all"])
+        stored = self.json("inspect", TINY)["bytes"]
+        self.assertEqual((memory["copied"], memory["converted"]), (0, 0))
+        self.assertAlmostEqual(memory["mapped"], stored["all"] - stored["vision"], delta=20_000)
         self.assertGreater(memory["cache"], 0)
         self.assertGreater(memory["workspace"], 0)
         self.assertGreaterEqual(memory["most_resident"], memory["resident"])
@@ -80,7 +82,7 @@ class Report(ProgramTest):
     def test_weights_that_fit_the_cache_are_told(self) -> None:
         arguments = ("bench", TINY, "--prompt", 8, "--tokens", 2, "--repeats", 1)
         told = self.json(*arguments)
-        if told["machine"]["last_level_cache_bytes"] >= told["memory"]["weights"]:
+        if told["machine"]["last_level_cache_bytes"] >= told["memory"]["mapped"]:
             self.assertIn("not a memory figure", told["notes"][0])
             self.assertIn("not a memory figure", self.output(*arguments).decode())
 
@@ -88,6 +90,14 @@ class Report(ProgramTest):
         text = self.output("bench", TINY, "--prompt", 8, "--tokens", 2, "--repeats", 1).decode()
         for word in ("prompt of 8", "single tokens", "plain read", "opening", "thread", "GMAC/s", "work space"):
             self.assertIn(word, text)
+
+    def test_bytes_in_place_of_stored_weights_are_told(self) -> None:
+        arguments = ("bench", TINY, "--prompt", 8, "--tokens", 2, "--repeats", 1)
+        stored, made = self.json(*arguments), self.json(*arguments, "--dense", "int8")
+        self.assertEqual((stored["dense"], made["dense"]), ("stored", "int8"))
+        self.assertGreater(made["memory"]["converted"], 0)
+        self.assertLess(made["memory"]["mapped"], stored["memory"]["mapped"])
+        self.assertIn("made while opening", self.output(*arguments, "--dense", "int8").decode())
 
     def test_layers_with_experts_alone(self) -> None:
         told = self.json("bench", TINY, "--experts", "--repeats", 1)

@@ -19,7 +19,7 @@ struct BenchRun {
         let checkpoint = try Checkpoint(folder: folder)
         let plan = TokenPlan(command)
         try plan.check(contextLimit: command.machine.context ?? checkpoint.config.contextLimit)
-        try BenchMemory(checkpoint, cacheType: command.machine.modelOptions.cacheType).check(plan)
+        try BenchMemory(checkpoint, command.machine.modelOptions).check(plan)
 
         let begin = monotonicSeconds()
         let model = try command.machine.open(folder, interrupt)
@@ -68,7 +68,7 @@ struct BenchRun {
     func experts() throws -> any BenchReport {
         let folder = command.folder ?? ""
         let checkpoint = try Checkpoint(folder: folder)
-        try BenchMemory(checkpoint, cacheType: command.machine.modelOptions.cacheType).check(nil)
+        try BenchMemory(checkpoint, command.machine.modelOptions).check(nil)
         var options = command.machine.modelOptions
         options.chunkSize = ExpertResult.rows.max() ?? 1
         let model = try MachineOptions.open(folder, options, interrupt)
@@ -135,7 +135,7 @@ struct BenchRun {
         let folder = command.folder ?? ""
         let options = command.machine.modelOptions
         let checkpoint = try Checkpoint(folder: folder)
-        try BenchMemory(checkpoint, cacheType: options.cacheType).check(nil)
+        try BenchMemory(checkpoint, options).check(nil)
         var ids: [Int32]?
         let accuracy = try Accuracy.compare(
             options: options, open: { try MachineOptions.open(folder, $0, interrupt) }, cancellation: cancellation

@@ -143,7 +143,9 @@ struct AccuracyReport: BenchReport {
         json.object { json in
             json.member("digest", digest)
             json.member("date", facts.date)
-            json.member("cache_type", "\(options.cacheType)")
+            json.member("cache_type", options.cacheType.name)
+            json.member("dense", options.dense.rawValue)
+            json.member("exact", options.exact)
             json.member("tokens", accuracy.rows)
             json.object("cosine") { json in
                 json.member("min", accuracy.leastCosine)

@@ -1,6 +1,7 @@
 import KimiBench
 import KimiCheckpoint
 import KimiModel
+import KimiRuntime
 
 /// Which prompts and single tokens are measured.
 struct TokenPlan {
@@ -46,10 +47,11 @@ struct BenchMemory {
     private let weights: Int
     private let cacheBytesPerToken: Int
 
-    init(_ checkpoint: Checkpoint, cacheType: CacheType) {
-        let report = CostReport(checkpoint)
-        weights = report.total.stored
-        cacheBytesPerToken = cacheType.bytesPerToken(checkpoint.config)
+    init(_ checkpoint: Checkpoint, _ options: Model.Options) {
+        let report = CostReport(checkpoint, dense: options.dense)
+        // What something else is made of is not read any more.
+        weights = report.kinds.reduce(0) { $0 + ($1.cost.made > 0 ? $1.cost.made : $1.cost.stored) }
+        cacheBytesPerToken = options.cacheType.bytesPerToken(checkpoint.config)
     }
 
     /// Refuses what would only measure the disk.

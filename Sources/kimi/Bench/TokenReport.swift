@@ -1,5 +1,4 @@
 import KimiBench
-import KimiCheckpoint
 import KimiCore
 import KimiModel
 import KimiRuntime
@@ -27,7 +26,9 @@ struct TokenReport: BenchReport {
     let cacheBytes: Int
     let resident: (now: Int, most: Int)
 
-    private var weightBytes: Int { CostReport(model.checkpoint).total.stored }
+    private var placement: WeightPlacement { model.text.placement }
+    /// Of the text model, where they are read.
+    private var weightBytes: Int { placement.mapped + placement.copied + placement.converted }
 
     /// What makes a figure something else than it seems.
     private var notes: [String] {
@@ -51,7 +52,9 @@ struct TokenReport: BenchReport {
         table.print()
         var memory = Table(["", ""], right: [1])
         memory.row("opening", Units.elapsed(opening))
-        memory.row("weights", Units.bytes(weightBytes))
+        memory.row("weights, mapped", Units.bytes(placement.mapped))
+        if placement.copied > 0 { memory.row("weights, copied", Units.bytes(placement.copied)) }
+        if placement.converted > 0 { memory.row("weights, made while opening", Units.bytes(placement.converted)) }
         memory.row("cache, at most", Units.bytes(cacheBytes))
         memory.row("work space, at most", Units.bytes(model.text.workspaceBytes))
         memory.row("in memory now", Units.bytes(resident.now))
@@ -68,10 +71,14 @@ struct TokenReport: BenchReport {
             json.member("machine", facts, threads: model.text.pool.threads)
             json.member("threads", model.text.pool.threads)
             json.member("isa", model.text.isaName)
-            json.member("cache_type", "\(model.options.cacheType)")
+            json.member("cache_type", model.options.cacheType.name)
+            json.member("dense", model.options.dense.rawValue)
+            json.member("exact", model.options.exact)
             json.member("opening_seconds", opening)
             json.object("memory") { json in
-                json.member("weights", weightBytes)
+                json.member("mapped", placement.mapped)
+                json.member("copied", placement.copied)
+                json.member("converted", placement.converted)
                 json.member("cache", cacheBytes)
                 json.member("workspace", model.text.workspaceBytes)
                 json.member("resident", resident.now)

@@ -1,0 +1,84 @@
+import CMallocCount
+import KimiCheckpoint
+import KimiCore
+import KimiModel
+import KimiTestSupport
+import KimiTopology
+import Testing
+
+/// After warm-up a step allocates nothing, on any of the model's threads, however many sequences it serves.
+struct AllocationTests {
+    /// A model and sequences with one token each.
+    private struct Batch {
+        let model: TextModel
+        var sequences: [TokenSequence] = []
+        let logits: UnsafeMutableBufferPointer<Float>
+        private let cancellation = Cancellation()
+
+        init(_ folder: String, dense: DenseFormat, threads: Int, size: Int) throws {
+            var options = TextModel.Options()
+            (options.threads, options.maxRows, options.dense) = (threads, size, dense)
+            model = try TextModel(
+                checkpoint: try Checkpoint(folder: folder), topology: try Topology.current(), options: options)
+            logits = .allocate(capacity: size * model.config.vocabularySize)
+            for _ in 0..<size { sequences.append(try TokenSequence(pool: model.cache, contextLimit: 200)) }
+        }
+
+        /// A token for each sequence, from the cache's blocks to the logits.
+        func step(_ round: Int) throws {
+            let rows = model.stepRows
+            for index in sequences.indices {
+                try sequences[index].prepare(1)
+                let token = Int32((round * 31 + index * 7) % 60)
+                rows[index] = StepRow(sequence: sequences[index], token: token, position: sequences[index].count)
+            }
+            try model.withStep { () throws(KimiError) in
+                try model.step(
+                    UnsafeBufferPointer(rebasing: rows[0..<sequences.count]),
+                    logits: LogitsTarget(logits.baseAddress, rows: sequences.count), cancellation: cancellation)
+            }
+            for index in sequences.indices {
+                withUnsafePointer(to: rows[index].token) { sequences[index].append(UnsafeBufferPointer(start: $0, count: 1)) }
+            }
+        }
+
+        /// Switches the counting of all of the model's threads and returns what they have counted.
+        func count(_ isOn: Bool) -> Int {
+            let threads = model.pool.threads
+            var meeting = malloc_count_meeting(wanted: Int32(threads), counts: isOn ? 1 : 0, arrived: 0, total: 0)
+            model.pool.run(malloc_count_meet, &meeting, count: threads, grain: 1)
+            return meeting.total
+        }
+    }
+
+    static let models: [(fixture: String, dense: DenseFormat)] = [
+        ("tiny-kimi", .stored), ("tiny-kimi", .int8), ("shapes/moonlight", .stored),
+    ]
+
+    @Test("a step allocates nothing after warm-up", arguments: [(1, 1), (1, 8), (1, 64), (2, 1), (2, 8), (2, 64)], models.indices)
+    func steps(_ run: (threads: Int, size: Int), model: Int) throws {
+        let (fixture, dense) = Self.models[model]
+        let batch = try Batch(Fixtures.path(fixture), dense: dense, threads: run.threads, size: run.size)
+        defer { batch.logits.deallocate() }
+        for round in 0..<4 { try batch.step(round) }
+        _ = batch.count(true)
+        // Over the border of a block of 64 tokens.
+        for round in 4..<70 { try batch.step(round) }
+        #expect(batch.count(false) == 0)
+    }
+
+    @Test("allocations of every thread are seen", arguments: [1, 2])
+    func counting(threads: Int) throws {
+        let batch = try Batch(Fixtures.path("tiny-kimi"), dense: .stored, threads: threads, size: 1)
+        defer { batch.logits.deallocate() }
+        _ = batch.count(true)
+        // One for each thread: it meets the others before it ends, so that none takes two.
+        var meeting = malloc_count_meeting(wanted: Int32(threads), counts: 1, arrived: 0, total: 0)
+        batch.model.pool.run(
+            { context, begin, end, worker in
+                UnsafeMutableRawPointer.allocate(byteCount: 100, alignment: 8).deallocate()
+                malloc_count_meet(context, begin, end, worker)
+            }, &meeting, count: threads, grain: 1)
+        #expect(meeting.total + batch.count(false) == threads)
+    }
+}
