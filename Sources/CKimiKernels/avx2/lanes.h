@@ -14,11 +14,16 @@
 #define CK_NAME(function) ck_avx2_##function
 
 // Register tiles, out of 16 registers of 8 lanes. A product with many rows of x: weight rows x rows of x.
+#define CK_PANEL_W 2
+#define CK_PANEL_X 2
+// Attention's scores: tokens x heads.
 #define CK_TILE_W 2
-#define CK_TILE_X 2
-// A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows, so many sums of two registers.
+#define CK_TILE_X 3
+// A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows
+// (CK_STREAM_W_ONE for one row of x), so many sums of two registers.
 #define CK_STREAM_X 4
 #define CK_STREAM_W 4
+#define CK_STREAM_W_ONE 4
 #define CK_STREAM_SUMS 6
 #define CK_STREAM_SUMS_INT4 4
 // Attention's scores: heads x tokens; and its sum over tokens: heads x 16 columns.
@@ -156,9 +161,9 @@ CK_INLINE void lanes_sum_sixteen(float *y, const lanes *a, size_t stride) {
     for (size_t j = 0; j < 16; j++) y[j] = lanes_sum(a[j * stride]);
 }
 
-/// y[j] = lanes_sum(a[j]) for j < CK_TILE_W.
-CK_INLINE void lanes_sum_tile(float *y, const lanes *a) {
-    for (size_t j = 0; j < CK_TILE_W; j++) y[j] = lanes_sum(a[j]);
+/// y[j] = lanes_sum(a[j]) for j < CK_PANEL_W.
+CK_INLINE void lanes_sum_panel(float *y, const lanes *a) {
+    for (size_t j = 0; j < CK_PANEL_W; j++) y[j] = lanes_sum(a[j]);
 }
 
 /// The largest lane; none may be NaN.

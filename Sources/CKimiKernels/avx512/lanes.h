@@ -23,11 +23,18 @@
 #endif
 
 // Register tiles, out of 32 registers of 16 lanes. A product with many rows of x: weight rows x rows of x.
-#define CK_TILE_W 8
-#define CK_TILE_X 3
-// A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows, and so many sums.
+#define CK_PANEL_W 8
+#define CK_PANEL_X 3
+// Attention's scores: tokens x heads.
+#define CK_TILE_W 4
+#define CK_TILE_X 4
+// A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows
+// (CK_STREAM_W_ONE for one row of x), and so many sums.
 #define CK_STREAM_X 8
+#ifndef CK_STREAM_W
 #define CK_STREAM_W 8
+#define CK_STREAM_W_ONE 4
+#endif
 #define CK_STREAM_SUMS 24
 #define CK_STREAM_SUMS_INT4 16
 // Attention's scores: heads x tokens; and its sum over tokens: heads x 16 columns.
@@ -132,8 +139,8 @@ CK_INLINE void lanes_sum_sixteen(float *y, const lanes *a, size_t stride) {
     _mm512_storeu_ps(y, _mm512_permutexvar_ps(order, sum));
 }
 
-/// y[j] = lanes_sum(a[j]) for j < CK_TILE_W = 8.
-CK_INLINE void lanes_sum_tile(float *y, const lanes *a) {
+/// y[j] = lanes_sum(a[j]) for j < CK_PANEL_W = 8.
+CK_INLINE void lanes_sum_panel(float *y, const lanes *a) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13);
     lanes s[4];
     for (size_t j = 0; j < 4; j++)

@@ -7,66 +7,97 @@
 #include "product.h"
 
 /// The bytes of a panel.
-#define CK_PANEL (600 << 10)
+#define CK_PANEL_BYTES (600 << 10)
 
-/// The outputs of tx rows of x (ldx floats apart) and tw rows of weights (stride bytes apart); tx, tw and type are
-/// constants.
+/// A panel of one tile is enough while the rows of x take no more bytes than this.
+#define CK_PANEL_X_BYTES (600 << 10)
+
+/// The outputs of tx rows of x (ldx floats apart) and tw rows of weights (stride bytes apart); tx, tw, type and fetch
+/// are constants. With `fetch` four bytes a column are brought into the second-level cache meanwhile, from `next` on.
 CK_INLINE void multiply_tile(float *y, size_t ldy, size_t tx, size_t tw, const float *x, size_t ldx,
-                             const unsigned char *w, size_t stride, int32_t type, size_t columns) {
-    lanes sum[CK_TILE_X * CK_TILE_W];
-    dot_tile(sum, tx, tw, x, ldx, w, stride, type, columns, 16, 0, NULL);
+                             const unsigned char *w, size_t stride, int32_t type, size_t columns, int fetch,
+                             const unsigned char *next) {
+    lanes sum[CK_PANEL_X * CK_PANEL_W];
+    CK_UNROLL for (size_t k = 0; k < tx * tw; k++) sum[k] = lanes_zero();
+    size_t i = 0;
+    for (; i + 16 <= columns; i += 16) {
+        if (fetch) __builtin_prefetch(next + 4 * i, 0, 2);
+        lanes values[CK_PANEL_X];
+        CK_UNROLL for (size_t r = 0; r < tx; r++) values[r] = lanes_load(x + r * ldx + i);
+        CK_UNROLL for (size_t j = 0; j < tw; j++) {
+            lanes weights = load_weights(w + j * stride, i, type);
+            CK_UNROLL for (size_t r = 0; r < tx; r++) sum[r * tw + j] = lanes_fma(values[r], weights, sum[r * tw + j]);
+        }
+    }
+    if (i < columns) {
+        size_t count = columns - i;
+        CK_UNROLL for (size_t j = 0; j < tw; j++) {
+            lanes weights = load_weights_part(w + j * stride, i, type, count);
+            CK_UNROLL for (size_t r = 0; r < tx; r++)
+                sum[r * tw + j] = lanes_fma_part(lanes_load_part(x + r * ldx + i, count), weights, sum[r * tw + j], count);
+        }
+    }
     CK_UNROLL for (size_t r = 0; r < tx; r++) {
-        if (tw == CK_TILE_W)
-            lanes_sum_tile(y + r * ldy, &sum[r * tw]);
+        if (tw == CK_PANEL_W)
+            lanes_sum_panel(y + r * ldy, &sum[r * tw]);
         else
             CK_UNROLL for (size_t j = 0; j < tw; j++) y[r * ldy + j] = lanes_sum(sum[r * tw + j]);
     }
 }
 
-// One function for each type and size of tile.
-typedef void multiplying(float *, size_t, const float *, size_t, const unsigned char *, size_t, size_t);
+// One function for each type and size of tile; the last argument is NULL if nothing is to be fetched.
+typedef void multiplying(float *, size_t, const float *, size_t, const unsigned char *, size_t, size_t,
+                         const unsigned char *);
 #define CK_MULTIPLY(name, tx, tw, type)                                                                               \
     static __attribute__((noinline)) void name##_##type(float *y, size_t ldy, const float *x, size_t ldx,             \
-                                                        const unsigned char *w, size_t stride, size_t columns) {      \
-        multiply_tile(y, ldy, tx, tw, x, ldx, w, stride, CK_##type, columns);                                         \
+                                                        const unsigned char *w, size_t stride, size_t columns,        \
+                                                        const unsigned char *next) {                                  \
+        if (next)                                                                                                     \
+            multiply_tile(y, ldy, tx, tw, x, ldx, w, stride, CK_##type, columns, 1, next);                            \
+        else                                                                                                          \
+            multiply_tile(y, ldy, tx, tw, x, ldx, w, stride, CK_##type, columns, 0, next);                            \
     }
 #define CK_MULTIPLIES(type)                                                                                           \
-    CK_MULTIPLY(multiply_most, CK_TILE_X, CK_TILE_W, type)                                                            \
-    CK_MULTIPLY(multiply_fewer, CK_TILE_X - 1, CK_TILE_W, type)                                                       \
-    CK_MULTIPLY(multiply_most_by_one, CK_TILE_X, 1, type)                                                             \
-    CK_MULTIPLY(multiply_fewer_by_one, CK_TILE_X - 1, 1, type)
+    CK_MULTIPLY(multiply_most, CK_PANEL_X, CK_PANEL_W, type)                                                            \
+    CK_MULTIPLY(multiply_fewer, CK_PANEL_X - 1, CK_PANEL_W, type)                                                       \
+    CK_MULTIPLY(multiply_most_by_one, CK_PANEL_X, 1, type)                                                             \
+    CK_MULTIPLY(multiply_fewer_by_one, CK_PANEL_X - 1, 1, type)
 #define CK_MULTIPLY_NAMES(type)                                                                                       \
     {{multiply_most_##type, multiply_fewer_##type}, {multiply_most_by_one_##type, multiply_fewer_by_one_##type}}
 CK_MULTIPLIES(BF16)
 CK_MULTIPLIES(F16)
 CK_MULTIPLIES(F32)
-/// By element type, whether the tile has one weight row only, and whether it has one row of x fewer than CK_TILE_X.
+/// By element type, whether the tile has one weight row only, and whether it has one row of x fewer than CK_PANEL_X.
 static multiplying *const multiplies[][2][2] = {
     CK_MULTIPLY_NAMES(BF16),
     CK_MULTIPLY_NAMES(F16),
     CK_MULTIPLY_NAMES(F32),
 };
 
-/// Not for CK_INT4. n is the sum of as many CK_TILE_X and CK_TILE_X - 1 as it takes, so at least CK_STREAM_X.
+/// Not for CK_INT4. n is the sum of as many CK_PANEL_X and CK_PANEL_X - 1 as it takes, so at least CK_STREAM_X.
 static __attribute__((noinline)) void multiply_panels(const product *p, size_t n) {
     const ck_matrix *w = p->w;
     const size_t stride = ck_row_bytes(w);
-    const size_t tiles = (n + CK_TILE_X - 1) / CK_TILE_X;
-    const size_t most = n - tiles * (CK_TILE_X - 1); // tiles of CK_TILE_X rows of x; the others have one fewer
-    const int by_one = p->end - p->begin < CK_TILE_W;
-    const size_t tw = by_one ? 1 : CK_TILE_W;
-    const size_t fitting = CK_PANEL / stride / tw * tw;
-    const size_t panel = fitting > tw ? fitting : tw;
+    const size_t tiles = (n + CK_PANEL_X - 1) / CK_PANEL_X;
+    const size_t most = n - tiles * (CK_PANEL_X - 1); // tiles of CK_PANEL_X rows of x; the others have one fewer
+    const int by_one = p->end - p->begin < CK_PANEL_W;
+    const size_t tw = by_one ? 1 : CK_PANEL_W;
+    const size_t fitting = CK_PANEL_BYTES / stride / tw * tw;
+    const size_t panel = n * w->columns * sizeof(float) <= CK_PANEL_X_BYTES || fitting < tw ? tw : fitting;
+    // So many tiles of x bring the panel that follows, the last ones.
+    const size_t parts = tw * stride / (4 * w->columns);
+    const size_t quiet = tiles > parts ? tiles - parts : 0;
     for (size_t row = p->begin; row < p->end; row += panel) {
         size_t end = ck_smaller(row + panel, p->end);
         for (size_t t = 0, r = 0; t < tiles; t++) {
             for (size_t j = row; j < end; j += tw) {
                 // The last tile may overlap the one before it: the same outputs are written twice.
                 size_t from = ck_smaller(j, p->end - tw);
+                const unsigned char *next = ck_row(w, j + panel) + (t - quiet) * 4 * w->columns;
                 multiplies[w->type][by_one][t >= most](p->y + r * p->ldy + from, p->ldy, p->x + r * p->ldx, p->ldx,
-                                                       ck_row(w, from), stride, w->columns);
+                                                       ck_row(w, from), stride, w->columns, t < quiet ? NULL : next);
             }
-            r += t < most ? CK_TILE_X : CK_TILE_X - 1;
+            r += t < most ? CK_PANEL_X : CK_PANEL_X - 1;
         }
     }
 }

@@ -10,6 +10,7 @@
 /// How many weight rows go together for n rows of x: enough sums to hide the latency of the FMA, few enough to stay in
 /// registers. A constant where it is used.
 CK_INLINE size_t stream_width(size_t n, int32_t type) {
+    if (n == 1) return CK_STREAM_W_ONE;
     return ck_smaller(CK_STREAM_W, (type == CK_INT4 ? CK_STREAM_SUMS_INT4 : CK_STREAM_SUMS) / n);
 }
 
