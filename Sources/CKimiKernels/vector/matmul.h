@@ -11,7 +11,7 @@ void CK_NAME(matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n,
     if (n <= CK_STREAM_X)
         streams[w->type][n - 1](&p);
     else if (w->type != CK_INT4)
-        multiply_panels(&p, n);
+        multiply_shares(&p, n);
     else
         for (size_t r = 0; r < n; r += CK_STREAM_X) {
             p.x = x + r * ldx;

@@ -9,6 +9,9 @@
 /// The bytes of a panel.
 #define CK_PANEL_BYTES (600 << 10)
 
+/// The rows of x that a call uses for all its weights before it goes on to others take no more bytes than this.
+#define CK_SHARE_BYTES (6 << 20)
+
 /// A panel of one tile is enough while the rows of x take no more bytes than this.
 #define CK_PANEL_X_BYTES (600 << 10)
 
@@ -58,9 +61,9 @@ typedef void multiplying(float *, size_t, const float *, size_t, const unsigned 
             multiply_tile(y, ldy, tx, tw, x, ldx, w, stride, CK_##type, columns, 0, next);                            \
     }
 #define CK_MULTIPLIES(type)                                                                                           \
-    CK_MULTIPLY(multiply_most, CK_PANEL_X, CK_PANEL_W, type)                                                            \
-    CK_MULTIPLY(multiply_fewer, CK_PANEL_X - 1, CK_PANEL_W, type)                                                       \
-    CK_MULTIPLY(multiply_most_by_one, CK_PANEL_X, 1, type)                                                             \
+    CK_MULTIPLY(multiply_most, CK_PANEL_X, CK_PANEL_W, type)                                                          \
+    CK_MULTIPLY(multiply_fewer, CK_PANEL_X - 1, CK_PANEL_W, type)                                                     \
+    CK_MULTIPLY(multiply_most_by_one, CK_PANEL_X, 1, type)                                                            \
     CK_MULTIPLY(multiply_fewer_by_one, CK_PANEL_X - 1, 1, type)
 #define CK_MULTIPLY_NAMES(type)                                                                                       \
     {{multiply_most_##type, multiply_fewer_##type}, {multiply_most_by_one_##type, multiply_fewer_by_one_##type}}
@@ -74,31 +77,47 @@ static multiplying *const multiplies[][2][2] = {
     CK_MULTIPLY_NAMES(F32),
 };
 
-/// Not for CK_INT4. n is the sum of as many CK_PANEL_X and CK_PANEL_X - 1 as it takes, so at least CK_STREAM_X.
-static __attribute__((noinline)) void multiply_panels(const product *p, size_t n) {
+/// Not for CK_INT4. n is a sum of CK_PANEL_X and CK_PANEL_X - 1, each as often as it takes: every n from
+/// (CK_PANEL_X - 1) * (CK_PANEL_X - 2) on.
+static void multiply_panels(const product *p, size_t n) {
     const ck_matrix *w = p->w;
     const size_t stride = ck_row_bytes(w);
     const size_t tiles = (n + CK_PANEL_X - 1) / CK_PANEL_X;
     const size_t most = n - tiles * (CK_PANEL_X - 1); // tiles of CK_PANEL_X rows of x; the others have one fewer
     const int by_one = p->end - p->begin < CK_PANEL_W;
     const size_t tw = by_one ? 1 : CK_PANEL_W;
-    const size_t fitting = CK_PANEL_BYTES / stride / tw * tw;
-    const size_t panel = n * w->columns * sizeof(float) <= CK_PANEL_X_BYTES || fitting < tw ? tw : fitting;
+    size_t panel = tw;
+    if (n * w->columns * sizeof(float) > CK_PANEL_X_BYTES)
+        while ((panel + tw) * stride <= CK_PANEL_BYTES && panel < p->end - p->begin) panel += tw;
     // So many tiles of x bring the panel that follows, the last ones.
-    const size_t parts = tw * stride / (4 * w->columns);
-    const size_t quiet = tiles > parts ? tiles - parts : 0;
+    const size_t parts = tw * ck_type_bits(w->type) / 32;
     for (size_t row = p->begin; row < p->end; row += panel) {
-        size_t end = ck_smaller(row + panel, p->end);
+        const size_t end = ck_smaller(row + panel, p->end);
         for (size_t t = 0, r = 0; t < tiles; t++) {
             for (size_t j = row; j < end; j += tw) {
                 // The last tile may overlap the one before it: the same outputs are written twice.
-                size_t from = ck_smaller(j, p->end - tw);
-                const unsigned char *next = ck_row(w, j + panel) + (t - quiet) * 4 * w->columns;
+                const size_t from = ck_smaller(j, p->end - tw);
+                const unsigned char *next = NULL;
+                if (t + parts >= tiles)
+                    next = ck_row(w, j + panel) + (tiles < parts ? t : t + parts - tiles) * 4 * w->columns;
                 multiplies[w->type][by_one][t >= most](p->y + r * p->ldy + from, p->ldy, p->x + r * p->ldx, p->ldx,
-                                                       ck_row(w, from), stride, w->columns, t < quiet ? NULL : next);
+                                                       ck_row(w, from), stride, w->columns, next);
             }
             r += t < most ? CK_PANEL_X : CK_PANEL_X - 1;
         }
+    }
+}
+
+/// Rows of x in equal shares that stay in the last-level cache for all panels of a call.
+static __attribute__((noinline)) void multiply_shares(const product *p, size_t n) {
+    const size_t shares = ck_smaller(n * p->w->columns * sizeof(float) / CK_SHARE_BYTES + 1, n / CK_STREAM_X);
+    product part = *p;
+    for (size_t share = 0, first = 0; share < shares; share++) {
+        const size_t rows = (n - first) / (shares - share);
+        part.x = p->x + first * p->ldx;
+        part.y = p->y + first * p->ldy;
+        multiply_panels(&part, rows);
+        first += rows;
     }
 }
 
