@@ -61,7 +61,7 @@ struct WeightLoader {
             total += tensor.byteCount + Self.alignment
             if tensor.shape.count == 1 { vectors += tensor.byteCount * 2 + Self.alignment }
         }
-        copies = try MappedMemory(byteCount: policy == .copy ? total : 0, what: "weights")
+        copies = try MappedMemory(byteCount: policy == .copy ? total : 0, what: "weights", isFilled: policy == .copy)
         let matrices = 3 * (checkpoint.config.expertCount + 2) * checkpoint.config.layerCount * MemoryLayout<ck_matrix>.stride
         tables = try MappedMemory(byteCount: vectors + matrices, what: "weight tables")
     }
@@ -102,7 +102,7 @@ struct WeightLoader {
         _ tensor: TensorInfo, _ name: String, rows: Int, columns: Int
     ) throws(KimiError) -> ck_matrix? {
         guard let size = dense.byteCount(rows: rows, columns: columns) else { return nil }
-        let memory = try MappedMemory(byteCount: size, what: name)
+        let memory = try MappedMemory(byteCount: size, what: name, isFilled: true)
         var made = ck_matrix(
             data: memory.base, scales: nil, rows: rows, columns: columns, type: Int32(CK_INT8), reserved: 0)
         // Scales follow the rows; the size has room for both.
