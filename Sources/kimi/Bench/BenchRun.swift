@@ -21,8 +21,10 @@ struct BenchRun {
         try plan.check(contextLimit: command.machine.context ?? checkpoint.config.contextLimit)
         try BenchMemory(checkpoint, command.machine.modelOptions).check(plan)
 
+        var options = command.machine.modelOptions
+        options.chunkSize = max(options.chunkSize, plan.batches.last ?? 1)
         let begin = monotonicSeconds()
-        let model = try command.machine.open(folder, interrupt)
+        let model = try MachineOptions.open(folder, options, interrupt)
         let opening = monotonicSeconds() - begin
         let facts = MachineFacts(try Topology.current())
         let memory = try StreamMemory(lastLevelCacheBytes: facts.lastLevelCacheBytes)

@@ -71,7 +71,7 @@ struct Bench: Command {
     var machine: MachineOptions
 
     /// The most sequences in one step.
-    static let batchRange = 1...Model.Options().chunkSize
+    static let batchRange = 1...256
 
     func validate() throws {
         func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws {
