@@ -165,7 +165,7 @@ typedef struct kimi_model kimi_model;
 /**
  * Attention projections, dense layers, shared experts and the head as bytes with a scale for each group of 32, made while opening, in
  * memory: about half of what BF16 takes, and of what a token reads of them. Not exact; matrices whose rows are no whole groups
- * of 32 stay as stored.
+ * of 32 stay as stored. Prompts are evaluated faster, and with more error; see `exact` of kimi_model_options.
  */
 #define KIMI_DENSE_INT8 1
 
@@ -209,8 +209,10 @@ typedef struct kimi_model_options {
     /** KIMI_DENSE_... */
     int32_t dense;
     /**
-     * 1: only the exact path, on which a result depends on nothing but a sequence's own tokens. 0: that path for single tokens, and
-     * for prompts and large batches whatever is fastest within the stated accuracy; today that is the exact path, too.
+     * 1: only the exact path, on which a result depends on nothing but a sequence's own tokens. 0: that path for generated tokens,
+     * and with KIMI_DENSE_INT8, which is not exact anyway, the fast path for prompts: activations as 8-bit integers where weights
+     * are integers. Its results do not depend on threads or on how a prompt is cut either, but a prompt's token that is evaluated
+     * once more, after a truncation or a load, then takes the exact path and gives slightly other logits.
      */
     int32_t exact;
 } kimi_model_options;

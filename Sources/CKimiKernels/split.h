@@ -1,6 +1,6 @@
 // Activations as integers: the form in which integer products read them, and the constants of that form.
 //
-// A row of x is cut into groups of 32, 16 groups make a block. In a group x[i] = scale * q[i], q an integer of two or three parts,
+// A row of x is cut into groups of 32, 16 groups make a block. In a group x[i] = scale * q[i], q an integer of one or three parts,
 // signed bytes, because that is what the processors' byte products take: q = 65536 * top + 256 * high + low. The bytes lie as the
 // nibbles of stored int4 weights come apart: slot 2d of a group holds its elements 8d, 8d + 2, 8d + 4, 8d + 6, slot 2d + 1 its
 // elements 8d + 1, 8d + 3, 8d + 5, 8d + 7 (d = 0 ... 3), and a slot of a block holds the four bytes of all 16 groups.
@@ -15,25 +15,25 @@
 #define CK_SPLIT_SLOTS 8
 /// Columns of a block.
 #define CK_SPLIT_BLOCK (CK_SPLIT_GROUPS * CK_INT4_GROUP)
-/// The largest q: in two parts 127 * 256 + 127, in three a little less than the most (127 * 65536 + 127 * 256 + 127), since the
-/// product that is rounded to q may be too large by its last bits. All parts then are signed bytes.
-CK_INLINE float split_limit(int32_t parts) { return parts == 3 ? 8355000.0f : 32639.0f; }
+/// The largest q: in one part 127, in three a little less than the most (127 * 65536 + 127 * 256 + 127), since the product that is
+/// rounded to q may be too large by its last bits. All parts then are signed bytes.
+CK_INLINE float split_limit(int32_t parts) { return parts == 3 ? 8355000.0f : 127.0f; }
 /// A group whose values are all below this counts as zeros: the limit divided by the largest must stay a normal float.
 #define CK_SPLIT_LEAST 0x1p-100f
 
 typedef struct split_block {
     _Alignas(64) int8_t low[CK_SPLIT_SLOTS][CK_SPLIT_GROUPS * 4];
-    int8_t high[CK_SPLIT_SLOTS][CK_SPLIT_GROUPS * 4];
     /// -8 times the sum of 256 * high + low of each group: what stored nibbles, which are the weight + 8, count too much.
     int32_t offset[CK_SPLIT_GROUPS];
     float scale[CK_SPLIT_GROUPS];
     /// Only with three parts: the blocks of a row lie split_size apart.
+    int8_t high[CK_SPLIT_SLOTS][CK_SPLIT_GROUPS * 4];
     int8_t top[CK_SPLIT_SLOTS][CK_SPLIT_GROUPS * 4];
     int32_t top_offset[CK_SPLIT_GROUPS];
 } split_block;
 
 CK_INLINE size_t split_size(int32_t parts) {
-    return parts == 3 ? sizeof(split_block) : __builtin_offsetof(split_block, top);
+    return parts == 3 ? sizeof(split_block) : __builtin_offsetof(split_block, high);
 }
 
 /// Block b of a row.

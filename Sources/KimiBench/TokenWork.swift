@@ -50,23 +50,23 @@ package final class TokenWork {
         }
     }
 
-    /// Evaluates a prompt of `tokens` ids in the first sequence, with the logits of the last.
-    package func prefill(tokens: Int, precision: Precision = .exact) throws(KimiError) -> WorkCount {
+    /// Evaluates a prompt of `tokens` ids in the first sequence, with the logits of the last, on the path of prompts.
+    package func prefill(tokens: Int) throws(KimiError) -> WorkCount {
         var count = WorkCount()
         var done = 0
         while done < tokens {
             let piece = min(model.maxRows, tokens - done)
             done += piece
-            count += try step([sequences[0]], each: piece, logits: done == tokens, precision: precision)
+            count += try step([sequences[0]], each: piece, logits: done == tokens, precision: model.promptPrecision)
         }
         return count
     }
 
     /// Evaluates `steps` single tokens of each of the first `batch` sequences, all with their logits.
-    package func decode(batch: Int, steps: Int, precision: Precision = .exact) throws(KimiError) -> WorkCount {
+    package func decode(batch: Int, steps: Int) throws(KimiError) -> WorkCount {
         var count = WorkCount()
         let batch = Array(sequences.prefix(batch))
-        for _ in 0..<steps { count += try step(batch, each: 1, logits: true, precision: precision) }
+        for _ in 0..<steps { count += try step(batch, each: 1, logits: true, precision: .exact) }
         return count
     }
 

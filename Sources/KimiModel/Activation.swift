@@ -20,7 +20,7 @@ struct Activation {
 package enum Precision: Sendable {
     /// 24 bits a value, as many as a float has: products with int4 weights are as exact as float arithmetic.
     case exact
-    /// 16 bits a value, a third less arithmetic.
+    /// 8 bits a value: a third of the arithmetic, and errors of a few parts in a thousand.
     case fast
 
     /// Bytes of a value, as the kernels count them.

@@ -30,8 +30,11 @@ package final class TextModel: @unchecked Sendable {
     package let maxRows: Int
     package let loadPolicy: LoadPolicy
     package let dense: DenseFormat
-    /// Only the exact path; today there is no other.
+    /// Only the exact path.
     package let exact: Bool
+    /// The path of prompts. The fast one costs about as much accuracy as int8 weights do, so it comes with those only; generated
+    /// tokens always take the exact one, where memory is the limit.
+    package var promptPrecision: Precision { dense == .int8 && !exact ? .fast : .exact }
     /// Nil where no weights are read from the files any more.
     let readHold: ReadHold?
 

@@ -299,7 +299,8 @@ package final class Session: @unchecked Sendable {
             }
             try model.text.step(
                 UnsafeBufferPointer(rebasing: batch[0..<ids.count]),
-                logits: LogitsTarget(logits, rows: rows), cancellation: cancellation)
+                logits: LogitsTarget(logits, rows: rows),
+                precision: generating ? .exact : model.text.promptPrecision, cancellation: cancellation)
             statistics.bytesRead += counted.bytesOfStep
             statistics.exactRows += counted.exactRows - exactBefore
             statistics.fastRows += counted.fastRows - fastBefore

@@ -7,7 +7,7 @@ extension Contract {
         var scale: [Float] = []
 
         init(_ x: [Float], parts: Int32) {
-            let limit: Float = parts == 3 ? 8_355_000 : 32639
+            let limit: Float = parts == 3 ? 8_355_000 : 127
             for start in stride(from: 0, to: x.count, by: 32) {
                 let group = x[start..<start + 32]
                 let most = group.map(\.magnitude).max() ?? 0

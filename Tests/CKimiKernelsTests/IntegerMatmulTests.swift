@@ -128,7 +128,7 @@ struct IntegerMatrix {
     @Test("The scalar level against double precision, with its error bound", arguments: types, bothParts)
     func accuracy(type: Int32, parts: Int32) {
         var random = Random(8)
-        let limit: Double = parts == 3 ? 8_355_000 : 32639
+        let limit: Double = parts == 3 ? 8_355_000 : 127
         for columns in [32, 512, 2048, 7168] {
             let w = IntegerMatrix(type, rows: 5, columns: columns, mood: .ordinary, &random)
             // Outliers, as real activations have them.
@@ -168,8 +168,8 @@ struct IntegerMatrix {
     func empty(level: Level) {
         var random = Random(1)
         let w = IntegerMatrix(Int32(CK_INT4), rows: 3, columns: 64, mood: .ordinary, &random)
-        let x = Self.split(level, [floats(64, .ordinary, &random)], parts: 2)
-        #expect(Self.multiply(level, w, [], rows: 0..<3, parts: 2, ldy: 3) == [7])
-        #expect(Self.multiply(level, w, x, rows: 2..<2, parts: 2, ldy: 3) == [7, 7, 7])
+        let x = Self.split(level, [floats(64, .ordinary, &random)], parts: 1)
+        #expect(Self.multiply(level, w, [], rows: 0..<3, parts: 1, ldy: 3) == [7])
+        #expect(Self.multiply(level, w, x, rows: 2..<2, parts: 1, ldy: 3) == [7, 7, 7])
     }
 }

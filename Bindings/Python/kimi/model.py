@@ -34,7 +34,7 @@ class Model(Owned):
     - chunk_size: the most prompt tokens in one step, 1 to 4096; it does not change results.
     - dense: how weights are kept that every token reads (attention, dense layers, shared experts, head): "stored", or "int8", made
       while opening: half the memory and reading, not exact; None: "stored".
-    - exact: only the exact path, for prompts and large batches too; single tokens always take it.
+    - exact: only the exact path, for prompts with dense="int8" too, which else take a faster one; all others always take it.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
     - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
 

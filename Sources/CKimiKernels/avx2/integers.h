@@ -57,9 +57,9 @@ CK_INLINE void store_group(split_block *to, size_t g, lanes first, lanes second,
         top_sum = _mm256_add_epi32(top_sum, top[k]);
     }
     store_part(to->low, g, low);
-    store_part(to->high, g, high);
     int32_t upper = 0;
     if (parts == 3) {
+        store_part(to->high, g, high);
         store_part(to->top, g, top);
         upper = sum_of_eight(top_sum);
         to->top_offset[g] = -8 * upper;
@@ -100,8 +100,10 @@ CK_INLINE __m256i nibble_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const int8
     return _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
 }
 
-CK_INLINE __m256i split_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x) {
-    return _mm256_add_epi32(_mm256_slli_epi32(nibble_sums(w, h, x->high), 8), nibble_sums(w, h, x->low));
+/// The sums of the lower parts.
+CK_INLINE __m256i lower_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x, int32_t parts) {
+    __m256i low = nibble_sums(w, h, x->low);
+    return parts == 3 ? _mm256_add_epi32(_mm256_slli_epi32(nibble_sums(w, h, x->high), 8), low) : low;
 }
 
 CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x, int32_t type, int32_t parts) {
@@ -109,8 +111,8 @@ CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_b
     __m256i offset = _mm256_load_si256((const __m256i *)(x->offset + 8 * h));
     __m256i top_offset = parts == 3 ? _mm256_load_si256((const __m256i *)(x->top_offset + 8 * h)) : offset;
     if (type == CK_INT4) {
-        __m256 lower = _mm256_cvtepi32_ps(_mm256_add_epi32(split_sums(w, h, x), offset));
-        if (parts == 2) return lower;
+        __m256 lower = _mm256_cvtepi32_ps(_mm256_add_epi32(lower_sums(w, h, x, parts), offset));
+        if (parts == 1) return lower;
         return _mm256_fmadd_ps(unit, _mm256_cvtepi32_ps(_mm256_add_epi32(nibble_sums(w, h, x->top), top_offset)), lower);
     }
     // Bytes go as two nibbles, since sums of their products would not fit 16 bits.
@@ -119,9 +121,9 @@ CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_b
         lower[k].half[h] = _mm256_and_si256(w[k].half[h], _mm256_set1_epi8(15));
         upper[k].half[h] = _mm256_and_si256(_mm256_srli_epi16(w[k].half[h], 4), _mm256_set1_epi8(15));
     }
-    __m256i sum = _mm256_slli_epi32(_mm256_add_epi32(split_sums(upper, h, x), offset), 4);
-    __m256 low = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, split_sums(lower, h, x)));
-    if (parts == 2) return low;
+    __m256i sum = _mm256_slli_epi32(_mm256_add_epi32(lower_sums(upper, h, x, parts), offset), 4);
+    __m256 low = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, lower_sums(lower, h, x, parts)));
+    if (parts == 1) return low;
     sum = _mm256_slli_epi32(_mm256_add_epi32(nibble_sums(upper, h, x->top), top_offset), 4);
     return _mm256_fmadd_ps(unit, _mm256_cvtepi32_ps(_mm256_add_epi32(sum, nibble_sums(lower, h, x->top))), low);
 }

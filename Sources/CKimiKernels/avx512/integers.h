@@ -35,9 +35,9 @@ CK_INLINE void store_group(split_block *to, size_t g, lanes first, lanes second,
         top[k] = _mm512_srai_epi32(_mm512_add_epi32(rest[k], half), 8);
     }
     store_part(to->low, g, q); // the low byte of each, signed, is what the upper parts leave
-    store_part(to->high, g, rest);
     int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1])), top_sum = 0;
     if (parts == 3) {
+        store_part(to->high, g, rest);
         store_part(to->top, g, top);
         top_sum = _mm512_reduce_add_epi32(_mm512_add_epi32(top[0], top[1]));
         to->top_offset[g] = -8 * top_sum;
@@ -69,42 +69,43 @@ CK_INLINE void load_bytes(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
 }
 
 #ifdef CK_VNNI
-/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats. The products of a tile are
-/// 2, 3, 12 or more chains of instructions; from 8 on their latency is hidden.
+/// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats. A part of an output is a
+/// chain of instructions; from eight chains on their latency is hidden.
 CK_INLINE void group_sums(lanes sum[][CK_INTEGER_TILE], const slot *const w[], size_t rows, const split_block *const x[], size_t n,
                           int32_t type, int32_t parts) {
     __m512i top[CK_INTEGER_TILE][CK_INTEGER_TILE], high[CK_INTEGER_TILE][CK_INTEGER_TILE], low[CK_INTEGER_TILE][CK_INTEGER_TILE];
     CK_UNROLL for (size_t r = 0; r < n; r++) {
         __m512i offset = _mm512_load_si512(x[r]->offset);
         if (type == CK_INT8) offset = _mm512_slli_epi32(offset, 4); // 128 is 16 times 8
-        CK_UNROLL for (size_t k = 0; k < rows; k++) {
-            high[r][k] = _mm512_setzero_si512();
-            low[r][k] = offset;
-        }
+        CK_UNROLL for (size_t k = 0; k < rows; k++) low[r][k] = offset;
         if (parts == 3) {
             __m512i top_offset = _mm512_load_si512(x[r]->top_offset);
             if (type == CK_INT8) top_offset = _mm512_slli_epi32(top_offset, 4);
-            CK_UNROLL for (size_t k = 0; k < rows; k++) top[r][k] = top_offset;
+            CK_UNROLL for (size_t k = 0; k < rows; k++) {
+                high[r][k] = _mm512_setzero_si512();
+                top[r][k] = top_offset;
+            }
         }
     }
     CK_UNROLL for (size_t s = 0; s < CK_SPLIT_SLOTS; s++) {
         slot weights[CK_INTEGER_TILE];
         CK_UNROLL for (size_t k = 0; k < rows; k++) weights[k] = w[k][s];
         CK_UNROLL for (size_t r = 0; r < n; r++) {
-            __m512i x_high = _mm512_load_si512(x[r]->high[s]), x_low = _mm512_load_si512(x[r]->low[s]);
-            CK_UNROLL for (size_t k = 0; k < rows; k++) {
-                high[r][k] = _mm512_dpbusd_epi32(high[r][k], weights[k], x_high);
-                low[r][k] = _mm512_dpbusd_epi32(low[r][k], weights[k], x_low);
-            }
+            __m512i x_low = _mm512_load_si512(x[r]->low[s]);
+            CK_UNROLL for (size_t k = 0; k < rows; k++) low[r][k] = _mm512_dpbusd_epi32(low[r][k], weights[k], x_low);
             if (parts == 3) {
-                __m512i x_top = _mm512_load_si512(x[r]->top[s]);
-                CK_UNROLL for (size_t k = 0; k < rows; k++) top[r][k] = _mm512_dpbusd_epi32(top[r][k], weights[k], x_top);
+                __m512i x_high = _mm512_load_si512(x[r]->high[s]), x_top = _mm512_load_si512(x[r]->top[s]);
+                CK_UNROLL for (size_t k = 0; k < rows; k++) {
+                    high[r][k] = _mm512_dpbusd_epi32(high[r][k], weights[k], x_high);
+                    top[r][k] = _mm512_dpbusd_epi32(top[r][k], weights[k], x_top);
+                }
             }
         }
     }
     CK_UNROLL for (size_t r = 0; r < n; r++)
         CK_UNROLL for (size_t k = 0; k < rows; k++) {
-            lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(high[r][k], 8), low[r][k]));
+            if (parts == 3) low[r][k] = _mm512_add_epi32(_mm512_slli_epi32(high[r][k], 8), low[r][k]);
+            lanes lower = _mm512_cvtepi32_ps(low[r][k]);
             sum[r][k] = parts == 3 ? lanes_fma(lanes_all(65536.0f), _mm512_cvtepi32_ps(top[r][k]), lower) : lower;
         }
 }
@@ -117,8 +118,10 @@ CK_INLINE __m512i nibble_sums(const slot w[CK_SPLIT_SLOTS], const int8_t x[CK_SP
     return _mm512_madd_epi16(sum, _mm512_set1_epi16(1));
 }
 
-CK_INLINE __m512i split_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x) {
-    return _mm512_add_epi32(_mm512_slli_epi32(nibble_sums(w, x->high), 8), nibble_sums(w, x->low));
+/// The sums of the lower parts.
+CK_INLINE __m512i lower_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int32_t parts) {
+    __m512i low = nibble_sums(w, x->low);
+    return parts == 3 ? _mm512_add_epi32(_mm512_slli_epi32(nibble_sums(w, x->high), 8), low) : low;
 }
 
 CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int32_t type, int32_t parts) {
@@ -126,8 +129,8 @@ CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int
     __m512i offset = _mm512_load_si512(x->offset);
     __m512i top_offset = parts == 3 ? _mm512_load_si512(x->top_offset) : offset;
     if (type == CK_INT4) {
-        lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(split_sums(w, x), offset));
-        if (parts == 2) return lower;
+        lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(lower_sums(w, x, parts), offset));
+        if (parts == 1) return lower;
         return lanes_fma(unit, _mm512_cvtepi32_ps(_mm512_add_epi32(nibble_sums(w, x->top), top_offset)), lower);
     }
     // Bytes go as two nibbles, since sums of their products would not fit 16 bits.
@@ -136,9 +139,9 @@ CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int
         lower[k] = _mm512_and_si512(w[k], _mm512_set1_epi8(15));
         upper[k] = _mm512_and_si512(_mm512_srli_epi16(w[k], 4), _mm512_set1_epi8(15));
     }
-    __m512i sum = _mm512_slli_epi32(_mm512_add_epi32(split_sums(upper, x), offset), 4);
-    lanes low = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, split_sums(lower, x)));
-    if (parts == 2) return low;
+    __m512i sum = _mm512_slli_epi32(_mm512_add_epi32(lower_sums(upper, x, parts), offset), 4);
+    lanes low = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, lower_sums(lower, x, parts)));
+    if (parts == 1) return low;
     sum = _mm512_slli_epi32(_mm512_add_epi32(nibble_sums(upper, x->top), top_offset), 4);
     return lanes_fma(unit, _mm512_cvtepi32_ps(_mm512_add_epi32(sum, nibble_sums(lower, x->top))), low);
 }

@@ -45,7 +45,7 @@ enum {
 
 /// Bytes of an integer activation.
 enum {
-    CK_FAST_PARTS = 2,  ///< 16 bits
+    CK_FAST_PARTS = 1,  ///< 8 bits
     CK_EXACT_PARTS = 3, ///< 24 bits: as many as a float has
 };
 
@@ -167,15 +167,15 @@ typedef struct ck_kernels {
     /// 1 if every one of the n values is finite, else 0.
     int32_t (*all_finite)(const float *x, size_t n);
 
-    /// Writes columns first ... first + count - 1 of a row of x, which has `columns` of them, as integers for matmul_split, of two or
+    /// Writes columns first ... first + count - 1 of a row of x, which has `columns` of them, as integers for matmul_split, of one or
     /// three bytes (`parts`: CK_FAST_PARTS, CK_EXACT_PARTS); `to` is the whole row's ck_split_bytes(columns, parts) bytes, aligned to
     /// 64. The three numbers are multiples of 32, and x begins at `first`.
     /// A row may be written in parts in any order, by any threads, since groups of 32 share nothing; whoever writes its end also
     /// fills the last block.
     ///
     /// In a group with the largest magnitude m: q[i] = x[i] * (limit / m) rounded to the nearest, ties to even, and scale =
-    /// m * (1 / limit), where the limit is 32639 for two parts and 8355000 for three. So |x[i] - q[i] * scale| is at most
-    /// m / (2 limit) and three roundings of x[i]: m * 2^-16 for two parts; for three m * 2^-21.7, and x[i] itself lost 2^-24 of m at
+    /// m * (1 / limit), where the limit is 127 for one part and 8355000 for three. So |x[i] - q[i] * scale| is at most
+    /// m / (2 limit) and three roundings of x[i]: m * 2^-8 for one part; for three m * 2^-21.7, and x[i] itself lost 2^-24 of m at
     /// least in every f32 sum. A group with m below 2^-100 is all zeros; one with an infinity or a NaN has the scale NaN, which spoils
     /// the outputs as the value itself would.
     void (*split)(void *to, const float *x, size_t first, size_t count, size_t columns, int32_t parts);
@@ -213,7 +213,7 @@ size_t ck_type_bits(int32_t type);
 /// Bytes from one row of w to the next.
 size_t ck_row_bytes(const ck_matrix *w);
 
-/// The bytes of a row of `columns` elements as integers of so many parts (`split`): 1152 or 1728 for each 512 columns begun.
+/// The bytes of a row of `columns` elements as integers of so many parts (`split`): 640 or 1728 for each 512 columns begun.
 size_t ck_split_bytes(size_t columns, int32_t parts);
 
 /// Asks for the first bytes of a row of w and of its scales: for the row that will be streamed next, since a stream asks ahead for

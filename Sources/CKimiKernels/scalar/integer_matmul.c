@@ -24,8 +24,11 @@ CK_INLINE float integer_dot(const void *x, const unsigned char *row, const unsig
             for (size_t i = 0; i < CK_INT4_GROUP; i++) {
                 size_t slot = split_slot(i), byte = 4 * l + split_byte(i);
                 int32_t weight = integer_weight(row, g, i, type);
-                sum += weight * (256 * block->high[slot][byte] + block->low[slot][byte]);
-                if (parts == 3) top += weight * block->top[slot][byte];
+                sum += weight * block->low[slot][byte];
+                if (parts == 3) {
+                    sum += weight * 256 * block->high[slot][byte];
+                    top += weight * block->top[slot][byte];
+                }
             }
             scale = ck_float_of_bf16(ck_word_at(scales, g));
         }
@@ -48,7 +51,7 @@ CK_SPECIFICATION void ck_scalar_matmul_split(float *y, size_t ldy, const void *c
                                              size_t begin, size_t end, int32_t parts) {
     // Each case for itself, so that the compiler sees the constants.
     if (w->type == CK_INT8 && parts == 3) multiply_integers(y, ldy, x, n, w, begin, end, CK_INT8, 3);
-    else if (w->type == CK_INT8) multiply_integers(y, ldy, x, n, w, begin, end, CK_INT8, 2);
+    else if (w->type == CK_INT8) multiply_integers(y, ldy, x, n, w, begin, end, CK_INT8, 1);
     else if (parts == 3) multiply_integers(y, ldy, x, n, w, begin, end, CK_INT4, 3);
-    else multiply_integers(y, ldy, x, n, w, begin, end, CK_INT4, 2);
+    else multiply_integers(y, ldy, x, n, w, begin, end, CK_INT4, 1);
 }

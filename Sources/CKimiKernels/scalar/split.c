@@ -21,8 +21,10 @@ CK_INLINE void split_group(split_block *to, size_t g, const float *x, int32_t pa
         int32_t top = (rest + 128) >> 8;
         size_t slot = split_slot(i), byte = 4 * g + split_byte(i);
         to->low[slot][byte] = (int8_t)(q - 256 * rest);
-        to->high[slot][byte] = (int8_t)(rest - 256 * top);
-        if (parts == 3) to->top[slot][byte] = (int8_t)top; // else it is 0
+        if (parts == 3) { // else both are 0
+            to->high[slot][byte] = (int8_t)(rest - 256 * top);
+            to->top[slot][byte] = (int8_t)top;
+        }
         sum += q - 65536 * top;
         top_sum += top;
     }

@@ -42,38 +42,53 @@ CK_INLINE void load_block(slot w[CK_SPLIT_SLOTS], lanes *scale, const unsigned c
     }
 }
 
-/// One or two rows of x: weights stream through once, row after row.
-CK_INLINE void stream_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type, int32_t parts) {
+/// The sums of weight row j and n rows of x, n a constant; what follows it, up to `last`, is asked for meanwhile.
+CK_INLINE void stream_row(lanes sum[][CK_INTEGER_ROWS], const integer_product *p, size_t n, size_t j, const unsigned char *last,
+                          int32_t type, int32_t parts) {
     const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
     const size_t per_scale = type == CK_INT8 ? 16 : 8; // bytes of weights for each byte of scales
+    const unsigned char *row = ck_row(p->w, j), *scales = ck_row_scales(p->w, j);
+    lanes s[CK_INTEGER_TILE];
+    CK_UNROLL for (size_t r = 0; r < n; r++) s[r] = lanes_zero();
+    for (size_t b = 0; b < p->blocks; b++) {
+        if ((uintptr_t)(row + b * block_bytes) < (uintptr_t)last) {
+            CK_UNROLL for (size_t line = 0; line < block_bytes; line += 64)
+                fetch_once(row + b * block_bytes + CK_INTEGER_AHEAD + line);
+            if (b % 2 == 0) fetch_once(scales + b * 32 + CK_INTEGER_AHEAD / per_scale);
+        }
+        slot w[CK_SPLIT_SLOTS];
+        const slot *const weights[1] = {w};
+        lanes scale, groups[CK_INTEGER_TILE][CK_INTEGER_TILE];
+        const split_block *block[CK_INTEGER_TILE];
+        CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(p->x[r], b, parts);
+        load_block(w, &scale, row, scales, b, p->groups, type);
+        group_sums(groups, weights, 1, block, n, type, parts);
+        CK_UNROLL for (size_t r = 0; r < n; r++)
+            s[r] = lanes_fma(groups[r][0], lanes_mul(lanes_load(block[r]->scale), scale), s[r]);
+    }
+    CK_UNROLL for (size_t r = 0; r < n; r++) sum[r][j % CK_INTEGER_ROWS] = s[r];
+}
+
+/// One or two rows of x: weights stream through once, row after row; the lanes of 16 rows are added together.
+CK_INLINE void stream_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type, int32_t parts) {
     // Nothing is asked for past the last row: others read that, or nobody.
     const unsigned char *last = ck_row(p->w, end) - CK_INTEGER_AHEAD;
-    for (size_t j = begin; j < end; j++) {
-        const unsigned char *row = ck_row(p->w, j), *scales = ck_row_scales(p->w, j);
-        lanes sum[CK_INTEGER_TILE];
-        CK_UNROLL for (size_t r = 0; r < n; r++) sum[r] = lanes_zero();
-        for (size_t b = 0; b < p->blocks; b++) {
-            if ((uintptr_t)(row + b * block_bytes) < (uintptr_t)last) {
-                CK_UNROLL for (size_t line = 0; line < block_bytes; line += 64)
-                    fetch_once(row + b * block_bytes + CK_INTEGER_AHEAD + line);
-                if (b % 2 == 0) fetch_once(scales + b * 32 + CK_INTEGER_AHEAD / per_scale);
-            }
-            slot w[CK_SPLIT_SLOTS];
-            const slot *const weights[1] = {w};
-            lanes scale, groups[CK_INTEGER_TILE][CK_INTEGER_TILE];
-            const split_block *block[CK_INTEGER_TILE];
-            CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(p->x[r], b, parts);
-            load_block(w, &scale, row, scales, b, p->groups, type);
-            group_sums(groups, weights, 1, block, n, type, parts);
-            CK_UNROLL for (size_t r = 0; r < n; r++)
-                sum[r] = lanes_fma(groups[r][0], lanes_mul(lanes_load(block[r]->scale), scale), sum[r]);
+    lanes sum[CK_INTEGER_TILE][CK_INTEGER_ROWS];
+    for (size_t j = begin; j < end;) {
+        size_t from = j, to = ck_smaller(end, (j / CK_INTEGER_ROWS + 1) * CK_INTEGER_ROWS);
+        for (; j < to; j++) stream_row(sum, p, n, j, last, type, parts);
+        CK_UNROLL for (size_t r = 0; r < n; r++) {
+            float *y = p->y + r * p->ldy;
+            if (to - from == CK_INTEGER_ROWS)
+                lanes_sum_sixteen(y + from, sum[r], 1);
+            else
+                for (size_t k = from; k < to; k++) y[k] = lanes_sum(sum[r][k % CK_INTEGER_ROWS]);
         }
-        CK_UNROLL for (size_t r = 0; r < n; r++) p->y[r * p->ldy + j] = lanes_sum(sum[r]);
     }
 }
 
 /// Tiles, weight rows x rows of x: the best of those measured, see the design note.
-CK_INLINE size_t tile_weights(int32_t parts) { return parts == 3 ? 4 : 2; }
+#define CK_INTEGER_W 4
 CK_INLINE size_t tile_x(int32_t parts) { return parts == 3 ? 1 : 3; }
 
 /// Adds a block's products to the sums of n rows of x and `rows` weight rows, both constants; sum[k * CK_INTEGER_X + r].
@@ -122,8 +137,8 @@ CK_INLINE void multiply_rows(const integer_product *p, size_t row, size_t rows, 
         }
         const void *const *x = p->x + first;
         size_t k = 0;
-        for (; k + tile_weights(parts) <= rows; k += tile_weights(parts))
-            add_rows(sum[k], w + k, scale + k, tile_weights(parts), x, n, b, type, parts);
+        for (; k + CK_INTEGER_W <= rows; k += CK_INTEGER_W)
+            add_rows(sum[k], w + k, scale + k, CK_INTEGER_W, x, n, b, type, parts);
         for (; k < rows; k++) add_rows(sum[k], w + k, scale + k, 1, x, n, b, type, parts);
     }
     for (size_t r = 0; r < n; r++) {
@@ -140,7 +155,7 @@ CK_INLINE void multiply_integers(const integer_product *p, size_t n, size_t begi
         stream_integers(p, 1, begin, end, type, parts);
         return;
     }
-    if (n == 2 && parts == 2) {
+    if (n == 2 && parts == 1) {
         stream_integers(p, 2, begin, end, type, parts);
         return;
     }
@@ -162,9 +177,9 @@ void CK_NAME(matmul_split)(float *y, size_t ldy, const void *const *x, size_t n,
     if (w->type == CK_INT8 && parts == 3)
         multiply_integers(&p, n, begin, end, CK_INT8, 3);
     else if (w->type == CK_INT8)
-        multiply_integers(&p, n, begin, end, CK_INT8, 2);
+        multiply_integers(&p, n, begin, end, CK_INT8, 1);
     else if (parts == 3)
         multiply_integers(&p, n, begin, end, CK_INT4, 3);
     else
-        multiply_integers(&p, n, begin, end, CK_INT4, 2);
+        multiply_integers(&p, n, begin, end, CK_INT4, 1);
 }

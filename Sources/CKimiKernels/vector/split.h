@@ -27,5 +27,5 @@ void CK_NAME(split)(void *to, const float *x, size_t first, size_t count, size_t
     if (parts == 3)
         split_row(to, x, first, count, columns, 3);
     else
-        split_row(to, x, first, count, columns, 2);
+        split_row(to, x, first, count, columns, 1);
 }
