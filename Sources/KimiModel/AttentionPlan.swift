@@ -58,7 +58,7 @@ final class AttentionPlan {
         self.threads = threads
         heads = shape.heads
         latent = shape.latent
-        // Room for as many long runs as there are threads: 64 spans of 64 queries each.
+        // Room for as many long runs as there are threads, of the most spans and queries each.
         mostParts = threads > 1 ? threads * Int(CK_SPANS_MOST) * Self.queries : 0
         var total: Int? = 0
         func place(_ factors: Int...) -> Int {
@@ -94,7 +94,9 @@ final class AttentionPlan {
     func divide(_ rows: UnsafePointer<StepRow>, count: Int) {
         findRuns(rows, count: count)
         shareSpans()
-        let wanted = 4 * threads
+        // A single run whose whole spans go evenly into the threads is best left at its full width: each token is read once.
+        let spans = runCount == 1 && isSplit ? runs[0].tokens / runs[0].span : 0
+        let wanted = spans >= threads && spans % threads == 0 ? 1 : 4 * threads
         width = min(heads, Self.queries)
         while placeItems() < wanted, width >= 2 * Self.leastHeads { width = (width + 1) / 2 }
     }
@@ -185,5 +187,10 @@ struct AttentionSum {
     /// From a later query on.
     func from(_ query: Int) -> AttentionSum {
         AttentionSum(out: out + query * latent, state: state + 2 * query, latent: latent)
+    }
+
+    func move(to target: AttentionSum, queries: Int) {
+        target.out.update(from: out, count: queries * latent)
+        target.state.update(from: state, count: queries * 2)
     }
 }

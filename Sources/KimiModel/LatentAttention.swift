@@ -148,7 +148,12 @@ private func attendItems(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ en
         let heads = plan.heads(of: group)
         if let firstPart = run.firstPart {
             let span = (item - run.firstItem) / plan.groups
-            attend(job, run, span: span, heads: heads, into: plan.part(of: run, firstPart, span: span, group: group))
+            // Summed up in the worker's scratch, which lies in its core's cache, and then moved.
+            let sum = plan.scratch(worker: worker, part: 0)
+            attend(job, run, span: span, heads: heads, into: sum)
+            let blind = run.blind(to: span * run.span) * heads.count
+            sum.from(blind).move(
+                to: plan.part(of: run, firstPart, span: span, group: group).from(blind), queries: run.rows * heads.count - blind)
             continue
         }
         let sum = plan.scratch(worker: worker, part: 0)

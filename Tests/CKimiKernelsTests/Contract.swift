@@ -40,9 +40,9 @@ enum Contract {
         return UInt16(below + (up ? 1 : 0))
     }
 
-    /// How long the spans of a row are that sees `tokens` tokens: at least 512, a power of two, at most 64 of them.
+    /// How long the spans of a row are that sees `tokens` tokens: at least 512, a power of two, at most 16 of them.
     static func span(_ tokens: Int) -> Int {
-        let least = (tokens + 63) / 64
+        let least = (tokens + 15) / 16
         return (9...60).lazy.map { 1 << $0 }.first { $0 >= least } ?? 0
     }
 

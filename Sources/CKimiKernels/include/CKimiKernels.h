@@ -69,7 +69,7 @@ typedef struct ck_matrix {
 #define CK_CACHE_BLOCK 64
 
 /// The most spans that a row's attention is cut into, and the least tokens of a span: see ck_attention_span.
-#define CK_SPANS_MOST 64
+#define CK_SPANS_MOST 16
 #define CK_SPAN_LEAST 512
 
 /// The absorbed attention of some heads of some rows over one span of their sequence's cache.

@@ -7,15 +7,22 @@
 /// Queries that go through a block together: their scores fill 16 KiB of stack.
 #define CK_QUERIES 64
 
-/// The next block's bytes, brought into the cache a part at a time while the arithmetic of this one goes on.
+/// The next block's bytes, brought into the cache line by line while the arithmetic of this one goes on: a tile has a share of
+/// them, and asks for a line at a time, since many at once would hold up its own loads.
 typedef struct cache_ahead {
     const unsigned char *next, *end;
-    size_t part; ///< bytes to fetch at each call
+    size_t share; ///< bytes for a tile
 } cache_ahead;
 
-CK_INLINE void fetch_some(cache_ahead *ahead) {
-    const unsigned char *end = ahead->next + ahead->part < ahead->end ? ahead->next + ahead->part : ahead->end;
-    for (; ahead->next < end; ahead->next += 64) __builtin_prefetch(ahead->next, 0, 2);
+/// The end of a tile's share, which begins at `next`.
+CK_INLINE const unsigned char *fetch_end(const cache_ahead *ahead) {
+    return ahead->next + ahead->share < ahead->end ? ahead->next + ahead->share : ahead->end;
+}
+
+CK_INLINE const unsigned char *fetch_line(const unsigned char *next, const unsigned char *end) {
+    if (next >= end) return next;
+    __builtin_prefetch(next, 0, 2);
+    return next + 64;
 }
 
 #include "attention_int8.h"
@@ -47,7 +54,8 @@ CK_INLINE size_t seen_of_block(const queries *s, size_t r, const cache_block *b)
 }
 
 /// score[h * CK_CACHE_BLOCK + t] = dot(query h, token t) * scale for th heads and tt tokens (constants) from token t on.
-CK_INLINE void score_tile(float *score, const float *q, size_t th, size_t tt, size_t t, const cache_block *b, int32_t type) {
+CK_INLINE void score_tile(float *score, const float *q, size_t th, size_t tt, size_t t, cache_block *b, int32_t type) {
+    const unsigned char *next = b->ahead.next, *end = fetch_end(&b->ahead);
     const unsigned char *token = b->tokens + t * b->token_bytes;
     const size_t size = b->token_size, stride = b->token_bytes;
     lanes sum[CK_SCORE_HEADS * CK_SCORE_TOKENS];
@@ -55,6 +63,7 @@ CK_INLINE void score_tile(float *score, const float *q, size_t th, size_t tt, si
     size_t i = 0;
     for (; i + 16 <= size; i += 16) {
         lanes key[CK_SCORE_TOKENS];
+        next = fetch_line(next, end);
         CK_UNROLL for (size_t j = 0; j < tt; j++) key[j] = load_weights(token + j * stride, i, type);
         CK_UNROLL for (size_t h = 0; h < th; h++) {
             lanes x = lanes_load(q + h * size + i);
@@ -69,6 +78,7 @@ CK_INLINE void score_tile(float *score, const float *q, size_t th, size_t tt, si
                 sum[h * tt + j] = lanes_fma_part(lanes_load_part(q + h * size + i, part), key, sum[h * tt + j], part);
         }
     }
+    b->ahead.next = next;
     float sums[CK_SCORE_HEADS * CK_SCORE_TOKENS];
     if (th * tt == 16)
         lanes_sum_sixteen(sums, sum, 1);
@@ -81,10 +91,7 @@ CK_INLINE void score_tile(float *score, const float *q, size_t th, size_t tt, si
 /// The scores of th heads (a constant) for the block's first `count` tokens.
 CK_INLINE void score_heads(float *score, const float *q, size_t th, size_t count, cache_block *b, int32_t type) {
     size_t t = 0;
-    for (; t + CK_SCORE_TOKENS <= count; t += CK_SCORE_TOKENS) {
-        fetch_some(&b->ahead);
-        score_tile(score, q, th, CK_SCORE_TOKENS, t, b, type);
-    }
+    for (; t + CK_SCORE_TOKENS <= count; t += CK_SCORE_TOKENS) score_tile(score, q, th, CK_SCORE_TOKENS, t, b, type);
     for (; t < count; t++) score_tile(score, q, th, 1, t, b, type);
 }
 
@@ -118,7 +125,8 @@ CK_INLINE float weigh(float *state, float *score, size_t count, int first) {
 /// Adds the weighted latents of `count` tokens to th heads' outputs, for tc * 16 columns from c on, or, if part > 0 (then tc is
 /// 1), for the first `part` of 16.
 CK_INLINE void add_columns(float *out, const float *weight, const float *factor, size_t th, size_t tc, size_t c,
-                           size_t part, size_t count, const cache_block *b, int32_t type) {
+                           size_t part, size_t count, cache_block *b, int32_t type) {
+    const unsigned char *next = b->ahead.next, *end = fetch_end(&b->ahead);
     lanes sum[CK_VALUE_HEADS * CK_VALUE_W];
     CK_UNROLL for (size_t h = 0; h < th; h++)
         CK_UNROLL for (size_t k = 0; k < tc; k++) {
@@ -131,6 +139,7 @@ CK_INLINE void add_columns(float *out, const float *weight, const float *factor,
     for (size_t t = 0; t < count; t++) {
         const unsigned char *token = b->tokens + t * b->token_bytes;
         lanes latent[CK_VALUE_W];
+        next = fetch_line(next, end);
         CK_UNROLL for (size_t k = 0; k < tc; k++)
             latent[k] = part ? load_weights_part(token, c, type, part) : load_weights(token, c + 16 * k, type);
         CK_UNROLL for (size_t h = 0; h < th; h++) {
@@ -138,6 +147,7 @@ CK_INLINE void add_columns(float *out, const float *weight, const float *factor,
             CK_UNROLL for (size_t k = 0; k < tc; k++) sum[h * tc + k] = lanes_fma(p, latent[k], sum[h * tc + k]);
         }
     }
+    b->ahead.next = next;
     CK_UNROLL for (size_t h = 0; h < th; h++)
         CK_UNROLL for (size_t k = 0; k < tc; k++) {
             float *o = out + h * b->latent + c + 16 * k;
@@ -156,10 +166,8 @@ CK_INLINE void add_slice(const queries *s, const float *weight, const float *fac
         if (count == 0) continue;
         float *out = s->out + r * s->out_stride;
         const float *w = weight + r * s->heads * CK_CACHE_BLOCK, *f = factor + r * s->heads;
-        for (; h + CK_VALUE_HEADS <= s->heads; h += CK_VALUE_HEADS) {
-            fetch_some(&b->ahead);
+        for (; h + CK_VALUE_HEADS <= s->heads; h += CK_VALUE_HEADS)
             add_columns(out + h * b->latent, w + h * CK_CACHE_BLOCK, f + h, CK_VALUE_HEADS, tc, c, part, count, b, type);
-        }
         for (; h + CK_VALUE_HEADS / 2 <= s->heads; h += CK_VALUE_HEADS / 2)
             add_columns(out + h * b->latent, w + h * CK_CACHE_BLOCK, f + h, CK_VALUE_HEADS / 2, tc, c, part, count, b, type);
         for (; h < s->heads; h++)
@@ -212,14 +220,12 @@ CK_INLINE void add_slice_int8(const queries *s, const float *weight, const float
         b->int8.count = seen_of_block(s, r, b);
         if (b->int8.count == 0) continue;
         float *out = s->out + r * s->out_stride;
-        for (; h + CK_VALUE_HEADS_INT8 <= s->heads; h += CK_VALUE_HEADS_INT8) {
-            fetch_some(&b->ahead);
+        for (; h + CK_VALUE_HEADS_INT8 <= s->heads; h += CK_VALUE_HEADS_INT8)
             add_columns_int8(out + h * b->latent, weight + (first + h) * CK_CACHE_BLOCK, factor + first + h, step + first + h,
-                             CK_VALUE_HEADS_INT8, c, columns, b->first, &b->int8);
-        }
+                             CK_VALUE_HEADS_INT8, c, columns, b->first, &b->int8, &b->ahead);
         for (; h < s->heads; h++)
             add_columns_int8(out + h * b->latent, weight + (first + h) * CK_CACHE_BLOCK, factor + first + h, step + first + h, 1,
-                             c, columns, b->first, &b->int8);
+                             c, columns, b->first, &b->int8, &b->ahead);
     }
 }
 
@@ -239,6 +245,14 @@ CK_INLINE void attend_block(const queries *s, cache_block *b, int32_t type) {
     if (c < b->latent) add_slice(s, score, factor, 1, c, b->latent - c, b, type);
 }
 
+/// Bytes that each tile fetches of the next block's, whole lines.
+CK_INLINE size_t share_of_tile(size_t queries, size_t latent, size_t bytes, int32_t type) {
+    size_t scores = type == CK_INT8 ? CK_CACHE_BLOCK / CK_SCORE_TOKENS_INT8 / CK_SCORE_HEADS_INT8
+                                    : CK_CACHE_BLOCK / CK_SCORE_TOKENS / CK_SCORE_HEADS;
+    size_t values = type == CK_INT8 ? latent / 32 / CK_VALUE_HEADS_INT8 : latent / (16 * CK_VALUE_W) / CK_VALUE_HEADS;
+    return (bytes / (queries * (scores + values) + 1) + 63) / 64 * 64;
+}
+
 /// The whole span for up to CK_QUERIES queries.
 CK_INLINE void attend(const queries *s, const ck_attention *a, int32_t type) {
     cache_block b = {.token_size = a->latent + a->rope, .latent = a->latent, .scale = a->scale, .first = 1};
@@ -246,9 +260,7 @@ CK_INLINE void attend(const queries *s, const ck_attention *a, int32_t type) {
     _Alignas(64) float token_scale[CK_CACHE_BLOCK] = {0};
     b.int8 = (int8_block){.token_bytes = b.token_bytes, .latent = a->latent, .rope = a->rope, .scale = token_scale};
     size_t end = ck_smaller(s->end, s->seen + s->rows - 1); // of what the last row sees
-    size_t tiles = s->rows * s->heads * (CK_CACHE_BLOCK / CK_SCORE_TOKENS) / CK_SCORE_HEADS +
-                   s->rows * s->heads * (a->latent / (16 * CK_VALUE_W)) / CK_VALUE_HEADS;
-    b.ahead.part = (CK_CACHE_BLOCK * b.token_bytes / (tiles + 1) + 63) / 64 * 64;
+    b.ahead.share = share_of_tile(s->rows * s->heads, a->latent, CK_CACHE_BLOCK * b.token_bytes, type);
     for (b.start = a->begin; b.start < end; b.start += CK_CACHE_BLOCK) {
         size_t block = b.start / CK_CACHE_BLOCK, left = end - b.start;
         b.tokens = (const unsigned char *)a->blocks[block] + a->layer_offset;

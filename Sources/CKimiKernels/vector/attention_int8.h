@@ -15,7 +15,8 @@ typedef struct int8_block {
 /// sum[h * CK_CACHE_BLOCK + t] = the integer part of the scores as a float, key[...] their rope part, for th heads and tt tokens
 /// (constants) from token t on; `size` floats from a query to the next.
 CK_INLINE void score_tile_int8(float *sum, float *key, const float *q, size_t size, size_t th, size_t tt, size_t t,
-                               const int8_block *b) {
+                               const int8_block *b, cache_ahead *ahead) {
+    const unsigned char *next = ahead->next, *fetched = fetch_end(ahead);
     const unsigned char *token = b->tokens + t * b->token_bytes;
     const size_t stride = b->token_bytes;
     float total[CK_SCORE_HEADS_INT8 * CK_SCORE_TOKENS_INT8];
@@ -25,6 +26,7 @@ CK_INLINE void score_tile_int8(float *sum, float *key, const float *q, size_t si
         CK_UNROLL for (size_t k = 0; k < th * tt; k++) s[k] = sums_zero();
         for (; i + 32 <= end; i += 32) {
             words latent[CK_SCORE_TOKENS_INT8];
+            next = fetch_line(next, fetched);
             CK_UNROLL for (size_t j = 0; j < tt; j++) latent[j] = words_of_bytes(token + j * stride + i);
             CK_UNROLL for (size_t h = 0; h < th; h++) {
                 words x = words_load((const int16_t *)(const void *)(q + h * size) + i);
@@ -44,6 +46,7 @@ CK_INLINE void score_tile_int8(float *sum, float *key, const float *q, size_t si
                 *y = run == 0 ? total[h * tt + j] : *y + total[h * tt + j];
             }
     }
+    ahead->next = next;
     lanes dot[CK_SCORE_HEADS_INT8 * CK_SCORE_TOKENS_INT8];
     CK_UNROLL for (size_t k = 0; k < th * tt; k++) dot[k] = lanes_zero();
     const float *x = q + b->latent;
@@ -87,11 +90,9 @@ CK_INLINE void score_heads_int8(float *score, const float *q, size_t size, size_
                                 cache_ahead *ahead) {
     _Alignas(64) float key[CK_SCORE_HEADS_INT8 * CK_CACHE_BLOCK];
     size_t t = 0;
-    for (; t + CK_SCORE_TOKENS_INT8 <= b->count; t += CK_SCORE_TOKENS_INT8) {
-        fetch_some(ahead);
-        score_tile_int8(score, key, q, size, th, CK_SCORE_TOKENS_INT8, t, b);
-    }
-    for (; t < b->count; t++) score_tile_int8(score, key, q, size, th, 1, t, b);
+    for (; t + CK_SCORE_TOKENS_INT8 <= b->count; t += CK_SCORE_TOKENS_INT8)
+        score_tile_int8(score, key, q, size, th, CK_SCORE_TOKENS_INT8, t, b, ahead);
+    for (; t < b->count; t++) score_tile_int8(score, key, q, size, th, 1, t, b, ahead);
     for (size_t h = 0; h < th; h++)
         join_scores(score + h * CK_CACHE_BLOCK, key + h * CK_CACHE_BLOCK, q[h * size + b->latent - 1], scale, b);
 }
@@ -113,12 +114,14 @@ CK_INLINE float weights_int8(float *weight, const int8_block *b) {
 
 /// Adds the weighted latents to th heads' outputs (`latent` floats apart), for `columns` (at most 32) columns from c on.
 CK_INLINE void add_columns_int8(float *out, const float *weight, const float *factor, const float *step, size_t th, size_t c,
-                                size_t columns, int first, const int8_block *b) {
+                                size_t columns, int first, const int8_block *b, cache_ahead *ahead) {
+    const unsigned char *next = ahead->next, *fetched = fetch_end(ahead);
     sums s[CK_VALUE_HEADS_INT8][2];
     CK_UNROLL for (size_t h = 0; h < th; h++) s[h][0] = s[h][1] = sums_zero();
     const unsigned char *token = b->tokens + c;
     for (size_t t = 0; t < b->count; t += 2, token += 2 * b->token_bytes) {
         words pairs[2], one, two = words_zero();
+        next = fetch_line(next, fetched);
         one = columns == 32 ? words_of_bytes(token) : words_of_bytes_part(token, columns);
         if (t + 1 < b->count)
             two = columns == 32 ? words_of_bytes(token + b->token_bytes) : words_of_bytes_part(token + b->token_bytes, columns);
@@ -129,6 +132,7 @@ CK_INLINE void add_columns_int8(float *out, const float *weight, const float *fa
             s[h][1] = sums_add(s[h][1], pairs[1], p);
         }
     }
+    ahead->next = next;
     CK_UNROLL for (size_t h = 0; h < th; h++) {
         lanes sum[2];
         sums_columns(sum, s[h][0], s[h][1]);
