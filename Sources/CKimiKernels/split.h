@@ -3,7 +3,8 @@
 // A row of x is cut into groups of 32, 16 groups make a block. In a group x[i] = scale * q[i], q an integer of one or three parts,
 // signed bytes, because that is what the processors' byte products take: q = 65536 * top + 256 * high + low. The bytes lie as the
 // nibbles of stored int4 weights come apart: slot 2d of a group holds its elements 8d, 8d + 2, 8d + 4, 8d + 6, slot 2d + 1 its
-// elements 8d + 1, 8d + 3, 8d + 5, 8d + 7 (d = 0 ... 3), and a slot of a block holds the four bytes of all 16 groups.
+// elements 8d + 1, 8d + 3, 8d + 5, 8d + 7 (d = 0 ... 3), and a slot of a block holds the four bytes of all 16 groups, in the order of
+// lanes: group 4j + k of the block in lane 4k + j, where transposing four by four within quarters of a register puts it.
 #ifndef CK_SPLIT_H
 #define CK_SPLIT_H
 
@@ -42,6 +43,9 @@ CK_INLINE split_block *split_at(const void *row, size_t b, int32_t parts) {
 }
 
 CK_INLINE size_t split_blocks(size_t columns) { return (columns + CK_SPLIT_BLOCK - 1) / CK_SPLIT_BLOCK; }
+
+/// The lane of group g of a block, and the group of a lane.
+CK_INLINE size_t split_lane(size_t g) { return g % 4 * 4 + g / 4; }
 
 /// Where in a slot's four bytes and in which slot element i of a group lies.
 CK_INLINE size_t split_slot(size_t i) { return i / 8 * 2 + i % 2; }

@@ -34,9 +34,10 @@ extension Contract {
         var lane = [Float](repeating: 0, count: 16)
         let groups = scales.count
         for g in 0..<(groups + 15) / 16 * 16 {
+            let l = 4 * (g % 4) + g % 16 / 4
             guard g < groups else {
                 // An absent group adds 0 times 0, which makes -0 of no lane that is not -0 already.
-                lane[g % 16] = lane[g % 16].addingProduct(0, 0)
+                lane[l] = lane[l].addingProduct(0, 0)
                 continue
             }
             var lower = 0
@@ -50,7 +51,7 @@ extension Contract {
                 top += weights[i] * ((rest - high) >> 8)
             }
             let s = parts == 3 ? Float(lower).addingProduct(65536, Float(top)) : Float(lower)
-            lane[g % 16] = lane[g % 16].addingProduct(s, x.scale[g] * scales[g])
+            lane[l] = lane[l].addingProduct(s, x.scale[g] * scales[g])
         }
         return sum(&lane)
     }

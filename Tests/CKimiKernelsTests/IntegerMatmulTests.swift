@@ -29,7 +29,7 @@ struct IntegerMatrix {
                 for (i, weight) in row.enumerated() {
                     let (block, g, e) = (i / 512, i % 512 / 32, i % 32)
                     let (s, b) = (e / 8 * 2 + e % 2, e % 8 / 2)
-                    blocks[512 * block + 64 * s + 4 * g + b] = UInt8(weight + 128)
+                    blocks[512 * block + 64 * s + 4 * (4 * (g % 4) + g / 4) + b] = UInt8(weight + 128)
                 }
                 data += blocks
             }

@@ -26,7 +26,7 @@ import Testing
                     for s in 0..<8 {
                         for b in 0..<4 {
                             let q = (values[8 * (s / 2) + s % 2 + 2 * b] / scale).rounded(.toNearestOrEven)
-                            data[block + 64 * s + 4 * (group % 16) + b] = UInt8(Int(q) + 128)
+                            data[block + 64 * s + 4 * (4 * (group % 4) + group % 16 / 4) + b] = UInt8(Int(q) + 128)
                         }
                     }
                 }
@@ -47,7 +47,7 @@ import Testing
         func integer(row: Int, columns: Int, _ g: Int, _ i: Int) -> Int {
             let block = (row * ((columns + 511) / 512) + g / 16) * 512
             let s = i / 8 * 2 + i % 2
-            return Int(data[block + 64 * s + 4 * (g % 16) + i % 8 / 2]) - 128
+            return Int(data[block + 64 * s + 4 * (4 * (g % 4) + g % 16 / 4) + i % 8 / 2]) - 128
         }
     }
 

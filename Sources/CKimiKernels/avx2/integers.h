@@ -11,7 +11,7 @@
 /// The most weight rows, and rows of x, in a tile of integer products.
 #define CK_INTEGER_TILE 4
 
-/// One slot of a block: four weights, as unsigned bytes, of groups 0 ... 7 and of groups 8 ... 15.
+/// One slot of a block: four weights, as unsigned bytes, of the groups in lanes 0 ... 7 and in lanes 8 ... 15.
 typedef struct slot {
     __m256i half[2];
 } slot;
@@ -34,16 +34,16 @@ CK_INLINE __m256i narrow(const __m256i q[4]) {
 }
 
 /// One part of a group's 32 integers, in order, to its slots.
-CK_INLINE void store_part(int8_t to[CK_SPLIT_SLOTS][64], size_t g, const __m256i part[4]) {
+CK_INLINE void store_part(int8_t to[CK_SPLIT_SLOTS][64], size_t lane, const __m256i part[4]) {
     const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
                                           15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
     _Alignas(32) uint32_t words[CK_SPLIT_SLOTS];
     _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(narrow(part), order));
-    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy(&to[k][4 * g], &words[k], 4);
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy(&to[k][4 * lane], &words[k], 4);
 }
 
 /// Writes a group's 32 integers, given as 16 and 16 floats to be rounded, part by part, and the offsets.
-CK_INLINE void store_group(split_block *to, size_t g, lanes first, lanes second, int32_t parts) {
+CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes second, int32_t parts) {
     const __m256i half = _mm256_set1_epi32(128);
     __m256i q[4] = {_mm256_cvtps_epi32(first.low), _mm256_cvtps_epi32(first.high), _mm256_cvtps_epi32(second.low),
                     _mm256_cvtps_epi32(second.high)};
@@ -56,25 +56,25 @@ CK_INLINE void store_group(split_block *to, size_t g, lanes first, lanes second,
         sum = _mm256_add_epi32(sum, q[k]);
         top_sum = _mm256_add_epi32(top_sum, top[k]);
     }
-    store_part(to->low, g, low);
+    store_part(to->low, lane, low);
     int32_t upper = 0;
     if (parts == 3) {
-        store_part(to->high, g, high);
-        store_part(to->top, g, top);
+        store_part(to->high, lane, high);
+        store_part(to->top, lane, top);
         upper = sum_of_eight(top_sum);
-        to->top_offset[g] = -8 * upper;
+        to->top_offset[lane] = -8 * upper;
     }
-    to->offset[g] = -8 * (sum_of_eight(sum) - 65536 * upper);
+    to->offset[lane] = -8 * (sum_of_eight(sum) - 65536 * upper);
 }
 
-/// The slots of 16 groups of nibbles, 256 bytes: a transposition of rows of 4 words, then the nibbles of each byte apart.
+/// The slots of 16 groups of nibbles, 256 bytes: a transposition of words, four by four within halves of registers, then the
+/// nibbles of each byte apart.
 CK_INLINE void load_nibbles(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
     const __m256i nibble = _mm256_set1_epi8(15);
     for (size_t h = 0; h < 2; h++) {
-        const __m128i *group = (const __m128i *)bytes + 8 * h;
         __m256i a[4];
-        for (size_t k = 0; k < 4; k++) // groups k and k + 4 of the half
-            a[k] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(group + k)), _mm_loadu_si128(group + k + 4), 1);
+        for (size_t j = 0; j < 4; j++) // groups 4j + 2h and the next
+            a[j] = _mm256_loadu_si256((const __m256i *)(bytes + 64 * j + 32 * h));
         __m256i near_low = _mm256_unpacklo_epi32(a[0], a[1]), near_high = _mm256_unpackhi_epi32(a[0], a[1]);
         __m256i far_low = _mm256_unpacklo_epi32(a[2], a[3]), far_high = _mm256_unpackhi_epi32(a[2], a[3]);
         __m256i word[4] = {_mm256_unpacklo_epi64(near_low, far_low), _mm256_unpackhi_epi64(near_low, far_low),
@@ -84,6 +84,24 @@ CK_INLINE void load_nibbles(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) 
             w[2 * d + 1].half[h] = _mm256_and_si256(_mm256_srli_epi16(word[d], 4), nibble);
         }
     }
+}
+
+/// The scales of 16 groups in the order of lanes.
+CK_INLINE lanes load_scales(const void *scales) {
+    // Words 4 apart become neighbours in each half, then the halves' pairs take turns.
+    const __m256i pairs = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15, //
+                                           0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+    __m256i words = _mm256_shuffle_epi8(_mm256_loadu_si256(scales), pairs);
+    words = _mm256_permutevar8x32_epi32(words, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    __m256i low = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(words));
+    __m256i high = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(words, 1));
+    return CK_LANES(_mm256_castsi256_ps(_mm256_slli_epi32(low, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(high, 16)));
+}
+/// Of the first count (1 ... 15) groups, and zeros.
+CK_INLINE lanes load_scales_part(const void *scales, size_t count) {
+    uint16_t words[CK_SPLIT_GROUPS] = {0};
+    memcpy(words, scales, 2 * count);
+    return load_scales(words);
 }
 
 CK_INLINE void load_bytes(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {

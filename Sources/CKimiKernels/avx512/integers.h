@@ -17,97 +17,104 @@ typedef __m512i slot;
 CK_INLINE lanes lanes_magnitude(lanes a) { return _mm512_abs_ps(a); }
 
 /// One part of a group's 32 integers, in order, to its slots.
-CK_INLINE void store_part(int8_t to[CK_SPLIT_SLOTS][64], size_t g, const __m512i part[2]) {
+CK_INLINE void store_part(int8_t to[CK_SPLIT_SLOTS][64], size_t lane, const __m512i part[2]) {
     const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
                                           15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
     __m256i bytes = _mm256_set_m128i(_mm512_cvtepi32_epi8(part[1]), _mm512_cvtepi32_epi8(part[0]));
     _Alignas(32) uint32_t words[CK_SPLIT_SLOTS];
     _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(bytes, order));
-    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy(&to[k][4 * g], &words[k], 4);
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy(&to[k][4 * lane], &words[k], 4);
 }
 
 /// Writes a group's 32 integers, given as 16 and 16 floats to be rounded, part by part, and the offsets.
-CK_INLINE void store_group(split_block *to, size_t g, lanes first, lanes second, int32_t parts) {
+CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes second, int32_t parts) {
     const __m512i half = _mm512_set1_epi32(128);
     __m512i q[2] = {_mm512_cvtps_epi32(first), _mm512_cvtps_epi32(second)}, rest[2], top[2];
     for (size_t k = 0; k < 2; k++) {
         rest[k] = _mm512_srai_epi32(_mm512_add_epi32(q[k], half), 8);
         top[k] = _mm512_srai_epi32(_mm512_add_epi32(rest[k], half), 8);
     }
-    store_part(to->low, g, q); // the low byte of each, signed, is what the upper parts leave
+    store_part(to->low, lane, q); // the low byte of each, signed, is what the upper parts leave
     int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1])), top_sum = 0;
     if (parts == 3) {
-        store_part(to->high, g, rest);
-        store_part(to->top, g, top);
+        store_part(to->high, lane, rest);
+        store_part(to->top, lane, top);
         top_sum = _mm512_reduce_add_epi32(_mm512_add_epi32(top[0], top[1]));
-        to->top_offset[g] = -8 * top_sum;
+        to->top_offset[lane] = -8 * top_sum;
     }
-    to->offset[g] = -8 * (sum - 65536 * top_sum);
+    to->offset[lane] = -8 * (sum - 65536 * top_sum);
 }
 
-/// The slots of 16 groups of nibbles, 256 bytes: a transposition of 16 rows of 4 words, then the nibbles of each byte apart.
+/// The slots of 16 groups of nibbles, 256 bytes: a transposition of words, four by four within quarters of registers, which runs
+/// beside the products; then the nibbles of each byte apart.
 CK_INLINE void load_nibbles(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
-    const __m512i first_two = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
-    const __m512i last_two = _mm512_setr_epi32(2, 6, 10, 14, 18, 22, 26, 30, 3, 7, 11, 15, 19, 23, 27, 31);
     const __m512i nibble = _mm512_set1_epi8(15);
-    __m512i a[4], word[4];
-    for (size_t k = 0; k < 4; k++) a[k] = _mm512_loadu_si512(bytes + 64 * k); // four groups each
-    __m512i near01 = _mm512_permutex2var_epi32(a[0], first_two, a[1]), near23 = _mm512_permutex2var_epi32(a[0], last_two, a[1]);
-    __m512i far01 = _mm512_permutex2var_epi32(a[2], first_two, a[3]), far23 = _mm512_permutex2var_epi32(a[2], last_two, a[3]);
-    word[0] = _mm512_shuffle_i64x2(near01, far01, 0x44);
-    word[1] = _mm512_shuffle_i64x2(near01, far01, 0xee);
-    word[2] = _mm512_shuffle_i64x2(near23, far23, 0x44);
-    word[3] = _mm512_shuffle_i64x2(near23, far23, 0xee);
+    __m512i a[4];
+    for (size_t j = 0; j < 4; j++) a[j] = _mm512_loadu_si512(bytes + 64 * j); // groups 4j ... 4j + 3
+    __m512i near_low = _mm512_unpacklo_epi32(a[0], a[1]), near_high = _mm512_unpackhi_epi32(a[0], a[1]);
+    __m512i far_low = _mm512_unpacklo_epi32(a[2], a[3]), far_high = _mm512_unpackhi_epi32(a[2], a[3]);
+    __m512i word[4] = {_mm512_unpacklo_epi64(near_low, far_low), _mm512_unpackhi_epi64(near_low, far_low),
+                       _mm512_unpacklo_epi64(near_high, far_high), _mm512_unpackhi_epi64(near_high, far_high)};
     for (size_t d = 0; d < 4; d++) {
         w[2 * d] = _mm512_and_si512(word[d], nibble);
         w[2 * d + 1] = _mm512_and_si512(_mm512_srli_epi16(word[d], 4), nibble);
     }
 }
 
+/// The scales of 16 groups, or of the first count (1 ... 15) and zeros, in the order of lanes.
+CK_INLINE lanes scales_in_lanes(__m256i words) {
+    const __m256i order = _mm256_setr_epi16(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return lanes_of_bf16(_mm256_permutexvar_epi16(order, words));
+}
+CK_INLINE lanes load_scales(const void *scales) { return scales_in_lanes(_mm256_loadu_si256(scales)); }
+CK_INLINE lanes load_scales_part(const void *scales, size_t count) { return scales_in_lanes(words_part(scales, count)); }
+
 CK_INLINE void load_bytes(slot w[CK_SPLIT_SLOTS], const unsigned char *bytes) {
     for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) w[k] = _mm512_loadu_si512(bytes + 64 * k);
 }
 
 #ifdef CK_VNNI
+/// The sums of 16 groups, part by part.
+typedef struct part_sums {
+    __m512i low, high, top;
+} part_sums;
+
+CK_INLINE part_sums first_sums(const split_block *x, int32_t type, int32_t parts) {
+    const int by = type == CK_INT8 ? 4 : 0; // 128 is 16 times 8
+    part_sums s = {.low = _mm512_slli_epi32(_mm512_load_si512(x->offset), by)};
+    if (parts == 3) {
+        s.high = _mm512_setzero_si512();
+        s.top = _mm512_slli_epi32(_mm512_load_si512(x->top_offset), by);
+    }
+    return s;
+}
+
+CK_INLINE void add_slot(part_sums *s, __m512i w, const split_block *x, size_t slot, int32_t parts) {
+    s->low = _mm512_dpbusd_epi32(s->low, w, _mm512_load_si512(x->low[slot]));
+    if (parts == 3) {
+        s->high = _mm512_dpbusd_epi32(s->high, w, _mm512_load_si512(x->high[slot]));
+        s->top = _mm512_dpbusd_epi32(s->top, w, _mm512_load_si512(x->top[slot]));
+    }
+}
+
+CK_INLINE lanes whole_sums(const part_sums *s, int32_t parts) {
+    if (parts == 1) return _mm512_cvtepi32_ps(s->low);
+    lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(s->high, 8), s->low));
+    return lanes_fma(lanes_all(65536.0f), _mm512_cvtepi32_ps(s->top), lower);
+}
+
 /// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats. A part of an output is a
 /// chain of instructions; from eight chains on their latency is hidden.
 CK_INLINE void group_sums(lanes sum[][CK_INTEGER_TILE], const slot *const w[], size_t rows, const split_block *const x[], size_t n,
                           int32_t type, int32_t parts) {
-    __m512i top[CK_INTEGER_TILE][CK_INTEGER_TILE], high[CK_INTEGER_TILE][CK_INTEGER_TILE], low[CK_INTEGER_TILE][CK_INTEGER_TILE];
-    CK_UNROLL for (size_t r = 0; r < n; r++) {
-        __m512i offset = _mm512_load_si512(x[r]->offset);
-        if (type == CK_INT8) offset = _mm512_slli_epi32(offset, 4); // 128 is 16 times 8
-        CK_UNROLL for (size_t k = 0; k < rows; k++) low[r][k] = offset;
-        if (parts == 3) {
-            __m512i top_offset = _mm512_load_si512(x[r]->top_offset);
-            if (type == CK_INT8) top_offset = _mm512_slli_epi32(top_offset, 4);
-            CK_UNROLL for (size_t k = 0; k < rows; k++) {
-                high[r][k] = _mm512_setzero_si512();
-                top[r][k] = top_offset;
-            }
-        }
-    }
-    CK_UNROLL for (size_t s = 0; s < CK_SPLIT_SLOTS; s++) {
-        slot weights[CK_INTEGER_TILE];
-        CK_UNROLL for (size_t k = 0; k < rows; k++) weights[k] = w[k][s];
-        CK_UNROLL for (size_t r = 0; r < n; r++) {
-            __m512i x_low = _mm512_load_si512(x[r]->low[s]);
-            CK_UNROLL for (size_t k = 0; k < rows; k++) low[r][k] = _mm512_dpbusd_epi32(low[r][k], weights[k], x_low);
-            if (parts == 3) {
-                __m512i x_high = _mm512_load_si512(x[r]->high[s]), x_top = _mm512_load_si512(x[r]->top[s]);
-                CK_UNROLL for (size_t k = 0; k < rows; k++) {
-                    high[r][k] = _mm512_dpbusd_epi32(high[r][k], weights[k], x_high);
-                    top[r][k] = _mm512_dpbusd_epi32(top[r][k], weights[k], x_top);
-                }
-            }
-        }
-    }
+    part_sums s[CK_INTEGER_TILE][CK_INTEGER_TILE];
     CK_UNROLL for (size_t r = 0; r < n; r++)
-        CK_UNROLL for (size_t k = 0; k < rows; k++) {
-            if (parts == 3) low[r][k] = _mm512_add_epi32(_mm512_slli_epi32(high[r][k], 8), low[r][k]);
-            lanes lower = _mm512_cvtepi32_ps(low[r][k]);
-            sum[r][k] = parts == 3 ? lanes_fma(lanes_all(65536.0f), _mm512_cvtepi32_ps(top[r][k]), lower) : lower;
-        }
+        CK_UNROLL for (size_t k = 0; k < rows; k++) s[r][k] = first_sums(x[r], type, parts);
+    CK_UNROLL for (size_t i = 0; i < CK_SPLIT_SLOTS; i++)
+        CK_UNROLL for (size_t r = 0; r < n; r++)
+            CK_UNROLL for (size_t k = 0; k < rows; k++) add_slot(&s[r][k], w[k][i], x[r], i, parts);
+    CK_UNROLL for (size_t r = 0; r < n; r++)
+        CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = whole_sums(&s[r][k], parts);
 }
 #else
 /// Sums of four products of nibbles and signed bytes: at most 8 * 2 * 15 * 128 on the way, which fits 16 bits.

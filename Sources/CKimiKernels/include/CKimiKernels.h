@@ -55,7 +55,8 @@ typedef struct ck_matrix {
     /// byte b and element 2b+1 in the high one, each nibble being the value + 8. May be unaligned.
     const void *data;
     /// CK_INT8: rows of whole blocks of 512 bytes, a block for 16 groups of 32 elements, each byte being the value + 128. In
-    /// group g of a block byte 64 s + 4 g + b is element 8 (s / 2) + s % 2 + 2 b (s < 8, b < 4), as nibbles come apart. Bytes past
+    /// a block byte 64 s + 4 (4 (g % 4) + g / 4) + b is element 8 (s / 2) + s % 2 + 2 b of group g (s < 8, b < 4), which is where the
+    /// nibbles of int4 weights come to lie when they are taken apart. Bytes past
     /// the last column are 128.
     /// CK_INT4, CK_INT8: bfloat16 [rows, columns / 32], w = integer * scale, exact in f32. NULL for the others.
     const uint16_t *scales;
@@ -182,8 +183,9 @@ typedef struct ck_kernels {
 
     /// y[r * ldy + j] = the product of row x[r], written by `split`, and row j of w, CK_INT4 or CK_INT8, for r < n and begin <= j <
     /// end. Within a group g of 32 the sums of the weights' integers times q are exact, one of q's top byte, one of the lower two; as
-    /// floats s = fma(65536, top sum, lower sum), or the lower sum alone; lane[g % 16] = fma(s, x's scale * w's scale, lane[g % 16])
-    /// for g = 0, 1, 2, ..., up to a multiple of 16, absent groups being zeros, and the lanes are added as in dot order. s is off by
+    /// floats s = fma(65536, top sum, lower sum), or the lower sum alone; lane[l] = fma(s, x's scale * w's scale, lane[l]) with l =
+    /// 4 (g % 4) + g % 16 / 4, for g = 0, 1, 2, ..., up to a multiple of 16, absent groups being zeros, and the lanes are added as in
+    /// dot order. s is off by
     /// 2^-23 of itself at most, so the error of an output is that of q and of the f32 sum over columns / 512 groups.
     void (*matmul_split)(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w,
                          size_t begin, size_t end, int32_t parts);

@@ -6,7 +6,7 @@
 CK_INLINE int32_t integer_weight(const unsigned char *row, size_t g, size_t i, int32_t type) {
     if (type == CK_INT8) {
         const unsigned char *block = row + g / CK_SPLIT_GROUPS * CK_SPLIT_BLOCK;
-        return block[split_slot(i) * 4 * CK_SPLIT_GROUPS + 4 * (g % CK_SPLIT_GROUPS) + split_byte(i)] - 128;
+        return block[split_slot(i) * 4 * CK_SPLIT_GROUPS + 4 * split_lane(g % CK_SPLIT_GROUPS) + split_byte(i)] - 128;
     }
     return (row[(g * CK_INT4_GROUP + i) / 2] >> (i % 2 * 4) & 15) - 8;
 }
@@ -17,7 +17,7 @@ CK_INLINE float integer_dot(const void *x, const unsigned char *row, const unsig
     size_t groups = columns / CK_INT4_GROUP;
     for (size_t g = 0; g < split_blocks(columns) * CK_SPLIT_GROUPS; g++) {
         const split_block *block = split_at(x, g / CK_SPLIT_GROUPS, parts);
-        size_t l = g % CK_SPLIT_GROUPS;
+        size_t l = split_lane(g % CK_SPLIT_GROUPS);
         int32_t sum = 0, top = 0;
         float scale = 0.0f;
         if (g < groups) {

@@ -2,7 +2,7 @@
 #include "../split.h"
 #include "specification.h"
 
-CK_INLINE void quantize_group(unsigned char *block, size_t g, void *scale, const float *w) {
+CK_INLINE void quantize_group(unsigned char *block, size_t lane, void *scale, const float *w) {
     float most = 0;
     uint32_t bad = 0;
     for (size_t i = 0; i < CK_INT4_GROUP; i++) {
@@ -16,7 +16,7 @@ CK_INLINE void quantize_group(unsigned char *block, size_t g, void *scale, const
     memcpy(scale, &word, sizeof word);
     for (size_t i = 0; i < CK_INT4_GROUP; i++) {
         int32_t q = bad || most == 0 ? 0 : (int32_t)rintf(w[i] / divisor);
-        block[split_slot(i) * 4 * CK_SPLIT_GROUPS + 4 * g + split_byte(i)] = (unsigned char)(q + 128);
+        block[split_slot(i) * 4 * CK_SPLIT_GROUPS + 4 * lane + split_byte(i)] = (unsigned char)(q + 128);
     }
 }
 
@@ -25,7 +25,7 @@ CK_INLINE void quantize_row(unsigned char *to, unsigned char *scales, const unsi
     for (size_t g = 0; g < columns / CK_INT4_GROUP; g++) {
         float w[CK_INT4_GROUP];
         for (size_t i = 0; i < CK_INT4_GROUP; i++) w[i] = ck_weight(row, NULL, g * CK_INT4_GROUP + i, type);
-        quantize_group(to + g / CK_SPLIT_GROUPS * CK_SPLIT_BLOCK, g % CK_SPLIT_GROUPS, scales + 2 * g, w);
+        quantize_group(to + g / CK_SPLIT_GROUPS * CK_SPLIT_BLOCK, split_lane(g % CK_SPLIT_GROUPS), scales + 2 * g, w);
     }
 }
 

@@ -2,7 +2,7 @@
 #include "../split.h"
 #include "specification.h"
 
-CK_INLINE void split_group(split_block *to, size_t g, const float *x, int32_t parts) {
+CK_INLINE void split_group(split_block *to, size_t lane, const float *x, int32_t parts) {
     float most = 0;
     uint32_t bad = 0;
     for (size_t i = 0; i < CK_INT4_GROUP; i++) {
@@ -19,7 +19,7 @@ CK_INLINE void split_group(split_block *to, size_t g, const float *x, int32_t pa
         int32_t q = counts ? (int32_t)rintf(x[i] * factor) : 0;
         int32_t rest = (q + 128) >> 8; // 256 * top + high
         int32_t top = (rest + 128) >> 8;
-        size_t slot = split_slot(i), byte = 4 * g + split_byte(i);
+        size_t slot = split_slot(i), byte = 4 * lane + split_byte(i);
         to->low[slot][byte] = (int8_t)(q - 256 * rest);
         if (parts == 3) { // else both are 0
             to->high[slot][byte] = (int8_t)(rest - 256 * top);
@@ -28,9 +28,9 @@ CK_INLINE void split_group(split_block *to, size_t g, const float *x, int32_t pa
         sum += q - 65536 * top;
         top_sum += top;
     }
-    to->offset[g] = -8 * sum;
-    if (parts == 3) to->top_offset[g] = -8 * top_sum;
-    to->scale[g] = bad ? ck_float_of_bits(0x7fc00000) : counts ? most * (1.0f / split_limit(parts)) : 0.0f;
+    to->offset[lane] = -8 * sum;
+    if (parts == 3) to->top_offset[lane] = -8 * top_sum;
+    to->scale[lane] = bad ? ck_float_of_bits(0x7fc00000) : counts ? most * (1.0f / split_limit(parts)) : 0.0f;
 }
 
 CK_SPECIFICATION void ck_scalar_split(void *to, const float *x, size_t first, size_t count, size_t columns,
@@ -38,8 +38,8 @@ CK_SPECIFICATION void ck_scalar_split(void *to, const float *x, size_t first, si
     static const float nothing[CK_INT4_GROUP] = {0};
     size_t end = (first + count) / CK_INT4_GROUP;
     for (size_t g = first / CK_INT4_GROUP; g < end; g++)
-        split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), g % CK_SPLIT_GROUPS, x + g * CK_INT4_GROUP - first, parts);
+        split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), split_lane(g % CK_SPLIT_GROUPS), x + g * CK_INT4_GROUP - first, parts);
     if (first + count == columns)
         for (size_t g = end; g % CK_SPLIT_GROUPS; g++)
-            split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), g % CK_SPLIT_GROUPS, nothing, parts);
+            split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), split_lane(g % CK_SPLIT_GROUPS), nothing, parts);
 }

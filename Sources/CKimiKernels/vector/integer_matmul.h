@@ -1,5 +1,5 @@
 // y = x w^T for weights of few bits, with x as integers. A block of 16 groups of a weight row is taken apart once and used for all
-// rows of x; lane l of a sum belongs to group l of every block.
+// rows of x; a lane of a sum belongs to the same group of every block (split.h).
 #include "../split.h"
 
 /// Weight rows whose sums are kept at once, and the most rows of x that share weights taken apart: so much stays in the first cache.
@@ -24,7 +24,7 @@ CK_INLINE void load_block(slot w[CK_SPLIT_SLOTS], lanes *scale, const unsigned c
     const size_t first = block * CK_SPLIT_GROUPS, bytes = type == CK_INT8 ? 32 : 16;
     const unsigned char *from = row + first * bytes;
     if (groups - first >= CK_SPLIT_GROUPS) {
-        *scale = lanes_load_bf16(scales + 2 * first);
+        *scale = load_scales(scales + 2 * first);
         if (type == CK_INT8)
             load_bytes(w, from);
         else
@@ -32,7 +32,7 @@ CK_INLINE void load_block(slot w[CK_SPLIT_SLOTS], lanes *scale, const unsigned c
         return;
     }
     // The last block of a row: absent groups have the scale 0.
-    *scale = lanes_load_bf16_part(scales + 2 * first, groups - first);
+    *scale = load_scales_part(scales + 2 * first, groups - first);
     if (type == CK_INT8) {
         load_bytes(w, from); // stored in whole blocks
     } else {

@@ -1,21 +1,21 @@
 // Stored weights as bytes with a scale for each group of 32.
 #include "../split.h"
 
-CK_INLINE void quantize_group(unsigned char *block, size_t g, unsigned char *scale, lanes a, lanes b) {
+CK_INLINE void quantize_group(unsigned char *block, size_t lane, unsigned char *scale, lanes a, lanes b) {
     int bad = lanes_any_not_finite(a) || lanes_any_not_finite(b);
     float most = bad ? 0.0f : lanes_largest(lanes_max(lanes_magnitude(a), lanes_magnitude(b)));
     uint16_t word = ck_byte_scale(most, bad);
     memcpy(scale, &word, sizeof word);
     if (most == 0) return; // the bytes are 128 already
     lanes divisor = lanes_all(ck_float_of_bf16(word));
-    store_bytes(block + 4 * g, lanes_div(a, divisor), lanes_div(b, divisor));
+    store_bytes(block + 4 * lane, lanes_div(a, divisor), lanes_div(b, divisor));
 }
 
 CK_INLINE void quantize_row(unsigned char *to, unsigned char *scales, const unsigned char *row, size_t columns, int32_t type) {
     memset(to, 128, split_blocks(columns) * CK_SPLIT_BLOCK);
     for (size_t g = 0; g < columns / CK_INT4_GROUP; g++) {
         size_t i = g * CK_INT4_GROUP;
-        quantize_group(to + g / CK_SPLIT_GROUPS * CK_SPLIT_BLOCK, g % CK_SPLIT_GROUPS, scales + 2 * g,
+        quantize_group(to + g / CK_SPLIT_GROUPS * CK_SPLIT_BLOCK, split_lane(g % CK_SPLIT_GROUPS), scales + 2 * g,
                        load_weights(row, i, type), load_weights(row, i + 16, type));
     }
 }
