@@ -72,14 +72,23 @@ static void futex_wake(_Atomic uint32_t *word, int count) {
     syscall(SYS_futex, (uint32_t *)word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
+/// The items of the next piece: half of a fair share of what is left, in whole grains. Long pieces first, so that memory is read in
+/// long stretches; short ones last, so that nobody waits long for who got the last.
+static size_t piece_size(const cks_pool *pool, size_t left) {
+    size_t share = left / (2 * pool->workers) / pool->grain * pool->grain;
+    if (share < pool->grain) share = pool->grain;
+    return share < left ? share : left;
+}
+
 static void take_pieces(cks_pool *pool, size_t worker) {
-    const size_t count = pool->count, grain = pool->grain;
-    for (;;) {
-        // Cannot wrap: at most one addition past the end for each worker, and count + workers * grain is checked in run.
-        size_t begin = atomic_fetch_add_explicit(&pool->next, grain, memory_order_relaxed);
-        if (begin >= count) return;
-        size_t end = count - begin < grain ? count : begin + grain;
-        pool->task(pool->context, begin, end, worker);
+    const size_t count = pool->count;
+    size_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+    while (begin < count) {
+        size_t size = piece_size(pool, count - begin);
+        if (!atomic_compare_exchange_weak_explicit(&pool->next, &begin, begin + size, memory_order_relaxed, memory_order_relaxed))
+            continue;
+        pool->task(pool->context, begin, begin + size, worker);
+        begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
     }
 }
 
@@ -199,7 +208,7 @@ pthread_t cks_pool_thread(const cks_pool *pool, size_t worker) { return pool->th
 void cks_pool_run(cks_pool *pool, cks_task task, void *context, size_t count, size_t grain) {
     if (count == 0) return;
     if (grain == 0) grain = 1;
-    if (pool->workers == 1 || count <= grain || count > SIZE_MAX / 2 || grain > SIZE_MAX / 2 / pool->workers) {
+    if (pool->workers == 1 || count <= grain ) {
         task(context, 0, count, 0);
         return;
     }

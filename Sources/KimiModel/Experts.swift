@@ -30,30 +30,29 @@ private struct ExpertJob {
     let scratchPerWorker: Int
     let hidden: Int
     let width: Int
-    let block: Int
+    /// The most weight rows that are taken at once.
+    let stretch: Int
 }
 
-/// The sizes of the blocks in which workers take an expert's matrices: large for few rows, where a block should be a long stretch
-/// of memory, small for many, so that the block's outputs stay in the core's cache.
+/// How workers take an expert's matrices: in blocks of weight rows.
 struct ExpertBlocks {
+    /// Weight rows of a block: whole groups of integer activations.
+    static let size = 32
+    /// Up to so many rows of a step are few: a worker then takes long stretches of blocks at once, since memory is the limit; for
+    /// more rows short ones, whose outputs stay in the core's cache.
     static let fewRows = 16
-    static let smallest = 64
-    /// Up to so many rows a block is over so soon that the first lines of the next are asked for beforehand.
+    static let longest = 256
+    static let shortest = 64
+    /// Up to so many rows a stretch is over so soon that the first lines of the next are asked for beforehand.
     static let streamed = 4
-    static let largest = 256
 
-    /// Weight rows of a block, a multiple of 32, so that groups of integer activations stay whole.
-    static func size(of matrixRows: Int, parts: Int, rows: Int, threads: Int) -> Int {
-        guard rows <= fewRows else { return smallest }
-        // Four blocks a thread at least.
-        let wanted = matrixRows * parts / max(threads * 4, 1)
-        return min(largest, max(32, wanted / 32 * 32))
-    }
+    /// Weight rows of a stretch.
+    static func stretch(rows: Int) -> Int { rows <= fewRows ? longest : shortest }
 
-    /// Floats that a worker needs for the outputs of two blocks.
+    /// Floats that a worker needs for the outputs of two stretches.
     static func scratch(rows: Int) -> Int? {
-        let (few, many) = (fewRows * largest, rows.multipliedReportingOverflow(by: smallest))
-        return many.overflow || many.partialValue > .max / 2 ? nil : 2 * max(few, many.partialValue)
+        let many = rows.multipliedReportingOverflow(by: shortest)
+        return many.overflow || many.partialValue > .max / 2 ? nil : 2 * max(fewRows * longest, many.partialValue)
     }
 }
 
@@ -72,20 +71,14 @@ extension TextModel {
 
     private func runExperts(_ weights: ExpertWeights, rows: Int, activeCount: Int) {
         let w = workspace
-        let (hidden, width) = (config.hiddenSize, config.moeIntermediateSize)
-        func job(block: Int) -> ExpertJob {
-            ExpertJob(
-                arithmetic: arithmetic, weights: weights, rows: rows, active: w.activeExperts, activeCount: activeCount,
-                start: w.expertStart, slotRow: w.slotRow, slotWeight: w.slotWeight,
-                gathered: w.gathered, inner: w.expertInner, sharedInner: w.inner, delta: w.delta, residual: w.hidden,
-                scratch: w.blockOutput, scratchPerWorker: w.blockOutputPerWorker, hidden: hidden, width: width, block: block)
-        }
-        let widthBlock = ExpertBlocks.size(of: width, parts: activeCount, rows: rows, threads: pool.threads)
-        var gateUp = job(block: widthBlock)
-        pool.run(expertsGateUp, &gateUp, count: activeCount * blocks(width, widthBlock), grain: 1)
-        let hiddenBlock = ExpertBlocks.size(of: hidden, parts: 1, rows: rows, threads: pool.threads)
-        var down = job(block: hiddenBlock)
-        pool.run(expertsDown, &down, count: blocks(hidden, hiddenBlock), grain: 1)
+        var job = ExpertJob(
+            arithmetic: arithmetic, weights: weights, rows: rows, active: w.activeExperts, activeCount: activeCount,
+            start: w.expertStart, slotRow: w.slotRow, slotWeight: w.slotWeight,
+            gathered: w.gathered, inner: w.expertInner, sharedInner: w.inner, delta: w.delta, residual: w.hidden,
+            scratch: w.blockOutput, scratchPerWorker: w.blockOutputPerWorker, hidden: config.hiddenSize,
+            width: config.moeIntermediateSize, stretch: ExpertBlocks.stretch(rows: rows))
+        pool.run(expertsGateUp, &job, count: activeCount * blocks(config.moeIntermediateSize), grain: 1)
+        pool.run(expertsDown, &job, count: blocks(config.hiddenSize), grain: 1)
     }
 
     /// A counting sort of all choices by expert: fills start, slots and the list of active experts; returns how many are active.
@@ -140,76 +133,86 @@ private func copyRows(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: 
     }
 }
 
-private func blocks(_ rows: Int, _ size: Int) -> Int { (rows + size - 1) / size }
+private func blocks(_ rows: Int) -> Int { (rows + ExpertBlocks.size - 1) / ExpertBlocks.size }
 
-/// Item i is block i % blocks of active expert i / blocks: its part of silu(gate) * up, for all rows that chose the expert.
+/// Item i is block i % blocks of active expert i / blocks.
 private func expertsGateUp(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
     guard let job = context?.assumingMemoryBound(to: ExpertJob.self) else { return }
+    let (width, stretch) = (job.pointee.width, job.pointee.stretch)
+    let perExpert = blocks(width)
+    var item = begin
+    while item < end {
+        let from = item % perExpert * ExpertBlocks.size
+        let to = min(from + stretch, width, from + (end - item) * ExpertBlocks.size)
+        gateUp(job, expert: Int(job.pointee.active[item / perExpert]), from, to, worker)
+        item += blocks(to - from)
+    }
+}
+
+/// Rows `from ..< to` of an expert's silu(gate) * up, for all rows that chose the expert.
+private func gateUp(_ job: UnsafePointer<ExpertJob>, expert: Int, _ from: Int, _ to: Int, _ worker: Int) {
     let (arithmetic, width) = (job.pointee.arithmetic, job.pointee.width)
-    let perExpert = blocks(width, job.pointee.block)
-    for item in begin..<end {
-        let expert = Int(job.pointee.active[item / perExpert])
-        let (from, to) = bounds(of: item % perExpert, job.pointee.block, width)
-        let first = Int(job.pointee.start[expert])
-        let n = Int(job.pointee.start[expert + 1]) - first
-        let x = job.pointee.gathered.from(first, width: job.pointee.hidden)
-        let inner = job.pointee.inner.from(first, width: width)
-        // Rows of a block lie side by side; the kernels count outputs from the matrix's first.
-        let stride = to - from
-        let gate = job.pointee.scratch + worker * job.pointee.scratchPerWorker
-        let up = gate + n * stride
-        if n <= ExpertBlocks.streamed { ck_fetch_row(job.pointee.weights.up + expert, from) }
-        arithmetic.multiply(job.pointee.weights.gate + expert, x, rows: n, into: gate - from, yStride: stride, from: from, to: to)
-        arithmetic.multiply(job.pointee.weights.up + expert, x, rows: n, into: up - from, yStride: stride, from: from, to: to)
-        arithmetic.kernels.pointee.swiglu(gate, gate, up, n * stride)
-        let integers = job.pointee.weights.down[expert].readsIntegers
-        for row in 0..<n {
-            if integers {
-                arithmetic.split(inner, row: row, from: gate + row * stride, begin: from, end: to, width: width)
-            } else {
-                (inner.floats + row * width + from).update(from: gate + row * stride, count: stride)
-            }
+    let first = Int(job.pointee.start[expert])
+    let n = Int(job.pointee.start[expert + 1]) - first
+    let x = job.pointee.gathered.from(first, width: job.pointee.hidden)
+    let inner = job.pointee.inner.from(first, width: width)
+    // Rows of the outputs lie side by side; the kernels count outputs from the matrix's first.
+    let stride = to - from
+    let gate = job.pointee.scratch + worker * job.pointee.scratchPerWorker
+    let up = gate + n * stride
+    if n <= ExpertBlocks.streamed { ck_fetch_row(job.pointee.weights.up + expert, from) }
+    arithmetic.multiply(job.pointee.weights.gate + expert, x, rows: n, into: gate - from, yStride: stride, from: from, to: to)
+    arithmetic.multiply(job.pointee.weights.up + expert, x, rows: n, into: up - from, yStride: stride, from: from, to: to)
+    arithmetic.kernels.pointee.swiglu(gate, gate, up, n * stride)
+    let integers = job.pointee.weights.down[expert].readsIntegers
+    for row in 0..<n {
+        if integers {
+            arithmetic.split(inner, row: row, from: gate + row * stride, begin: from, end: to, width: width)
+        } else {
+            (inner.floats + row * width + from).update(from: gate + row * stride, count: stride)
         }
     }
 }
 
-/// Item i is block i of the residual stream: delta = shared + sum of weight * expert, experts in rising order, then hidden += delta.
+/// Item i is block i of the residual stream.
 private func expertsDown(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
     guard let job = context?.assumingMemoryBound(to: ExpertJob.self) else { return }
-    let (arithmetic, hidden, delta) = (job.pointee.arithmetic, job.pointee.hidden, job.pointee.delta)
-    let output = job.pointee.scratch + worker * job.pointee.scratchPerWorker
-    for item in begin..<end {
-        let (from, to) = bounds(of: item, job.pointee.block, hidden)
-        let stride = to - from
-        if var shared = job.pointee.weights.shared?.down {
-            arithmetic.multiply(
-                &shared, job.pointee.sharedInner, rows: job.pointee.rows, into: delta, yStride: hidden, from: from, to: to)
-        } else {
-            for row in 0..<job.pointee.rows { (delta + row * hidden + from).update(repeating: 0, count: stride) }
-        }
-        for index in 0..<job.pointee.activeCount {
-            let expert = Int(job.pointee.active[index])
-            if index + 1 < job.pointee.activeCount && job.pointee.rows <= ExpertBlocks.streamed {
-                ck_fetch_row(job.pointee.weights.down + Int(job.pointee.active[index + 1]), from)
-            }
-            let first = Int(job.pointee.start[expert])
-            let n = Int(job.pointee.start[expert + 1]) - first
-            arithmetic.multiply(
-                job.pointee.weights.down + expert, job.pointee.inner.from(first, width: job.pointee.width), rows: n,
-                into: output - from, yStride: stride, from: from, to: to)
-            for slot in first..<first + n {
-                let row = Int(job.pointee.slotRow[slot])
-                arithmetic.kernels.pointee.add_scaled(
-                    delta + row * hidden + from, job.pointee.slotWeight[slot], output + (slot - first) * stride, stride)
-            }
-        }
-        for row in 0..<job.pointee.rows {
-            let at = row * hidden + from
-            arithmetic.kernels.pointee.add_scaled(job.pointee.residual + at, 1, delta + at, stride)
-        }
+    let last = min(end * ExpertBlocks.size, job.pointee.hidden)
+    for from in stride(from: begin * ExpertBlocks.size, to: last, by: job.pointee.stretch) {
+        downs(job, from, min(from + job.pointee.stretch, last), worker)
     }
 }
 
-private func bounds(of block: Int, _ size: Int, _ rows: Int) -> (from: Int, to: Int) {
-    (block * size, min((block + 1) * size, rows))
+/// Columns `from ..< to` of the residual stream: delta = shared + sum of weight * expert, experts in rising order, then hidden +=
+/// delta.
+private func downs(_ job: UnsafePointer<ExpertJob>, _ from: Int, _ to: Int, _ worker: Int) {
+    let (arithmetic, hidden, delta) = (job.pointee.arithmetic, job.pointee.hidden, job.pointee.delta)
+    guard let addScaled = arithmetic.kernels.pointee.add_scaled else { return }
+    let output = job.pointee.scratch + worker * job.pointee.scratchPerWorker
+    let stride = to - from
+    if var shared = job.pointee.weights.shared?.down {
+        arithmetic.multiply(
+            &shared, job.pointee.sharedInner, rows: job.pointee.rows, into: delta, yStride: hidden, from: from, to: to)
+    } else {
+        for row in 0..<job.pointee.rows { (delta + row * hidden + from).update(repeating: 0, count: stride) }
+    }
+    for index in 0..<job.pointee.activeCount {
+        let expert = Int(job.pointee.active[index])
+        if index + 1 < job.pointee.activeCount && job.pointee.rows <= ExpertBlocks.streamed {
+            ck_fetch_row(job.pointee.weights.down + Int(job.pointee.active[index + 1]), from)
+        }
+        let first = Int(job.pointee.start[expert])
+        let n = Int(job.pointee.start[expert + 1]) - first
+        arithmetic.multiply(
+            job.pointee.weights.down + expert, job.pointee.inner.from(first, width: job.pointee.width), rows: n,
+            into: output - from, yStride: stride, from: from, to: to)
+        for slot in first..<first + n {
+            let row = Int(job.pointee.slotRow[slot])
+            addScaled(delta + row * hidden + from, job.pointee.slotWeight[slot], output + (slot - first) * stride, stride)
+        }
+    }
+    for row in 0..<job.pointee.rows {
+        let at = row * hidden + from
+        addScaled(job.pointee.residual + at, 1, delta + at, stride)
+    }
 }

@@ -46,7 +46,7 @@ extension TextModel {
         if let second { add(second) }
         if let third { add(third) }
         var job = ProductJob(arithmetic: arithmetic, products: list, count: count, rows: rows)
-        pool.run(multiplyPieces, &job, count: outputs, grain: pool.pieces(of: outputs, atLeast: unit))
+        pool.run(multiplyPieces, &job, count: outputs, grain: unit)
     }
 
     /// The first half of an MLP: silu(gate x) * up x into `workspace.inner`, as the down projection reads it.
@@ -55,16 +55,6 @@ extension TextModel {
         return Product(
             matrix: mlp.gate, x: x, y: w.inner.floats,
             finish: .gate(up: mlp.up, scratch: w.up, integers: mlp.down.readsIntegers ? w.inner : nil))
-    }
-}
-
-extension WorkerPool {
-    /// A grain that gives every thread several pieces to take, each a multiple of `unit`: small enough to balance, large enough
-    /// to stream.
-    func pieces(of count: Int, atLeast unit: Int) -> Int {
-        guard threads > 1 else { return max(count, 1) }
-        let target = count / (threads * 8)
-        return max(unit, target / unit * unit)
     }
 }
 

@@ -47,7 +47,7 @@ package final class WorkerPool: @unchecked Sendable {
         return bound
     }
 
-    /// Runs `task` on the items `0 ..< count` in pieces of `grain` on all threads and waits for the end.
+    /// Runs `task` on the items `0 ..< count` in pieces of `grain` or a multiple of it on all threads and waits for the end.
     ///
     /// `context` must live and stay unchanged during the call. Not for two threads at once.
     @inline(__always)

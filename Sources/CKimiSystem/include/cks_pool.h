@@ -22,8 +22,8 @@ cks_pool *cks_pool_create(size_t workers);
 /// The thread of worker 1 ..< workers.
 pthread_t cks_pool_thread(const cks_pool *pool, size_t worker);
 
-/// Calls `task` for all items 0 ..< count in pieces of `grain` (at least 1), on all workers, and returns when all are done.
-/// Not for two threads at once. Allocates nothing.
+/// Calls `task` for all items 0 ..< count on all workers, in pieces of `grain` (at least 1) or a multiple of it, the first ones the
+/// largest, and returns when all are done. Not for two threads at once. Allocates nothing.
 void cks_pool_run(cks_pool *pool, cks_task task, void *context, size_t count, size_t grain);
 
 /// Ends the threads and frees the pool. Not while a job runs. NULL is fine.
