@@ -16,8 +16,8 @@
 #   --options "..."     further options for `kimi bench`
 #   --json FILE         all single figures as well
 #
-# A side that is not given, or that lacks an option, is left out, and the output says so. Only ratios of one run count: the machine's
-# bandwidth moves with its neighbours. The project does not depend on the peers.
+# A side that is not given, or that lacks an option, is left out, and the output says so. Only ratios of one run count: the
+# machine's bandwidth moves with its neighbours. The project does not depend on the peers.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; }

@@ -13,7 +13,6 @@
         .rms_norm = ck_##level##_rms_norm,                                                                            \
         .swiglu = ck_##level##_swiglu,                                                                                \
         .add_scaled = ck_##level##_add_scaled,                                                                        \
-        .round_bf16 = ck_##level##_round_bf16,                                                                        \
         .cache_token = ck_##level##_cache_token,                                                                      \
         .query_int8 = ck_##level##_query_int8,                                                                        \
         .attention = ck_##product##_attention,                                                                        \

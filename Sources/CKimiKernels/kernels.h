@@ -26,7 +26,6 @@
     void ck_##level##_rms_norm(float *y, const float *x, const float *w, size_t n, float eps);                        \
     void ck_##level##_swiglu(float *y, const float *gate, const float *up, size_t n);                                 \
     void ck_##level##_add_scaled(float *y, float a, const float *x, size_t n);                                        \
-    void ck_##level##_round_bf16(uint16_t *y, const float *x, size_t n);                                              \
     void ck_##level##_cache_token(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type);          \
     void ck_##level##_query_int8(float *q, size_t ldq, size_t n, size_t latent);                                      \
     void ck_##level##_attention(float *out, float *state, const float *q, const ck_attention *a);                     \
@@ -36,7 +35,7 @@
                                        size_t latent);                                                                \
     int32_t ck_##level##_all_finite(const float *x, size_t n);                                                        \
     void ck_##level##_split(void *to, const float *x, size_t first, size_t count, size_t columns,                     \
-                             int32_t parts);                                                                          \
+                            int32_t parts);                                                                           \
     void ck_##level##_matmul_split(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w,          \
                                    size_t begin, size_t end, int32_t parts);
 
@@ -99,7 +98,7 @@ CK_INLINE const unsigned char *ck_row(const ck_matrix *w, size_t row) {
     return (const unsigned char *)w->data + row * ck_row_stride(w);
 }
 
-/// The scales of a CK_INT4 row, bfloat16, one for each group of 32.
+/// The scales of a CK_INT4 or CK_INT8 row, bfloat16, one for each group of 32.
 CK_INLINE const unsigned char *ck_row_scales(const ck_matrix *w, size_t row) {
     return (const unsigned char *)w->scales + row * (w->columns / CK_INT4_GROUP) * 2;
 }

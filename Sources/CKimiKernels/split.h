@@ -3,8 +3,8 @@
 // A row of x is cut into groups of 32, 16 groups make a block. In a group x[i] = scale * q[i], q an integer of one or three parts,
 // signed bytes, because that is what the processors' byte products take: q = 65536 * top + 256 * high + low. The bytes lie as the
 // nibbles of stored int4 weights come apart: slot 2d of a group holds its elements 8d, 8d + 2, 8d + 4, 8d + 6, slot 2d + 1 its
-// elements 8d + 1, 8d + 3, 8d + 5, 8d + 7 (d = 0 ... 3), and a slot of a block holds the four bytes of all 16 groups, in the order of
-// lanes: group 4j + k of the block in lane 4k + j, where transposing four by four within quarters of a register puts it.
+// elements 8d + 1, 8d + 3, 8d + 5, 8d + 7 (d = 0 ... 3), and a slot of a block holds the four bytes of all 16 groups, in the order
+// of lanes: group 4j + k of the block in lane 4k + j, where transposing four by four within quarters of a register puts it.
 #ifndef CK_SPLIT_H
 #define CK_SPLIT_H
 
@@ -19,8 +19,6 @@
 /// The largest q: in one part 127, in three a little less than the most (127 * 65536 + 127 * 256 + 127), since the product that is
 /// rounded to q may be too large by its last bits. All parts then are signed bytes.
 CK_INLINE float split_limit(int32_t parts) { return parts == 3 ? 8355000.0f : 127.0f; }
-/// A group whose values are all below this counts as zeros: the limit divided by the largest must stay a normal float.
-#define CK_SPLIT_LEAST 0x1p-100f
 
 typedef struct split_block {
     _Alignas(64) int8_t low[CK_SPLIT_SLOTS][CK_SPLIT_GROUPS * 4];

@@ -48,7 +48,8 @@ package struct KernelCase {
             + [("int4", CK_INT4), ("int8", CK_INT8)].flatMap { type in
                 precisions.flatMap { parts in counts.map { matmulSplit(type, parts, rows: $0) } }
             }
-            + precisions.map(split) + [rmsNorm, swiglu, addScaled, roundBF16]
+            + precisions.map(split) + [rmsNorm, swiglu, addScaled]
+            + [("bf16", CK_BF16), ("int8", CK_INT8)].map(cacheToken)
             + [("f32", CK_F32), ("bf16", CK_BF16), ("int8", CK_INT8)].flatMap { type in
                 [1, 16].map { attention(type, rows: $0) }
             }
@@ -116,11 +117,11 @@ package struct KernelCase {
         }
     }
 
-    private static var roundBF16: KernelCase {
-        KernelCase("round_bf16", "\(hidden)", bytes: hidden * 4, multiplyAdds: 0) { item in
-            UnsafeMutableRawPointer(item.output).withMemoryRebound(to: UInt16.self, capacity: hidden) { words in
-                item.kernels.round_bf16(words, item.data.assumingMemoryBound(to: Float.self), hidden)
-            }
+    private static func cacheToken(_ type: (name: String, number: Int)) -> KernelCase {
+        let (latent, rope) = (512, 64)
+        return KernelCase("cache_token \(type.name)", "\(latent) + \(rope)", bytes: (latent + rope) * 4, multiplyAdds: 0) { item in
+            item.kernels.cache_token(
+                item.output, item.data.assumingMemoryBound(to: Float.self), latent, rope, Int32(type.number))
         }
     }
 

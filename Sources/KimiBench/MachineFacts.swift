@@ -32,7 +32,7 @@ package struct MachineFacts: Sendable {
     }
 
     /// Bytes that programs may still have, counting what the system would give up for them; 0 if it does not say.
-    package static var availableMemory: Int {
+    static var availableMemory: Int {
         guard let text = contents("/proc/meminfo") else { return 0 }
         for line in text.split(separator: "\n") where line.hasPrefix("MemAvailable:") {
             let kibibytes = line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0

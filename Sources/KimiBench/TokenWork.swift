@@ -27,8 +27,8 @@ package final class TokenWork {
     /// The most bytes of cache that all sequences have held together.
     package private(set) var mostCacheBytes = 0
 
-    /// Evaluates as many random tokens as a step takes, and forgets them: so many choose all experts, or nearly. Mapped weights that
-    /// nobody has touched cost a page fault each, which a model that has run for a minute no longer meets.
+    /// Evaluates as many random tokens as a step takes, and forgets them: so many choose all experts, or nearly. Mapped weights
+    /// that nobody has touched cost a page fault each, which a model that has run for a minute no longer meets.
     package func touchWeights() throws(KimiError) {
         let rows = min(model.maxRows, model.config.contextLimit)
         _ = try step([try TokenSequence(pool: model.cache, contextLimit: rows)], each: rows, logits: true)

@@ -40,7 +40,8 @@ package struct CostReport: Sendable {
     /// How the checkpoint is assumed to be opened.
     package let dense: DenseFormat
 
-    /// Sums of stored bytes are safe from overflow because the checkpoint's tensors lie in real files, whose sizes add up below 2^63.
+    /// Sums of stored bytes are safe from overflow because the checkpoint's tensors lie in real files, whose sizes add up below
+    /// 2^63.
     package init(_ checkpoint: Checkpoint, dense: DenseFormat = .stored) {
         let config = checkpoint.config
         var sums: [WeightKind: Cost] = [:]

@@ -60,7 +60,7 @@ package final class BlockPool: Sendable {
     /// Bytes of one token in one layer.
     package let tokenBytes: Int
     /// Bytes of one layer's 64 tokens.
-    package let layerBytes: Int
+    let layerBytes: Int
     /// Bytes of a block, a whole number of pages.
     package let blockBytes: Int
 

@@ -5,7 +5,8 @@ import KimiTopology
 import Synchronization
 
 /// Makes CK_INT8 of stored matrices, on all threads, straight from the files: a worker reads some rows into a buffer of its own and
-/// converts them while they are in its cache, so that neither a mapping nor a copy is touched, and a file that has shrunk is an error.
+/// converts them while they are in its cache, so that neither a mapping nor a copy is touched, and a file that has shrunk is an
+/// error.
 struct Int8Conversion {
     private let checkpoint: Checkpoint
     private let pool: WorkerPool

@@ -40,7 +40,9 @@ private func prepareRows(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ en
     guard let job = context?.assumingMemoryBound(to: RowJob.self).pointee else { return }
     for row in begin..<end {
         let y = job.y.floats + row * job.width
-        if let weight = job.weight { job.arithmetic.kernels.pointee.rms_norm(y, job.x + row * job.width, weight, job.width, job.epsilon) }
+        if let weight = job.weight {
+            job.arithmetic.kernels.pointee.rms_norm(y, job.x + row * job.width, weight, job.width, job.epsilon)
+        }
         if job.integers { job.arithmetic.split(job.y, row: row, from: y, begin: 0, end: job.width, width: job.width) }
     }
 }

@@ -8,7 +8,7 @@ package final class StepStatistics: @unchecked Sendable {
     /// Bytes of weights and cache read by the latest step.
     package fileprivate(set) var bytesOfStep = 0
     /// Multiply-adds of the latest step, one for a weight and row, attention counted in its absorbed form.
-    package fileprivate(set) var multiplyAddsOfStep = 0
+    fileprivate(set) var multiplyAddsOfStep = 0
     /// Rows computed on either path.
     package fileprivate(set) var exactRows = 0
     package fileprivate(set) var fastRows = 0

@@ -210,6 +210,24 @@ import Testing
         #expect(ck_cache_token_bytes(Int32(CK_INT4), 512, 64) == 0)
     }
 
+    @Test("A bf16 cache rounds to the nearest, ties to even, NaN stays NaN", arguments: Level.available)
+    func roundBF16(level: Level) {
+        // Around every tie of every exponent, and a sweep of the rest.
+        var x = [Float]()
+        for high in stride(from: UInt32(0), to: 0xffff, by: 37) {
+            for low: UInt32 in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] { x.append(Float(bitPattern: high << 16 | low)) }
+        }
+        x += [
+            Float.infinity, -.infinity, .nan, Float(bitPattern: 0x7f80_0001), Float(bitPattern: 0xff80_0001),
+            .greatestFiniteMagnitude, 0, -0.0,
+        ]
+        for n in [x.count] + Array(1...33) {
+            var y = [UInt16](repeating: 7, count: n)
+            level.kernels.cache_token(&y, x, n, 0, Int32(CK_BF16))
+            #expect(y == x[0..<n].map(Contract.roundBF16))
+        }
+    }
+
     /// Plain softmax in double precision. A score of size S is off by at most (n / 16 + 6) 2^-24 S, which exp makes a
     /// relative error of the weight; the sums over tokens add tokens * 2^-24, rescaling and exp a few more. An int8 latent of
     /// magnitude up to 1 is off by half a step of 1 / 127, and its score by that times the query's magnitudes.

@@ -102,7 +102,9 @@ enum Contract {
         }
     }
 
-    static func attentionSpan(_ q: [Float], _ tokens: [Int8Token], latent: Int, scale: Float) -> (out: [Float], m: Float, l: Float) {
+    static func attentionSpan(
+        _ q: [Float], _ tokens: [Int8Token], latent: Int, scale: Float
+    ) -> (out: [Float], m: Float, l: Float) {
         let (query, step) = integers(Array(q[0..<latent]), limit: 32767)
         func score(_ token: Int8Token) -> Float {
             var sum: Float = 0

@@ -96,24 +96,6 @@ import Testing
         }
     }
 
-    @Test("Rounding to bfloat16: nearest, ties to even, NaN stays NaN", arguments: Level.available)
-    func roundBF16(level: Level) {
-        // Around every tie of every exponent, and a sweep of the rest.
-        var x = [Float]()
-        for high in stride(from: UInt32(0), to: 0xffff, by: 37) {
-            for low: UInt32 in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] { x.append(Float(bitPattern: high << 16 | low)) }
-        }
-        x += [
-            Float.infinity, -.infinity, .nan, Float(bitPattern: 0x7f80_0001), Float(bitPattern: 0xff80_0001),
-            .greatestFiniteMagnitude, 0, -0.0,
-        ]
-        for n in [x.count] + Array(1...33) {
-            var y = [UInt16](repeating: 7, count: n)
-            level.kernels.round_bf16(&y, x, n)
-            #expect(y == x[0..<n].map(Contract.roundBF16))
-        }
-    }
-
     @Test("One bad value anywhere is found, and no good one is called bad", arguments: Level.available)
     func allFinite(level: Level) {
         for n in Array(1...35) + [100, 163] {

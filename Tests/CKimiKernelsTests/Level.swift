@@ -24,6 +24,9 @@ enum Element: Int32, CaseIterable {
     case int4 = 3
 
     var bits: Int { [16, 16, 32, 4][Int(rawValue)] }
+
+    /// The types that products with floats take; int4 is for integer products, and for single rows.
+    static let floats: [Element] = [.bf16, .f16, .f32]
 }
 
 /// A small reproducible generator (xorshift).

@@ -4,7 +4,6 @@ import Testing
 /// Stored weights made into bytes.
 @Suite struct QuantizeTests {
     /// The types that bytes are made from.
-    static let sources: [Element] = [.bf16, .f16, .f32]
 
     /// A matrix as bytes: what the contract says, by a reading of its own.
     struct Bytes: Equatable {
@@ -59,7 +58,7 @@ import Testing
         return bytes
     }
 
-    @Test("Bytes and scales are those of the contract", arguments: Level.available, sources)
+    @Test("Bytes and scales are those of the contract", arguments: Level.available, Element.floats)
     func contract(level: Level, element: Element) {
         var random = Random(40)
         for round in 0..<120 {
@@ -94,7 +93,7 @@ import Testing
         }
     }
 
-    @Test("Nothing outside is touched", arguments: Level.available, sources)
+    @Test("Nothing outside is touched", arguments: Level.available, Element.floats)
     func guardPages(level: Level, element: Element) {
         var random = Random(42)
         for end in Guarded.End.allCases {
@@ -114,7 +113,7 @@ import Testing
     }
 
     /// The product's own errors are small beside those of the bytes: half a step each.
-    @Test("Products with the bytes against double precision with the stored weights", arguments: Level.available, sources)
+    @Test("Products with the bytes against double precision with the stored weights", arguments: Level.available, Element.floats)
     func product(level: Level, element: Element) {
         var random = Random(43)
         for columns in [32, 96, 512, 544, 1536] {

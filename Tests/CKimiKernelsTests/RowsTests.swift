@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test("Combined rows have the bits of the contract", arguments: Level.available, [Element.bf16, .f16, .f32])
+    @Test("Combined rows have the bits of the contract", arguments: Level.available, Element.floats)
     func combine(level: Level, element: Element) {
         var random = Random(4)
         for round in 0..<50 {

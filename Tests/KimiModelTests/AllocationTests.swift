@@ -6,39 +6,47 @@ import KimiTestSupport
 import KimiTopology
 import Testing
 
-/// After warm-up a step allocates nothing, on any of the model's threads, however many sequences it serves.
+/// After warm-up a step allocates nothing, on any of the model's threads, however many sequences it serves, on either path.
 struct AllocationTests {
-    /// A model and sequences with one token each.
+    /// A model and sequences that take as many tokens in each step.
     private struct Batch {
         let model: TextModel
         var sequences: [TokenSequence] = []
         let logits: UnsafeMutableBufferPointer<Float>
         private let cancellation = Cancellation()
 
-        init(_ folder: String, dense: DenseFormat, threads: Int, size: Int) throws {
+        /// Tokens of each sequence in a step.
+        private let each: Int
+
+        init(_ folder: String, dense: DenseFormat, threads: Int, size: Int, each: Int = 1) throws {
+            self.each = each
             var options = TextModel.Options()
-            (options.threads, options.maxRows, options.dense) = (threads, size, dense)
+            (options.threads, options.maxRows, options.dense) = (threads, size * each, dense)
             model = try TextModel(
                 checkpoint: try Checkpoint(folder: folder), topology: try Topology.current(), options: options)
             logits = .allocate(capacity: size * model.config.vocabularySize)
             for _ in 0..<size { sequences.append(try TokenSequence(pool: model.cache, contextLimit: 200)) }
         }
 
-        /// A token for each sequence, from the cache's blocks to the logits.
-        func step(_ round: Int) throws {
+        /// `each` tokens for each sequence, from the cache's blocks to the logits.
+        func step(_ round: Int, precision: Precision = .exact) throws {
             let rows = model.stepRows
             for index in sequences.indices {
-                try sequences[index].prepare(1)
-                let token = Int32((round * 31 + index * 7) % 60)
-                rows[index] = StepRow(sequence: sequences[index], token: token, position: sequences[index].count)
+                try sequences[index].prepare(each)
+                for offset in 0..<each {
+                    let token = Int32((round * 31 + index * 7 + offset * 13) % 60)
+                    rows[index * each + offset] = StepRow(
+                        sequence: sequences[index], token: token, position: sequences[index].count + offset)
+                }
             }
             try model.withStep { () throws(KimiError) in
                 try model.step(
-                    UnsafeBufferPointer(rebasing: rows[0..<sequences.count]),
-                    logits: LogitsTarget(logits.baseAddress, rows: sequences.count), cancellation: cancellation)
+                    UnsafeBufferPointer(rebasing: rows[0..<sequences.count * each]),
+                    logits: LogitsTarget(logits.baseAddress, rows: sequences.count), precision: precision,
+                    cancellation: cancellation)
             }
-            for index in sequences.indices {
-                withUnsafePointer(to: rows[index].token) { sequences[index].append(UnsafeBufferPointer(start: $0, count: 1)) }
+            for row in 0..<sequences.count * each {
+                withUnsafePointer(to: rows[row].token) { sequences[row / each].append(UnsafeBufferPointer(start: $0, count: 1)) }
             }
         }
 
@@ -65,6 +73,20 @@ struct AllocationTests {
         // Over the border of a block of 64 tokens.
         for round in 4..<70 { try batch.step(round) }
         #expect(batch.count(false) == 0)
+    }
+
+    @Test("rows of prompts with 8-bit activations allocate nothing after warm-up", arguments: [(1, 1), (1, 4), (2, 1), (2, 4)])
+    func prompts(_ run: (threads: Int, size: Int)) throws {
+        let batch = try Batch(Fixtures.path("tiny-kimi"), dense: .int8, threads: run.threads, size: run.size, each: 12)
+        defer { batch.logits.deallocate() }
+        let precision = batch.model.promptPrecision
+        #expect(precision == .fast)
+        for round in 0..<2 { try batch.step(round, precision: precision) }
+        _ = batch.count(true)
+        // Over the borders of blocks of 64 tokens, in the midst of a step.
+        for round in 2..<16 { try batch.step(round, precision: precision) }
+        #expect(batch.count(false) == 0)
+        #expect(batch.model.statistics.fastRows == 16 * 12 * run.size)
     }
 
     @Test("allocations of every thread are seen", arguments: [1, 2])

@@ -5,7 +5,8 @@ import KimiTestSupport
 import KimiTopology
 import Testing
 
-/// How far results of `dense=int8` are from those of the stored weights, and that the rounding of the weights is all there is to it.
+/// How far results of `dense=int8` are from those of the stored weights, and that the rounding of the weights is all there is to
+/// it.
 struct DenseAccuracyTests {
     /// How two rows of logits differ.
     struct Comparison {
@@ -124,7 +125,9 @@ struct DenseAccuracyTests {
             let most = values[start..<start + 32].reduce(0) { max($0, abs($1)) }
             // Up to the next bfloat16.
             let step = Float(bitPattern: ((most / 127).bitPattern + 0xffff) & 0xffff_0000)
-            for index in start..<start + 32 where step > 0 { values[index] = (values[index] / step).rounded(.toNearestOrEven) * step }
+            for index in start..<start + 32 where step > 0 {
+                values[index] = (values[index] / step).rounded(.toNearestOrEven) * step
+            }
         }
         var result = tensor
         result.bytes = values.withUnsafeBytes { Array($0) }

@@ -112,8 +112,8 @@ import Testing
         #expect(identical(try harness.evaluate(rest, all: true), expected))
     }
 
-    /// A rounded cache against the exact one over a prompt of 700 tokens. Medians: of this model's random experts some are chosen by
-    /// a hair, and where rounding changes the choice, the logits are others.
+    /// A rounded cache against the exact one over a prompt of 700 tokens. Medians: of this model's random experts some are chosen
+    /// by a hair, and where rounding changes the choice, the logits are others.
     @Test("a rounded cache stays close to the exact one", arguments: [(CacheType.bf16, 0.9997, 1.5e-3), (.int8, 0.999, 6e-3)])
     func roundedCache(_ type: CacheType, cosine: Double, divergence: Double) throws {
         let ids = try #require(ReferenceTests.prompts["pages"]).ids

@@ -4,13 +4,7 @@
  */
 #include "support.h"
 
-#include <errno.h>
 #include <stdatomic.h>
-
-extern void *__libc_malloc(size_t);
-extern void *__libc_calloc(size_t, size_t);
-extern void *__libc_realloc(void *, size_t);
-extern void *__libc_memalign(size_t, size_t);
 
 static atomic_int counting;
 static atomic_long calls;
@@ -19,31 +13,7 @@ static void note(void) {
     if (atomic_load_explicit(&counting, memory_order_relaxed)) atomic_fetch_add(&calls, 1);
 }
 
-void *malloc(size_t size) {
-    note();
-    return __libc_malloc(size);
-}
-void *calloc(size_t count, size_t size) {
-    note();
-    return __libc_calloc(count, size);
-}
-void *realloc(void *memory, size_t size) {
-    note();
-    return __libc_realloc(memory, size);
-}
-void *memalign(size_t alignment, size_t size) {
-    note();
-    return __libc_memalign(alignment, size);
-}
-void *aligned_alloc(size_t alignment, size_t size) {
-    note();
-    return __libc_memalign(alignment, size);
-}
-int posix_memalign(void **out, size_t alignment, size_t size) {
-    note();
-    *out = __libc_memalign(alignment, size);
-    return *out ? 0 : ENOMEM;
-}
+#include "../CMallocCount/malloc_calls.h"
 
 /* Evaluates one token at a time and names each step that allocated. */
 static void decode(kimi_session *session, int steps, const char *what, bool with_logits) {

@@ -4,6 +4,11 @@
 
 #include "support.h"
 
+/* Options for so many of the likeliest tokens, whatever they are. */
+kimi_generation_options greedy_options(int64_t max_tokens);
+/* Generates in a session of its own and checks what holds for every generation. To be freed. */
+record *generate(kimi_model *model, const prompt *prompt, const kimi_generation_options *options);
+
 void contract_open(void);
 void contract_process(void);
 void contract_cut_shard(void);

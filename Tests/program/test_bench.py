@@ -119,7 +119,8 @@ class Report(ProgramTest):
     def test_kernels_alone(self) -> None:
         told = self.json("bench", "--kernel", "--repeats", 1, "--threads", 1, "--isa", "scalar")
         names = [each["kernel"] for each in told["results"]]
-        for name in ("matmul bf16", "matmul_split int4 exact", "matmul_split int8 fast", "split exact", "rms_norm", "swiglu", "attention f32", "attention bf16"):
+        for name in ("matmul bf16", "matmul_split int4 exact", "matmul_split int8 fast", "split exact", "rms_norm", "swiglu",
+                     "cache_token int8", "attention f32", "attention bf16"):
             self.assertIn(name, names)
         for result in told["results"]:
             self.assertEqual(result["isa"], "scalar")

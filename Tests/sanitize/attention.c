@@ -1,43 +1,126 @@
-/* Attention over a cache in blocks. */
+/* The latent cache, queries ready for it, attention over a span of it, and spans put together. */
 #include "support.h"
 
-static void *cache_block(int32_t type, size_t offset, size_t elements, mood mood) {
-    size_t size = type == CK_F32 ? 4 : 2;
-    unsigned char *block = exact(offset + elements * size, size);
-    for (size_t i = 0; i < elements; i++) {
-        float value = number(mood);
-        uint16_t word = bf16_word(mood);
-        memcpy(block + offset + i * size, type == CK_F32 ? (void *)&value : (void *)&word, size);
+/* The blocks of a cache of random tokens, as every level writes them; free with free_blocks. */
+static void **cache_blocks(const ck_attention *a, size_t tokens, mood mood) {
+    size_t bytes = ck_cache_token_bytes(a->cache_type, a->latent, a->rope);
+    size_t count = (tokens + CK_CACHE_BLOCK - 1) / CK_CACHE_BLOCK;
+    void **blocks = exact(count * sizeof *blocks, sizeof *blocks);
+    for (size_t b = 0; b < count; b++) {
+        /* Only as many tokens as there are: the last block ends with the last of them. */
+        size_t held = b + 1 < count ? CK_CACHE_BLOCK : tokens - b * CK_CACHE_BLOCK;
+        unsigned char *block = exact(a->layer_offset + held * bytes, 4);
+        for (size_t t = 0; t < held; t++) {
+            float *x = floats(a->latent + a->rope, mood);
+            void *place = block + a->layer_offset + t * bytes;
+            levels[0]->cache_token(place, x, a->latent, a->rope, a->cache_type);
+            for (size_t l = 1; l < level_count; l++) {
+                void *other = exact(bytes, 4);
+                levels[l]->cache_token(other, x, a->latent, a->rope, a->cache_type);
+                same_bytes(other, place, bytes, "cache_token", levels[l]->name);
+                give_back(other);
+            }
+            give_back(x);
+        }
+        blocks[b] = block;
     }
-    return block;
+    return blocks;
+}
+
+static void free_blocks(void **blocks, size_t tokens) {
+    for (size_t b = 0; b < (tokens + CK_CACHE_BLOCK - 1) / CK_CACHE_BLOCK; b++) give_back(blocks[b]);
+    give_back(blocks);
+}
+
+/* Random queries of a->rows rows, the last with no room behind it, ready for the cache. */
+static float *queries(const ck_attention *a, mood mood) {
+    size_t width = a->latent + a->rope, all = (a->rows - 1) * a->query_stride + a->heads * width;
+    float *right = floats(all, mood), *plain = floats(all, ORDINARY);
+    memcpy(plain, right, all * sizeof *plain);
+    for (size_t l = 0; l < level_count && a->cache_type == CK_INT8; l++) {
+        float *q = l == 0 ? right : floats(all, ORDINARY);
+        memcpy(q, plain, all * sizeof *q);
+        for (size_t r = 0; r < a->rows; r++) levels[l]->query_int8(q + r * a->query_stride, width, a->heads, a->latent);
+        same_bytes(q, right, all * sizeof *q, "query_int8", levels[l]->name);
+        if (l > 0) give_back(q);
+    }
+    give_back(plain);
+    return right;
+}
+
+static void attend(mood mood) {
+    static const int32_t types[] = {CK_F32, CK_BF16, CK_INT8};
+    ck_attention a = {.cache_type = types[below(3)], .layer_offset = 4 * below(5), .scale = below(3) ? 0.2f : 5.0f};
+    a.latent = 2 + below(below(4) ? 80 : 600), a.rope = below(20);
+    a.heads = 1 + below(below(3) ? 6 : 40), a.rows = 1 + below(below(3) ? 4 : 20);
+    a.tokens = 1 + below(below(3) ? 70 : 300);
+    a.begin = CK_CACHE_BLOCK * below((a.tokens + CK_CACHE_BLOCK - 1) / CK_CACHE_BLOCK);
+    a.end = a.begin + CK_CACHE_BLOCK * (1 + below(4));
+    a.query_stride = a.heads * (a.latent + a.rope) + below(3);
+    size_t tokens = a.tokens + a.rows - 1, results = a.rows * a.heads;
+    void **blocks = cache_blocks(&a, tokens, mood);
+    a.blocks = (const void *const *)blocks;
+    float *q = queries(&a, below(2) ? mood : ORDINARY);
+    float *right = floats(results * a.latent, ORDINARY), *right_state = floats(2 * results, ORDINARY);
+    levels[0]->attention(right, right_state, q, &a);
+    for (size_t l = 1; l < level_count; l++) {
+        float *out = floats(results * a.latent, ORDINARY), *state = floats(2 * results, ORDINARY);
+        levels[l]->attention(out, state, q, &a);
+        same_floats(out, right, results * a.latent, "attention", levels[l]->name);
+        same_floats(state, right_state, 2 * results, "attention, state", levels[l]->name);
+        give_back(state);
+        give_back(out);
+    }
+    give_back(right_state);
+    give_back(right);
+    give_back(q);
+    free_blocks(blocks, tokens);
+}
+
+/* A copy of n floats in memory of its own. */
+static float *copy(const float *x, size_t n) {
+    float *memory = exact(n * sizeof *memory, sizeof *memory);
+    memcpy(memory, x, n * sizeof *memory);
+    return memory;
+}
+
+static void put_together(mood mood) {
+    size_t n = 1 + below(9), latent = 1 + below(below(2) ? 40 : 600), ldy = latent + below(3), all = n * latent;
+    size_t outputs = (n - 1) * ldy + latent;
+    float *out = floats(all, mood), *state = floats(2 * n, mood), *part = floats(all, mood), *part_state = floats(2 * n, mood);
+    float *before = floats(outputs, ORDINARY), *sum = copy(out, all), *sum_state = copy(state, 2 * n);
+    float *right = copy(before, outputs);
+    levels[0]->attention_fold(sum, sum_state, part, part_state, n, latent);
+    levels[0]->attention_finish(right, ldy, sum, sum_state, n, latent);
+    for (size_t l = 1; l < level_count; l++) {
+        const ck_kernels *k = levels[l];
+        float *folded = copy(out, all), *folded_state = copy(state, 2 * n), *y = copy(before, outputs);
+        k->attention_fold(folded, folded_state, part, part_state, n, latent);
+        same_floats(folded, sum, all, "attention_fold", k->name);
+        same_floats(folded_state, sum_state, 2 * n, "attention_fold, state", k->name);
+        k->attention_finish(y, ldy, folded, folded_state, n, latent);
+        same_floats(y, right, outputs, "attention_finish", k->name);
+        if (ldy == latent) {
+            k->attention_finish(folded, latent, folded, folded_state, n, latent);
+            same_floats(folded, right, all, "attention_finish in place", k->name);
+        }
+        give_back(y);
+        give_back(folded_state);
+        give_back(folded);
+    }
+    give_back(right);
+    give_back(sum_state);
+    give_back(sum);
+    give_back(before);
+    give_back(part_state);
+    give_back(part);
+    give_back(state);
+    give_back(out);
 }
 
 void check_attention(size_t rounds) {
     for (size_t round = 0; round < rounds; round++) {
-        mood mood = below(MOODS);
-        size_t heads = 1 + below(below(3) ? 6 : 40), tokens = 1 + below(below(3) ? 70 : 300);
-        size_t latent = 1 + below(below(2) ? 40 : 200), rope = below(20), width = latent + rope;
-        size_t count = (tokens + CK_CACHE_BLOCK - 1) / CK_CACHE_BLOCK;
-        ck_attention a = {.layer_offset = 4 * below(5), .cache_type = below(2) ? CK_F32 : CK_BF16, .tokens = tokens,
-                          .latent = latent, .rope = rope, .scale = below(3) ? 0.2f : 5.0f};
-        void **blocks = exact(count * sizeof *blocks, sizeof *blocks);
-        for (size_t b = 0; b < count; b++) {
-            /* Only as many tokens as there are: the last block ends with the last of them. */
-            size_t held = b + 1 < count ? CK_CACHE_BLOCK : tokens - b * CK_CACHE_BLOCK;
-            blocks[b] = cache_block(a.cache_type, a.layer_offset, held * width, mood);
-        }
-        a.blocks = (const void *const *)blocks;
-        float *q = floats(heads * width, below(2) ? mood : ORDINARY), *right = floats(heads * latent, ORDINARY);
-        levels[0]->attention(right, q, heads, &a);
-        for (size_t l = 1; l < level_count; l++) {
-            float *out = floats(heads * latent, ORDINARY);
-            levels[l]->attention(out, q, heads, &a);
-            same_floats(out, right, heads * latent, "attention", levels[l]->name);
-            give_back(out);
-        }
-        give_back(right);
-        give_back(q);
-        for (size_t b = 0; b < count; b++) give_back(blocks[b]);
-        give_back(blocks);
+        attend(below(MOODS));
+        put_together(below(MOODS));
     }
 }

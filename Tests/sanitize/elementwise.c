@@ -9,17 +9,14 @@ void check_elementwise(size_t rounds) {
         size_t n = 1 + below(below(2) ? 40 : 2000), bytes = n * sizeof(float);
         float *x = floats(n, mood), *w = floats(n, below(2) ? mood : ORDINARY), *right = floats(4 * n, ORDINARY);
         float factor = number(mood), epsilon = below(2) ? 1e-5f : 1e-6f;
-        uint16_t *words = exact(2 * n, 2);
         levels[0]->rms_norm(right, x, w, n, epsilon);
         levels[0]->swiglu(right + n, x, w, n);
         memcpy(right + 2 * n, w, bytes);
         levels[0]->add_scaled(right + 2 * n, factor, x, n);
-        levels[0]->round_bf16(words, x, n);
         int32_t finite = levels[0]->all_finite(x, n);
         for (size_t l = 1; l < level_count; l++) {
             const ck_kernels *k = levels[l];
             float *y = floats(n, ORDINARY);
-            uint16_t *other = exact(2 * n, 2);
             k->rms_norm(y, x, w, n, epsilon);
             same_floats(y, right, n, "rms_norm", k->name);
             memcpy(y, x, bytes);
@@ -34,17 +31,13 @@ void check_elementwise(size_t rounds) {
             memcpy(y, w, bytes);
             k->add_scaled(y, factor, x, n);
             same_floats(y, right + 2 * n, n, "add_scaled", k->name);
-            k->round_bf16(other, x, n);
-            same_bytes(other, words, 2 * n, "round_bf16", k->name);
             REQUIRE(k->all_finite(x, n) == finite, "all_finite on %s", k->name);
-            give_back(other);
             give_back(y);
         }
         for (size_t i = 0; i < n; i++) {
             float found = ck_exp(x[i]);
             REQUIRE(isnan(x[i]) ? isnan(found) : found >= 0, "exp(%a) is %a", (double)x[i], (double)found);
         }
-        give_back(words);
         give_back(right);
         give_back(w);
         give_back(x);

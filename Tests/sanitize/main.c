@@ -1,6 +1,6 @@
 /*
- * Drives all C of the library under AddressSanitizer and UndefinedBehaviorSanitizer: every kernel of every level this processor has,
- * over random sizes, addresses and numbers, in buffers of exactly the promised size, and compares the levels bit for bit.
+ * Drives all C of the library under AddressSanitizer and UndefinedBehaviorSanitizer: every kernel of every level this processor
+ * has, over random sizes, addresses and numbers, in buffers of exactly the promised size, and compares the levels bit for bit.
  *
  *     sanitize [ROUNDS]
  */
@@ -16,7 +16,8 @@ int main(int count, char **arguments) {
         const char *name;
         void (*check)(size_t);
     } parts[] = {{"matmul", check_matmul},       {"rows", check_rows},         {"elementwise", check_elementwise},
-                 {"attention", check_attention}, {"integers", check_integers}};
+                 {"attention", check_attention}, {"integers", check_integers},
+                 {"measure", check_measure}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         parts[i].check(rounds);
         printf("%s: %zu rounds on", parts[i].name, rounds);
@@ -24,6 +25,6 @@ int main(int count, char **arguments) {
         printf("\n");
     }
     check_system();
-    printf("pool, files and digests\n");
+    printf("pool, files, digests and floating-point settings\n");
     return 0;
 }

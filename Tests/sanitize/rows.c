@@ -7,23 +7,31 @@ static void widen_and_combine(void) {
     mood mood = below(MOODS);
     size_t columns = type == CK_INT4 ? 32 * (1 + below(40)) : 1 + below(below(2) ? 70 : 1100);
     size_t rows = 1 + below(30), row = below(rows), first = below(rows), count = below(rows - first + 1);
+    size_t n = below(2) ? 1 : 1 + below(20), ldx = count + below(3), ldy = columns + below(3);
+    size_t outputs = (n - 1) * ldy + columns;
     ck_matrix w = random_matrix(type, rows, columns, mood);
-    float *a = floats(count, mood), *right = floats(columns, ORDINARY), *combined = floats(columns, ORDINARY);
+    /* The last row of x has no room behind its factors, nor that of y behind its columns. */
+    float *x = floats((n - 1) * ldx + count, mood), *before = floats(outputs, ORDINARY);
+    float *right = floats(columns, ORDINARY), *combined = floats(outputs, ORDINARY);
+    memcpy(combined, before, outputs * sizeof *combined);
     levels[0]->widen_row(right, &w, row);
-    if (type != CK_INT4) levels[0]->combine_rows(combined, a, &w, first, count);
+    if (type != CK_INT4) levels[0]->combine_rows(combined, ldy, x, ldx, n, &w, first, count);
     for (size_t l = 1; l < level_count; l++) {
-        float *y = floats(columns, ORDINARY);
+        float *y = floats(columns, ORDINARY), *sums = floats(outputs, ORDINARY);
         levels[l]->widen_row(y, &w, row);
         same_floats(y, right, columns, "widen_row", levels[l]->name);
         if (type != CK_INT4) {
-            levels[l]->combine_rows(y, a, &w, first, count);
-            same_floats(y, combined, columns, "combine_rows", levels[l]->name);
+            memcpy(sums, before, outputs * sizeof *sums);
+            levels[l]->combine_rows(sums, ldy, x, ldx, n, &w, first, count);
+            same_floats(sums, combined, outputs, "combine_rows", levels[l]->name);
         }
+        give_back(sums);
         give_back(y);
     }
     give_back(combined);
     give_back(right);
-    give_back(a);
+    give_back(before);
+    give_back(x);
     free_matrix(&w);
 }
 

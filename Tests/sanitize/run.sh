@@ -17,9 +17,9 @@ mkdir -p "$build"
 flags="-std=gnu11 -O1 -g -fno-omit-frame-pointer -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Wno-pass-failed -pthread
     -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
     -I$root/Sources/CKimiKernels/include -I$root/Sources/CKimiSystem/include"
-sources=$(find "$root/Sources/CKimiKernels" "$root/Sources/CKimiSystem" "$root/Tests/sanitize" -name '*.c' | sort)
-newest=$(find "$root/Sources/CKimiKernels" "$root/Sources/CKimiSystem" "$root/Tests/sanitize" -name '*.[ch]' -newer "$build/sanitize" 2>/dev/null |
-    head -n 1 || true)
+folders=("$root/Sources/CKimiKernels" "$root/Sources/CKimiSystem" "$root/Tests/sanitize")
+sources=$(find "${folders[@]}" -name '*.c' | sort)
+newest=$(find "${folders[@]}" -name '*.[ch]' -newer "$build/sanitize" 2>/dev/null | head -n 1 || true)
 if [ ! -e "$build/sanitize" ] || [ -n "$newest" ]; then
     rm -f "$build"/*.o
     for source in $sources; do

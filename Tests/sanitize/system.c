@@ -1,9 +1,10 @@
-/* The pool, files and digests. */
+/* The pool, files, digests and floating-point settings. */
 #include "support.h"
 
 #include "CKimiSystem.h"
 
 #include <errno.h>
+#include <fenv.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -89,7 +90,17 @@ static void check_files(void) {
     give_back(content);
 }
 
+static void check_float_settings(void) {
+    fesetround(FE_DOWNWARD);
+    uint64_t before = cks_float_use_default();
+    REQUIRE(fegetround() == FE_TONEAREST, "rounding is %d", fegetround());
+    cks_float_restore(before);
+    REQUIRE(fegetround() == FE_DOWNWARD, "rounding is %d", fegetround());
+    fesetround(FE_TONEAREST);
+}
+
 void check_system(void) {
     check_pool();
+    check_float_settings();
     check_files();
 }

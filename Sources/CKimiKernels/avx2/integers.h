@@ -16,11 +16,6 @@ typedef struct slot {
     __m256i half[2];
 } slot;
 
-CK_INLINE lanes lanes_magnitude(lanes a) {
-    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-    return CK_LANES(_mm256_and_ps(a.low, magnitude), _mm256_and_ps(a.high, magnitude));
-}
-
 CK_INLINE int32_t sum_of_eight(__m256i a) {
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
@@ -33,21 +28,28 @@ CK_INLINE __m256i narrow(const __m256i q[4]) {
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-/// One part of a group's 32 integers, in order, to its slots.
-CK_INLINE void store_part(int8_t to[CK_SPLIT_SLOTS][64], size_t lane, const __m256i part[4]) {
+/// A group's 32 bytes, in order, to its four of each slot; `to` are those of the first.
+CK_INLINE void store_in_slots(void *to, __m256i bytes) {
     const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
                                           15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
     _Alignas(32) uint32_t words[CK_SPLIT_SLOTS];
-    _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(narrow(part), order));
-    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy(&to[k][4 * lane], &words[k], 4);
+    _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(bytes, order));
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy((unsigned char *)to + k * 4 * CK_SPLIT_GROUPS, &words[k], 4);
+}
+
+/// 32 floats as integers, nearest and ties to even, eight in each of q.
+CK_INLINE void round_group(__m256i q[4], lanes first, lanes second) {
+    q[0] = _mm256_cvtps_epi32(first.low);
+    q[1] = _mm256_cvtps_epi32(first.high);
+    q[2] = _mm256_cvtps_epi32(second.low);
+    q[3] = _mm256_cvtps_epi32(second.high);
 }
 
 /// Writes a group's 32 integers, given as 16 and 16 floats to be rounded, part by part, and the offsets.
 CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes second, int32_t parts) {
     const __m256i half = _mm256_set1_epi32(128);
-    __m256i q[4] = {_mm256_cvtps_epi32(first.low), _mm256_cvtps_epi32(first.high), _mm256_cvtps_epi32(second.low),
-                    _mm256_cvtps_epi32(second.high)};
-    __m256i top[4], high[4], low[4], sum = _mm256_setzero_si256(), top_sum = sum;
+    __m256i q[4], top[4], high[4], low[4], sum = _mm256_setzero_si256(), top_sum = sum;
+    round_group(q, first, second);
     for (size_t k = 0; k < 4; k++) {
         __m256i rest = _mm256_srai_epi32(_mm256_add_epi32(q[k], half), 8);
         top[k] = _mm256_srai_epi32(_mm256_add_epi32(rest, half), 8);
@@ -56,15 +58,22 @@ CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes seco
         sum = _mm256_add_epi32(sum, q[k]);
         top_sum = _mm256_add_epi32(top_sum, top[k]);
     }
-    store_part(to->low, lane, low);
+    store_in_slots(&to->low[0][4 * lane], narrow(low));
     int32_t upper = 0;
     if (parts == 3) {
-        store_part(to->high, lane, high);
-        store_part(to->top, lane, top);
+        store_in_slots(&to->high[0][4 * lane], narrow(high));
+        store_in_slots(&to->top[0][4 * lane], narrow(top));
         upper = sum_of_eight(top_sum);
         to->top_offset[lane] = -8 * upper;
     }
     to->offset[lane] = -8 * (sum_of_eight(sum) - 65536 * upper);
+}
+
+/// Writes a group's 32 values, given as 16 and 16 floats to be rounded, as unsigned bytes: the value + 128.
+CK_INLINE void store_bytes(unsigned char *to, lanes first, lanes second) {
+    __m256i q[4];
+    round_group(q, first, second);
+    store_in_slots(to, _mm256_xor_si256(narrow(q), _mm256_set1_epi8(-128)));
 }
 
 /// The slots of 16 groups of nibbles, 256 bytes: a transposition of words, four by four within halves of registers, then the

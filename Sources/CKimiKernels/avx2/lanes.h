@@ -16,16 +16,12 @@
 // Register tiles, out of 16 registers of 8 lanes. A product with many rows of x: weight rows x rows of x.
 #define CK_PANEL_W 2
 #define CK_PANEL_X 2
-// Attention's scores: tokens x heads.
-#define CK_TILE_W 2
-#define CK_TILE_X 3
 // A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows
 // (CK_STREAM_W_ONE for one row of x), so many sums of two registers.
 #define CK_STREAM_X 4
 #define CK_STREAM_W 4
 #define CK_STREAM_W_ONE 4
 #define CK_STREAM_SUMS 6
-#define CK_STREAM_SUMS_INT4 4
 // Attention's scores: heads x tokens; and its sum over tokens: heads x 16 columns.
 #define CK_SCORE_HEADS 3
 #define CK_SCORE_TOKENS 2
@@ -109,6 +105,10 @@ CK_INLINE lanes lanes_div(lanes a, lanes b) { return CK_EACH(_mm256_div_ps, a, b
 /// b where either is NaN.
 CK_INLINE lanes lanes_max(lanes a, lanes b) { return CK_EACH(_mm256_max_ps, a, b); }
 CK_INLINE lanes lanes_min(lanes a, lanes b) { return CK_EACH(_mm256_min_ps, a, b); }
+CK_INLINE lanes lanes_absolute(lanes a) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return CK_LANES(_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high));
+}
 
 /// a * b + c
 CK_INLINE lanes lanes_fma(lanes a, lanes b, lanes c) {
@@ -191,12 +191,12 @@ CK_INLINE __m256i eight_to_bf16(__m256 a) {
     __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
     return _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)));
 }
-CK_INLINE void lanes_store_bf16(uint16_t *p, lanes a) {
+CK_INLINE void lanes_store_bf16(void *p, lanes a) {
     // Packing works within 128-bit halves; the permutation puts the quarters back in order.
     __m256i packed = _mm256_packus_epi32(eight_to_bf16(a.low), eight_to_bf16(a.high));
-    _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(packed, 0xd8));
+    _mm256_storeu_si256(p, _mm256_permute4x64_epi64(packed, 0xd8));
 }
-CK_INLINE void lanes_store_bf16_part(uint16_t *p, lanes a, size_t count) {
+CK_INLINE void lanes_store_bf16_part(void *p, lanes a, size_t count) {
     uint16_t words[16];
     lanes_store_bf16(words, a);
     memcpy(p, words, 2 * count);

@@ -17,10 +17,6 @@ typedef words sums;
 
 #define CK_WORDS(low, high) ((words){low, high})
 
-CK_INLINE lanes lanes_absolute(lanes a) {
-    __m256 sign = _mm256_set1_ps(-0.0f);
-    return CK_LANES(_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high));
-}
 CK_INLINE __m256i sixteen_words(lanes a) {
     __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
     return _mm256_permute4x64_epi64(packed, 0xd8);

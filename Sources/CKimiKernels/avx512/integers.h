@@ -14,16 +14,16 @@
 /// One slot of a block: four weights, as unsigned bytes, of each of 16 groups.
 typedef __m512i slot;
 
-CK_INLINE lanes lanes_magnitude(lanes a) { return _mm512_abs_ps(a); }
+/// 32 integers, 16 in each of q, as their lowest bytes in order.
+CK_INLINE __m256i narrow(const __m512i q[2]) { return _mm256_set_m128i(_mm512_cvtepi32_epi8(q[1]), _mm512_cvtepi32_epi8(q[0])); }
 
-/// One part of a group's 32 integers, in order, to its slots.
-CK_INLINE void store_part(int8_t to[CK_SPLIT_SLOTS][64], size_t lane, const __m512i part[2]) {
+/// A group's 32 bytes, in order, to its four of each slot; `to` are those of the first.
+CK_INLINE void store_in_slots(void *to, __m256i bytes) {
     const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
                                           15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
-    __m256i bytes = _mm256_set_m128i(_mm512_cvtepi32_epi8(part[1]), _mm512_cvtepi32_epi8(part[0]));
     _Alignas(32) uint32_t words[CK_SPLIT_SLOTS];
     _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(bytes, order));
-    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy(&to[k][4 * lane], &words[k], 4);
+    for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy((unsigned char *)to + k * 4 * CK_SPLIT_GROUPS, &words[k], 4);
 }
 
 /// Writes a group's 32 integers, given as 16 and 16 floats to be rounded, part by part, and the offsets.
@@ -34,15 +34,21 @@ CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes seco
         rest[k] = _mm512_srai_epi32(_mm512_add_epi32(q[k], half), 8);
         top[k] = _mm512_srai_epi32(_mm512_add_epi32(rest[k], half), 8);
     }
-    store_part(to->low, lane, q); // the low byte of each, signed, is what the upper parts leave
+    store_in_slots(&to->low[0][4 * lane], narrow(q)); // the low byte of each, signed, is what the upper parts leave
     int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1])), top_sum = 0;
     if (parts == 3) {
-        store_part(to->high, lane, rest);
-        store_part(to->top, lane, top);
+        store_in_slots(&to->high[0][4 * lane], narrow(rest));
+        store_in_slots(&to->top[0][4 * lane], narrow(top));
         top_sum = _mm512_reduce_add_epi32(_mm512_add_epi32(top[0], top[1]));
         to->top_offset[lane] = -8 * top_sum;
     }
     to->offset[lane] = -8 * (sum - 65536 * top_sum);
+}
+
+/// Writes a group's 32 values, given as 16 and 16 floats to be rounded, as unsigned bytes: the value + 128.
+CK_INLINE void store_bytes(unsigned char *to, lanes first, lanes second) {
+    const __m512i q[2] = {_mm512_cvtps_epi32(first), _mm512_cvtps_epi32(second)};
+    store_in_slots(to, _mm256_xor_si256(narrow(q), _mm256_set1_epi8(-128)));
 }
 
 /// The slots of 16 groups of nibbles, 256 bytes: a transposition of words, four by four within quarters of registers, which runs

@@ -25,18 +25,12 @@
 // Register tiles, out of 32 registers of 16 lanes. A product with many rows of x: weight rows x rows of x.
 #define CK_PANEL_W 8
 #define CK_PANEL_X 3
-// Attention's scores: tokens x heads.
-#define CK_TILE_W 4
-#define CK_TILE_X 4
 // A streamed product: up to CK_STREAM_X rows of x, at most CK_STREAM_W weight rows
 // (CK_STREAM_W_ONE for one row of x), and so many sums.
 #define CK_STREAM_X 8
-#ifndef CK_STREAM_W
 #define CK_STREAM_W 8
 #define CK_STREAM_W_ONE 4
-#endif
 #define CK_STREAM_SUMS 24
-#define CK_STREAM_SUMS_INT4 16
 // Attention's scores: heads x tokens; and its sum over tokens: heads x 16 columns.
 #define CK_SCORE_HEADS 8
 #define CK_SCORE_TOKENS 2
@@ -88,6 +82,7 @@ CK_INLINE lanes lanes_div(lanes a, lanes b) { return _mm512_div_ps(a, b); }
 /// b where either is NaN.
 CK_INLINE lanes lanes_max(lanes a, lanes b) { return _mm512_max_ps(a, b); }
 CK_INLINE lanes lanes_min(lanes a, lanes b) { return _mm512_min_ps(a, b); }
+CK_INLINE lanes lanes_absolute(lanes a) { return _mm512_abs_ps(a); }
 
 /// a * b + c
 CK_INLINE lanes lanes_fma(lanes a, lanes b, lanes c) { return _mm512_fmadd_ps(a, b, c); }
@@ -173,8 +168,8 @@ CK_INLINE __m256i lanes_to_bf16(lanes a) {
     __m512i quiet = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
     return _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), rounded, quiet));
 }
-CK_INLINE void lanes_store_bf16(uint16_t *p, lanes a) { _mm256_storeu_si256((__m256i *)p, lanes_to_bf16(a)); }
-CK_INLINE void lanes_store_bf16_part(uint16_t *p, lanes a, size_t count) {
+CK_INLINE void lanes_store_bf16(void *p, lanes a) { _mm256_storeu_si256(p, lanes_to_bf16(a)); }
+CK_INLINE void lanes_store_bf16_part(void *p, lanes a, size_t count) {
     _mm256_mask_storeu_epi16(p, first_lanes(count), lanes_to_bf16(a));
 }
 

@@ -15,7 +15,6 @@ typedef __m512i sums;
 
 CK_INLINE __mmask32 first_words(size_t count) { return (__mmask32)(((uint64_t)1 << count) - 1); }
 
-CK_INLINE lanes lanes_absolute(lanes a) { return _mm512_abs_ps(a); }
 /// a rounded to integers that fit, as words and as bytes; n (1 ... 16) of them are written.
 CK_INLINE void lanes_store_words(void *p, lanes a, size_t n) {
     __m256i rounded = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a));

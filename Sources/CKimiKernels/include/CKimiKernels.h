@@ -40,7 +40,6 @@ enum {
     CK_F32 = 2,
     CK_INT4 = 3, ///< group 32, symmetric; see ck_matrix
     CK_INT8 = 4, ///< group 32, symmetric, made at load; see ck_matrix
-    CK_TYPE_COUNT = 5,
 };
 
 /// Bytes of an integer activation.
@@ -55,9 +54,9 @@ typedef struct ck_matrix {
     /// byte b and element 2b+1 in the high one, each nibble being the value + 8. May be unaligned.
     const void *data;
     /// CK_INT8: rows of whole blocks of 512 bytes, a block for 16 groups of 32 elements, each byte being the value + 128. In
-    /// a block byte 64 s + 4 (4 (g % 4) + g / 4) + b is element 8 (s / 2) + s % 2 + 2 b of group g (s < 8, b < 4), which is where the
-    /// nibbles of int4 weights come to lie when they are taken apart. Bytes past
-    /// the last column are 128.
+    /// a block byte 64 s + 4 (4 (g % 4) + g / 4) + b is element 8 (s / 2) + s % 2 + 2 b of group g (s < 8, b < 4), which is where
+    /// the nibbles of int4 weights come to lie when they are taken apart. Bytes past the last
+    /// column are 128.
     /// CK_INT4, CK_INT8: bfloat16 [rows, columns / 32], w = integer * scale, exact in f32. NULL for the others.
     const uint16_t *scales;
     size_t rows;
@@ -97,8 +96,8 @@ typedef struct ck_kernels {
     const char *name; ///< "scalar", "avx2", "avx512", "avx512vnni"
 
     /// y[r * ldy + j] = dot(x[r * ldx ...], row j of w) in dot order, for r < n and begin <= j < end <= w->rows.
-    /// CK_BF16, CK_F16, CK_F32; the weight is widened to f32 exactly. Few or many rows of x: each weight row is read from memory about
-    /// once.
+    /// CK_BF16, CK_F16, CK_F32; the weight is widened to f32 exactly. Few or many rows of x: each weight row is read from memory
+    /// about once.
     void (*matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n,
                    const ck_matrix *w, size_t begin, size_t end);
 
@@ -111,8 +110,8 @@ typedef struct ck_kernels {
     /// y[c] = w[row][c] widened to f32, c < w->columns. An embedding look-up. Any weight type.
     void (*widen_row)(float *y, const ck_matrix *w, size_t row);
 
-    /// Writes all rows of w, CK_BF16, CK_F16 or CK_F32 with columns a multiple of 32, as CK_INT8: `to` receives rows of whole blocks
-    /// (ck_row_bytes of such a matrix), `scales` [rows, columns / 32].
+    /// Writes all rows of w, CK_BF16, CK_F16 or CK_F32 with columns a multiple of 32, as CK_INT8: `to` receives rows of whole
+    /// blocks (ck_row_bytes of such a matrix), `scales` [rows, columns / 32].
     ///
     /// A group's scale is the smallest bfloat16 that is no less than its largest magnitude / 127 (in f32; above 0 unless all are
     /// zeros), and an integer w / scale rounded to the nearest, ties to even: never beyond 127, and off by at most half a scale, a
@@ -129,13 +128,10 @@ typedef struct ck_kernels {
     /// y[i] = fma(a, x[i], y[i]).
     void (*add_scaled)(float *y, float a, const float *x, size_t n);
 
-    /// y[i] = x[i] rounded to bfloat16 (nearest, ties to even; NaN stays NaN).
-    void (*round_bf16)(uint16_t *y, const float *x, size_t n);
-
     /// Writes a token (normed latent, then rotated key) to its slot in a cache, ck_cache_token_bytes long.
-    /// CK_F32: as it is. CK_BF16: rounded as round_bf16 does. CK_INT8: `latent` signed bytes q, x = q * s; `rope` bfloat16; s as
-    /// f32; zeros. With m the largest magnitude: q[i] = x[i] * (127 / m) rounded to the nearest integer, ties to even, s = m *
-    /// (1 / 127); if m < 2^-100, q and s are 0; if a value is not finite, q is 0 and s NaN.
+    /// CK_F32: as it is. CK_BF16: rounded to the nearest, ties to even; NaN stays NaN. CK_INT8: `latent` signed bytes q, x = q * s;
+    /// `rope` bfloat16; s as f32; zeros. With m the largest magnitude: q[i] = x[i] * (127 / m) rounded to the nearest integer, ties
+    /// to even, s = m * (1 / 127); if m < 2^-100, q and s are 0; if a value is not finite, q is 0 and s NaN.
     void (*cache_token)(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type);
 
     /// Makes n absorbed queries, ldq floats apart, ready for a CK_INT8 cache, in place: the `latent` (at least 2) floats become
@@ -168,25 +164,25 @@ typedef struct ck_kernels {
     /// 1 if every one of the n values is finite, else 0.
     int32_t (*all_finite)(const float *x, size_t n);
 
-    /// Writes columns first ... first + count - 1 of a row of x, which has `columns` of them, as integers for matmul_split, of one or
-    /// three bytes (`parts`: CK_FAST_PARTS, CK_EXACT_PARTS); `to` is the whole row's ck_split_bytes(columns, parts) bytes, aligned to
-    /// 64. The three numbers are multiples of 32, and x begins at `first`.
+    /// Writes columns first ... first + count - 1 of a row of x, which has `columns` of them, as integers for matmul_split, of one
+    /// or three bytes (`parts`: CK_FAST_PARTS, CK_EXACT_PARTS); `to` is the whole row's ck_split_bytes(columns, parts) bytes,
+    /// aligned to 64. The three numbers are multiples of 32, and x begins at `first`.
     /// A row may be written in parts in any order, by any threads, since groups of 32 share nothing; whoever writes its end also
     /// fills the last block.
     ///
     /// In a group with the largest magnitude m: q[i] = x[i] * (limit / m) rounded to the nearest, ties to even, and scale =
     /// m * (1 / limit), where the limit is 127 for one part and 8355000 for three. So |x[i] - q[i] * scale| is at most
     /// m / (2 limit) and three roundings of x[i]: m * 2^-8 for one part; for three m * 2^-21.7, and x[i] itself lost 2^-24 of m at
-    /// least in every f32 sum. A group with m below 2^-100 is all zeros; one with an infinity or a NaN has the scale NaN, which spoils
-    /// the outputs as the value itself would.
+    /// least in every f32 sum. A group with m below 2^-100 is all zeros; one with an infinity or a NaN has the scale NaN, which
+    /// spoils the outputs as the value itself would.
     void (*split)(void *to, const float *x, size_t first, size_t count, size_t columns, int32_t parts);
 
     /// y[r * ldy + j] = the product of row x[r], written by `split`, and row j of w, CK_INT4 or CK_INT8, for r < n and begin <= j <
-    /// end. Within a group g of 32 the sums of the weights' integers times q are exact, one of q's top byte, one of the lower two; as
-    /// floats s = fma(65536, top sum, lower sum), or the lower sum alone; lane[l] = fma(s, x's scale * w's scale, lane[l]) with l =
-    /// 4 (g % 4) + g % 16 / 4, for g = 0, 1, 2, ..., up to a multiple of 16, absent groups being zeros, and the lanes are added as in
-    /// dot order. s is off by
-    /// 2^-23 of itself at most, so the error of an output is that of q and of the f32 sum over columns / 512 groups.
+    /// end. Within a group g of 32 the sums of the weights' integers times q are exact, one of q's top byte, one of the lower two;
+    /// as floats s = fma(65536, top sum, lower sum), or the lower sum alone; lane[l] = fma(s, x's scale * w's scale, lane[l]) with
+    /// l = 4 (g % 4) + g % 16 / 4, for g = 0, 1, 2, ..., up to a multiple of 16, absent groups being zeros, and the lanes are added
+    /// as in dot order. s is off by 2^-23 of itself at most, so the error of an output is that of q and of the f32 sum over
+    /// columns / 512 groups.
     void (*matmul_split)(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w,
                          size_t begin, size_t end, int32_t parts);
 } ck_kernels;

@@ -1,4 +1,4 @@
-// Element by element: the gated activation, scaled addition, rounding to bfloat16, the check for infinities and NaN.
+// Element by element: the gated activation, scaled addition, the check for infinities and NaN.
 #include "../exp.h"
 #include "specification.h"
 
@@ -11,16 +11,6 @@ CK_SPECIFICATION void ck_scalar_swiglu(float *y, const float *gate, const float 
 
 CK_SPECIFICATION void ck_scalar_add_scaled(float *y, float a, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = fmaf(a, x[i], y[i]);
-}
-
-CK_SPECIFICATION void ck_scalar_round_bf16(uint16_t *y, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits = ck_bits_of_float(x[i]);
-        // Adding just under half of the last place kept, plus its own bit, carries exactly when rounding goes up.
-        uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-        uint32_t quiet = bits >> 16 | 0x40; // a NaN whose payload lies in the lower half must not become infinity
-        y[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
-    }
 }
 
 CK_SPECIFICATION int32_t ck_scalar_all_finite(const float *x, size_t n) {

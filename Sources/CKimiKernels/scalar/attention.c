@@ -1,7 +1,7 @@
 // Absorbed latent attention with an online softmax, one query after another, block by block of the span.
 #include "../exp.h"
 #include "../latent.h"
-#include "specification.h"
+#include "quantizer.h"
 
 /// Turns the scores of one block into weights, in place, and returns the factor for what was summed before. `state` holds m,
 /// the largest score so far, and l, the sum of the weights so far, relative to exp(m).
@@ -31,29 +31,19 @@ CK_INLINE float score_int8(const float *q, const unsigned char *token, const ck_
         sum = run == 0 ? (float)products : sum + (float)products;
     }
     float step = q[a->latent - 1] * latent_scale(token, a->latent, a->rope);
-    float key = ck_dot(q + a->latent, latent_key(token, a->latent), NULL, a->rope, CK_BF16);
+    float key = ck_dot(q + a->latent, latent_key(token, a->latent), a->rope, CK_BF16);
     return fmaf(sum, step, key) * a->scale;
 }
 
 /// out = out * factor, then the weighted int8 latents of a block.
 CK_INLINE void add_int8(float *out, const float *weight, float factor, int first, const unsigned char *tokens,
                         size_t token_bytes, size_t count, const ck_attention *a) {
-    float scaled[CK_CACHE_BLOCK], most = 0;
-    int bad = 0;
-    for (size_t t = 0; t < count; t++) {
-        scaled[t] = weight[t] * latent_scale(tokens + t * token_bytes, a->latent, a->rope);
-        uint32_t magnitude = ck_bits_of_float(scaled[t]) & 0x7fffffff;
-        bad |= magnitude >= 0x7f800000;
-        float size = ck_float_of_bits(magnitude);
-        most = size > most ? size : most;
-    }
-    quantiser by = quantiser_for(most, bad, CK_QUERY_LIMIT);
+    float scaled[CK_CACHE_BLOCK];
+    for (size_t t = 0; t < count; t++) scaled[t] = weight[t] * latent_scale(tokens + t * token_bytes, a->latent, a->rope);
+    quantizer by = measure(scaled, count, CK_QUERY_LIMIT);
     for (size_t c = 0; c < a->latent; c++) {
         int32_t sum = 0;
-        for (size_t t = 0; t < count; t++) {
-            int32_t p = by.factor == 0 ? 0 : (int32_t)rintf(scaled[t] * by.factor);
-            sum += p * (int8_t)tokens[t * token_bytes + c];
-        }
+        for (size_t t = 0; t < count; t++) sum += integer(scaled[t], by) * (int8_t)tokens[t * token_bytes + c];
         out[c] = fmaf((float)sum, by.step, first ? 0.0f : out[c] * factor);
     }
 }
@@ -71,7 +61,7 @@ CK_INLINE void attend(float *out, float *state, const float *q, size_t end, cons
         for (size_t t = 0; t < count; t++) {
             const unsigned char *token = block + t * token_bytes;
             score[t] = type == CK_INT8 ? score_int8(q, token, a)
-                                       : ck_dot(q, token, NULL, a->latent + a->rope, type) * a->scale;
+                                       : ck_dot(q, token, a->latent + a->rope, type) * a->scale;
         }
         float factor = weigh(state, score, count, first);
         if (type == CK_INT8) {
@@ -81,7 +71,7 @@ CK_INLINE void attend(float *out, float *state, const float *q, size_t end, cons
         for (size_t c = 0; c < a->latent; c++) out[c] = first ? 0.0f : out[c] * factor;
         for (size_t t = 0; t < count; t++) {
             const unsigned char *token = block + t * token_bytes;
-            for (size_t c = 0; c < a->latent; c++) out[c] = fmaf(score[t], ck_weight(token, NULL, c, type), out[c]);
+            for (size_t c = 0; c < a->latent; c++) out[c] = fmaf(score[t], ck_weight(token, c, type), out[c]);
         }
     }
 }

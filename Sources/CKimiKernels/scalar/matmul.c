@@ -5,8 +5,7 @@ CK_INLINE void multiply(float *y, size_t ldy, const float *x, size_t ldx, size_t
                         size_t end, int32_t type) {
     for (size_t j = begin; j < end; j++) {
         const unsigned char *row = ck_row(w, j);
-        const unsigned char *scales = type == CK_INT4 ? ck_row_scales(w, j) : NULL;
-        for (size_t r = 0; r < n; r++) y[r * ldy + j] = ck_dot(x + r * ldx, row, scales, w->columns, type);
+        for (size_t r = 0; r < n; r++) y[r * ldy + j] = ck_dot(x + r * ldx, row, w->columns, type);
     }
 }
 
@@ -16,7 +15,6 @@ CK_SPECIFICATION void ck_scalar_matmul(float *y, size_t ldy, const float *x, siz
     switch (w->type) {
     case CK_BF16: multiply(y, ldy, x, ldx, n, w, begin, end, CK_BF16); break;
     case CK_F16: multiply(y, ldy, x, ldx, n, w, begin, end, CK_F16); break;
-    case CK_F32: multiply(y, ldy, x, ldx, n, w, begin, end, CK_F32); break;
-    default: multiply(y, ldy, x, ldx, n, w, begin, end, CK_INT4); break;
+    default: multiply(y, ldy, x, ldx, n, w, begin, end, CK_F32); break;
     }
 }

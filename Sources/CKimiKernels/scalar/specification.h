@@ -30,26 +30,22 @@ CK_INLINE float ck_sum_lanes(float lane[CK_LANES]) {
     return lane[0];
 }
 
-/// The value of weight i of a row, exactly. `scales` is for CK_INT4 only.
-CK_INLINE float ck_weight(const unsigned char *row, const unsigned char *scales, size_t i, int32_t type) {
+/// The value of weight i of a row of CK_BF16, CK_F16 or CK_F32, exactly.
+CK_INLINE float ck_weight(const unsigned char *row, size_t i, int32_t type) {
     switch (type) {
     case CK_BF16: return ck_float_of_bf16(ck_word_at(row, i));
     case CK_F16: return ck_float_of_f16(ck_word_at(row, i));
-    case CK_F32: return ck_float_at(row, i);
-    default: {
-        int nibble = row[i / 2] >> (i % 2 * 4) & 15;
-        return (float)(nibble - 8) * ck_float_of_bf16(ck_word_at(scales, i / CK_INT4_GROUP));
-    }
+    default: return ck_float_at(row, i);
     }
 }
 
 /// dot(x, a stored row) in dot order.
-CK_INLINE float ck_dot(const float *x, const unsigned char *row, const unsigned char *scales, size_t n, int32_t type) {
+CK_INLINE float ck_dot(const float *x, const unsigned char *row, size_t n, int32_t type) {
     float lane[CK_LANES] = {0};
     size_t i = 0;
     for (; i + CK_LANES <= n; i += CK_LANES)
-        for (size_t l = 0; l < CK_LANES; l++) lane[l] = fmaf(x[i + l], ck_weight(row, scales, i + l, type), lane[l]);
-    for (size_t l = 0; i + l < n; l++) lane[l] = fmaf(x[i + l], ck_weight(row, scales, i + l, type), lane[l]);
+        for (size_t l = 0; l < CK_LANES; l++) lane[l] = fmaf(x[i + l], ck_weight(row, i + l, type), lane[l]);
+    for (size_t l = 0; i + l < n; l++) lane[l] = fmaf(x[i + l], ck_weight(row, i + l, type), lane[l]);
     return ck_sum_lanes(lane);
 }
 

@@ -1,22 +1,12 @@
 // Activations as integers, group by group.
 #include "../split.h"
-#include "specification.h"
+#include "quantizer.h"
 
 CK_INLINE void split_group(split_block *to, size_t lane, const float *x, int32_t parts) {
-    float most = 0;
-    uint32_t bad = 0;
-    for (size_t i = 0; i < CK_INT4_GROUP; i++) {
-        uint32_t magnitude = ck_bits_of_float(x[i]) & 0x7fffffff;
-        bad |= magnitude >= 0x7f800000;
-        float size = ck_float_of_bits(magnitude);
-        most = size > most ? size : most;
-    }
-    int counts = !bad && most >= CK_SPLIT_LEAST;
-    float factor = counts ? split_limit(parts) / most : 0.0f;
+    quantizer by = measure(x, CK_INT4_GROUP, split_limit(parts));
     int32_t sum = 0, top_sum = 0;
     for (size_t i = 0; i < CK_INT4_GROUP; i++) {
-        // A group that does not count is zeros, whatever its values are.
-        int32_t q = counts ? (int32_t)rintf(x[i] * factor) : 0;
+        int32_t q = integer(x[i], by);
         int32_t rest = (q + 128) >> 8; // 256 * top + high
         int32_t top = (rest + 128) >> 8;
         size_t slot = split_slot(i), byte = 4 * lane + split_byte(i);
@@ -30,15 +20,15 @@ CK_INLINE void split_group(split_block *to, size_t lane, const float *x, int32_t
     }
     to->offset[lane] = -8 * sum;
     if (parts == 3) to->top_offset[lane] = -8 * top_sum;
-    to->scale[lane] = bad ? ck_float_of_bits(0x7fc00000) : counts ? most * (1.0f / split_limit(parts)) : 0.0f;
+    to->scale[lane] = by.step;
 }
 
 CK_SPECIFICATION void ck_scalar_split(void *to, const float *x, size_t first, size_t count, size_t columns,
                                       int32_t parts) {
     static const float nothing[CK_INT4_GROUP] = {0};
     size_t end = (first + count) / CK_INT4_GROUP;
-    for (size_t g = first / CK_INT4_GROUP; g < end; g++)
-        split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), split_lane(g % CK_SPLIT_GROUPS), x + g * CK_INT4_GROUP - first, parts);
+    for (size_t g = first / CK_INT4_GROUP; g < end; g++, x += CK_INT4_GROUP)
+        split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), split_lane(g % CK_SPLIT_GROUPS), x, parts);
     if (first + count == columns)
         for (size_t g = end; g % CK_SPLIT_GROUPS; g++)
             split_group(split_at(to, g / CK_SPLIT_GROUPS, parts), split_lane(g % CK_SPLIT_GROUPS), nothing, parts);

@@ -1,4 +1,4 @@
-// Element by element: the gated activation, scaled addition, rounding to bfloat16, the check for infinities and NaN.
+// Element by element: the gated activation, scaled addition, the check for infinities and NaN.
 #include "exp.h"
 
 CK_INLINE lanes gated(lanes gate, lanes up) {
@@ -23,12 +23,6 @@ void CK_NAME(add_scaled)(float *y, float a, const float *x, size_t n) {
         lanes sum = lanes_fma(lanes_all(a), lanes_load_part(x + i, count), lanes_load_part(y + i, count));
         lanes_store_part(y + i, sum, count);
     }
-}
-
-void CK_NAME(round_bf16)(uint16_t *y, const float *x, size_t n) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) lanes_store_bf16(y + i, lanes_load(x + i));
-    if (i < n) lanes_store_bf16_part(y + i, lanes_load_part(x + i, n - i), n - i);
 }
 
 int32_t CK_NAME(all_finite)(const float *x, size_t n) {

@@ -16,7 +16,8 @@ typedef struct cache_ahead {
 
 /// The end of a tile's share, which begins at `next`.
 CK_INLINE const unsigned char *fetch_end(const cache_ahead *ahead) {
-    return ahead->next + ahead->share < ahead->end ? ahead->next + ahead->share : ahead->end;
+    if (ahead->next >= ahead->end) return ahead->end; // no arithmetic with the NULL of the last block
+    return ahead->next + ck_smaller(ahead->share, (size_t)(ahead->end - ahead->next));
 }
 
 CK_INLINE const unsigned char *fetch_line(const unsigned char *next, const unsigned char *end) {
@@ -266,7 +267,7 @@ CK_INLINE void attend(const queries *s, const ck_attention *a, int32_t type) {
         b.tokens = (const unsigned char *)a->blocks[block] + a->layer_offset;
         size_t next = left > CK_CACHE_BLOCK ? ck_smaller(left - CK_CACHE_BLOCK, CK_CACHE_BLOCK) : 0;
         b.ahead.next = next ? (const unsigned char *)a->blocks[block + 1] + a->layer_offset : NULL;
-        b.ahead.end = b.ahead.next + next * b.token_bytes;
+        b.ahead.end = next ? b.ahead.next + next * b.token_bytes : NULL;
         if (type == CK_INT8) {
             b.int8.tokens = b.tokens;
             for (size_t t = 0; t < ck_smaller(left, CK_CACHE_BLOCK); t++)

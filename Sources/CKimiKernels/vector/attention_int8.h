@@ -3,7 +3,8 @@
 #ifndef CK_VECTOR_ATTENTION_INT8_H
 #define CK_VECTOR_ATTENTION_INT8_H
 
-#include "quantise.h"
+#include "../latent.h"
+#include "quantizer.h"
 
 /// A block of int8 tokens.
 typedef struct int8_block {
@@ -106,7 +107,7 @@ CK_INLINE float weights_int8(float *weight, const int8_block *b) {
         if (n < 16) scaled = lanes_choose_part(scaled, lanes_zero(), n);
         lanes_store(weight + t, scaled);
     }
-    quantiser by = measure(weight, b->count, CK_QUERY_LIMIT);
+    quantizer by = measure(weight, b->count, CK_QUERY_LIMIT);
     for (size_t t = 0; t < b->count; t += 16)
         lanes_store_words((int16_t *)(void *)weight + t, scaled_lanes(weight + t, 16, by), 16);
     return by.step;

@@ -1,5 +1,13 @@
 // Tokens written to the latent cache, and queries made ready for an int8 cache.
-#include "quantise.h"
+#include "../latent.h"
+#include "quantizer.h"
+
+/// x rounded to bfloat16, to any address.
+CK_INLINE void round_bf16(unsigned char *to, const float *x, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) lanes_store_bf16(to + 2 * i, lanes_load(x + i));
+    if (i < n) lanes_store_bf16_part(to + 2 * i, lanes_load_part(x + i, n - i), n - i);
+}
 
 void CK_NAME(cache_token)(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type) {
     if (cache_type == CK_F32) {
@@ -7,23 +15,23 @@ void CK_NAME(cache_token)(void *to, const float *x, size_t latent, size_t rope, 
         return;
     }
     if (cache_type == CK_BF16) {
-        CK_NAME(round_bf16)(to, x, latent + rope);
+        round_bf16(to, x, latent + rope);
         return;
     }
     unsigned char *bytes = to;
     memset(bytes + latent, 0, ck_cache_token_bytes(CK_INT8, latent, rope) - latent);
-    quantiser by = measure(x, latent, CK_LATENT_LIMIT);
+    quantizer by = measure(x, latent, CK_LATENT_LIMIT);
     for (size_t i = 0; i < latent; i += 16) {
         size_t n = ck_smaller(latent - i, 16);
         lanes_store_bytes(bytes + i, scaled_lanes(x + i, n, by), n);
     }
-    CK_NAME(round_bf16)((uint16_t *)(void *)(bytes + latent), x + latent, rope);
+    round_bf16(bytes + latent, x + latent, rope);
     memcpy(bytes + latent + 2 * rope, &by.step, sizeof by.step);
 }
 
 void CK_NAME(query_int8)(float *q, size_t ldq, size_t n, size_t latent) {
     for (size_t r = 0; r < n; r++, q += ldq) {
-        quantiser by = measure(q, latent, CK_QUERY_LIMIT);
+        quantizer by = measure(q, latent, CK_QUERY_LIMIT);
         // In place: an integer takes half the room of the float it comes from.
         for (size_t i = 0; i < latent; i += 16) {
             size_t part = ck_smaller(latent - i, 16);

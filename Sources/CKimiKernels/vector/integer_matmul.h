@@ -2,7 +2,8 @@
 // rows of x; a lane of a sum belongs to the same group of every block (split.h).
 #include "../split.h"
 
-/// Weight rows whose sums are kept at once, and the most rows of x that share weights taken apart: so much stays in the first cache.
+/// Weight rows whose sums are kept at once, and the most rows of x that share weights taken apart: so much stays in the first
+/// cache.
 #define CK_INTEGER_ROWS 16
 #define CK_INTEGER_X 24
 

@@ -10,12 +10,6 @@ void CK_NAME(matmul)(float *y, size_t ldy, const float *x, size_t ldx, size_t n,
     product p = {y, ldy, x, ldx, w, begin, end};
     if (n <= CK_STREAM_X)
         streams[w->type][n - 1](&p);
-    else if (w->type != CK_INT4)
-        multiply_shares(&p, n);
     else
-        for (size_t r = 0; r < n; r += CK_STREAM_X) {
-            p.x = x + r * ldx;
-            p.y = y + r * ldy;
-            streams[w->type][ck_smaller(n - r, CK_STREAM_X) - 1](&p);
-        }
+        multiply_shares(&p, n);
 }

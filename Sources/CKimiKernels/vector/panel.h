@@ -77,7 +77,7 @@ static multiplying *const multiplies[][2][2] = {
     CK_MULTIPLY_NAMES(F32),
 };
 
-/// Not for CK_INT4. n is a sum of CK_PANEL_X and CK_PANEL_X - 1, each as often as it takes: every n from
+/// n is a sum of CK_PANEL_X and CK_PANEL_X - 1, each as often as it takes: every n from
 /// (CK_PANEL_X - 1) * (CK_PANEL_X - 2) on.
 static void multiply_panels(const product *p, size_t n) {
     const ck_matrix *w = p->w;

@@ -1,7 +1,30 @@
 // Single rows of a matrix: widened, or combined with factors.
-#include "widen.h"
+#include "tile.h"
 
-void CK_NAME(widen_row)(float *y, const ck_matrix *w, size_t row) { widen_span(y, w, row, 0, w->columns); }
+CK_INLINE void widen_floats(float *y, const unsigned char *row, size_t n, int32_t type) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) lanes_store(y + i, load_weights(row, i, type));
+    if (i < n) lanes_store_part(y + i, load_weights_part(row, i, type, n - i), n - i);
+}
+
+CK_INLINE void widen_int4(float *y, const unsigned char *row, const unsigned char *scales, size_t n) {
+    for (size_t g = 0; g < n / CK_INT4_GROUP; g++, y += CK_INT4_GROUP) {
+        lanes weights[2];
+        lanes_load_int4(weights, row + g * CK_INT4_GROUP / 2, ck_float_of_bf16(ck_word_at(scales, g)));
+        lanes_store(y, weights[0]);
+        lanes_store(y + 16, weights[1]);
+    }
+}
+
+void CK_NAME(widen_row)(float *y, const ck_matrix *w, size_t row) {
+    const unsigned char *weights = ck_row(w, row);
+    switch (w->type) {
+    case CK_BF16: widen_floats(y, weights, w->columns, CK_BF16); break;
+    case CK_F16: widen_floats(y, weights, w->columns, CK_F16); break;
+    case CK_F32: widen_floats(y, weights, w->columns, CK_F32); break;
+    default: widen_int4(y, weights, ck_row_scales(w, row), w->columns); break;
+    }
+}
 
 /// How many rows of w are combined in one pass over a single y.
 #define CK_COMBINED 8

@@ -9,9 +9,8 @@
 
 /// How many weight rows go together for n rows of x: enough sums to hide the latency of the FMA, few enough to stay in
 /// registers. A constant where it is used.
-CK_INLINE size_t stream_width(size_t n, int32_t type) {
-    if (n == 1) return CK_STREAM_W_ONE;
-    return ck_smaller(CK_STREAM_W, (type == CK_INT4 ? CK_STREAM_SUMS_INT4 : CK_STREAM_SUMS) / n);
+CK_INLINE size_t stream_width(size_t n) {
+    return n == 1 ? CK_STREAM_W_ONE : ck_smaller(CK_STREAM_W, CK_STREAM_SUMS / n);
 }
 
 /// The outputs of tw weight rows from `row` on, for n rows of x; n, tw and type are constants. With `fetch` the rows
@@ -19,18 +18,14 @@ CK_INLINE size_t stream_width(size_t n, int32_t type) {
 CK_INLINE void stream_rows(const product *p, size_t row, size_t n, size_t tw, int32_t type, int fetch) {
     const ck_matrix *w = p->w;
     const unsigned char *next = ck_row(w, row + tw);
-    lanes sum[CK_STREAM_X * CK_TILE_W_MOST];
-    if (type == CK_INT4)
-        dot_tile_int4(sum, n, tw, p->x, p->ldx, ck_row(w, row), ck_row_bytes(w), ck_row_scales(w, row),
-                      w->columns / CK_INT4_GROUP * 2, w->columns, fetch, next);
-    else
-        dot_tile(sum, n, tw, p->x, p->ldx, ck_row(w, row), ck_row_bytes(w), type, w->columns, CK_RUN, fetch, next);
+    lanes sum[CK_STREAM_X * CK_STREAM_W];
+    dot_tile(sum, n, tw, p->x, p->ldx, ck_row(w, row), ck_row_bytes(w), type, w->columns, CK_RUN, fetch, next);
     CK_UNROLL for (size_t r = 0; r < n; r++)
         CK_UNROLL for (size_t j = 0; j < tw; j++) p->y[r * p->ldy + row + j] = lanes_sum(sum[r * tw + j]);
 }
 
 CK_INLINE void stream(const product *p, size_t n, int32_t type) {
-    const size_t tw = stream_width(n, type);
+    const size_t tw = stream_width(n);
     if (p->end - p->begin < tw) {
         for (size_t row = p->begin; row < p->end; row++) stream_rows(p, row, n, 1, type, 0);
         return;
@@ -56,13 +51,11 @@ typedef void streaming(const product *);
 CK_STREAMS(BF16)
 CK_STREAMS(F16)
 CK_STREAMS(F32)
-CK_STREAMS(INT4)
 /// By element type and count of rows of x less one.
-static streaming *const streams[CK_TYPE_COUNT][CK_STREAM_X] = {
+static streaming *const streams[][CK_STREAM_X] = {
     CK_NAMES(BF16),
     CK_NAMES(F16),
     CK_NAMES(F32),
-    CK_NAMES(INT4),
 };
 
 #endif

@@ -5,9 +5,6 @@
 #ifndef CK_VECTOR_TILE_H
 #define CK_VECTOR_TILE_H
 
-/// The most weight rows in a tile.
-#define CK_TILE_W_MOST 8
-
 #define CK_UNROLL _Pragma("clang loop unroll(full)")
 
 /// 16 weights from element i of a row on; not for CK_INT4.
@@ -65,48 +62,6 @@ CK_INLINE void dot_tile(lanes *sum, size_t tx, size_t tw, const float *x, size_t
                 lanes *s = &sum[r * tw + j];
                 *s = count == 16 ? lanes_fma(lanes_load(x + r * ldx + i), weights, *s)
                                  : lanes_fma_part(lanes_load_part(x + r * ldx + i, count), weights, *s, count);
-            }
-        }
-    }
-}
-
-/// How many scales are widened at a time.
-#define CK_SCALES 16
-
-/// The scales of `groups` (1 ... 16) groups as floats.
-CK_INLINE void widen_scales(float *scale, const unsigned char *scales, size_t groups) {
-    if (groups == CK_SCALES)
-        lanes_store(scale, lanes_load_bf16(scales));
-    else
-        lanes_store(scale, lanes_load_bf16_part(scales, groups));
-}
-
-/// The same for int4 weights; `scales` are those of the first row, scale_stride bytes from one row to the next.
-CK_INLINE void dot_tile_int4(lanes *sum, size_t tx, size_t tw, const float *x, size_t ldx, const unsigned char *w,
-                             size_t stride, const unsigned char *scales, size_t scale_stride, size_t columns,
-                             int fetch, const unsigned char *next) {
-    CK_UNROLL for (size_t k = 0; k < tx * tw; k++) sum[k] = lanes_zero();
-    size_t all_groups = columns / CK_INT4_GROUP;
-    for (size_t first = 0; first < all_groups; first += CK_SCALES) {
-        _Alignas(64) float scale[CK_TILE_W_MOST][CK_SCALES];
-        size_t groups = ck_smaller(all_groups - first, CK_SCALES);
-        CK_UNROLL for (size_t j = 0; j < tw; j++) {
-            widen_scales(scale[j], scales + j * scale_stride + 2 * first, groups);
-            if (fetch) fetch_ahead(scales + (j + tw) * scale_stride + 2 * first);
-        }
-        for (size_t g = 0; g < groups; g++) {
-            const unsigned char *group = w + (first + g) * 16;
-            const float *values = x + (first + g) * CK_INT4_GROUP;
-            if (fetch && g % 4 == 0) // a cache line holds 4 groups
-                CK_UNROLL for (size_t j = 0; j < tw; j++) fetch_ahead(next + ((first + g) / 4 * tw + j) * 64);
-            CK_UNROLL for (size_t j = 0; j < tw; j++) {
-                lanes weights[2];
-                lanes_load_int4(weights, group + j * stride, scale[j][g]);
-                CK_UNROLL for (size_t r = 0; r < tx; r++) {
-                    lanes *s = &sum[r * tw + j];
-                    *s = lanes_fma(lanes_load(values + r * ldx), weights[0], *s);
-                    *s = lanes_fma(lanes_load(values + r * ldx + 16), weights[1], *s);
-                }
             }
         }
     }

@@ -38,6 +38,10 @@ extension JSONWriter {
         member("share_of_limit", measurement.limitShare)
     }
 
+    mutating func notes(_ notes: [String]) {
+        array("notes") { json in for note in notes { json.element(note) } }
+    }
+
     mutating func member(_ name: String, _ facts: MachineFacts, threads: Int) {
         object(name) { json in
             json.member("processor", facts.processor)
@@ -70,9 +74,20 @@ enum MeasurementColumns {
     static func percent(_ share: Double) -> String { Units.decimal(share * 100, share < 0.0995 ? 1 : 0) + " %" }
 }
 
+extension MachineFacts {
+    /// What makes a figure something else than it seems, where all `bytes` of `what` are read again and again.
+    func notes(_ what: String, bytes: Int) -> [String] {
+        guard lastLevelCacheBytes > 0, bytes <= lastLevelCacheBytes else { return [] }
+        return [
+            "\(what) (\(Units.bytes(bytes))) fit the cache (\(Units.bytes(lastLevelCacheBytes))): "
+                + "bytes read are not a memory figure"
+        ]
+    }
+}
+
 extension BenchReport {
     /// Lines that stand below every table.
-    func printLegend(_ facts: MachineFacts, threads: Int, isa: String?) {
+    func printLegend(_ facts: MachineFacts, threads: Int, isa: String?, notes: [String] = []) {
         let processor = facts.processor.isEmpty ? nil : facts.processor
         let words = [processor, "\(threads) thread\(threads == 1 ? "" : "s")", isa, facts.date]
         Terminal.output.write(
@@ -80,5 +95,6 @@ extension BenchReport {
                 + "read: bytes of weights and cache by count; plain read: what the machine read at that moment;\n"
                 + "GMAC/s: multiply-adds by count; peak: of \(Limits.hasBF16 ? "bfloat16 pairs" : "floats") in registers; "
                 + "shares of each repeat's own moment\n")
+        for note in notes { Terminal.output.write("note: \(note)\n") }
     }
 }

@@ -28,11 +28,7 @@ struct ExpertReport: BenchReport {
 
     private var notes: [String] {
         let stored = CostReport(model.checkpoint).layers.reduce(0) { $0 + $1[.routedExperts].stored }
-        guard facts.lastLevelCacheBytes > 0, stored <= facts.lastLevelCacheBytes else { return [] }
-        return [
-            "the experts (\(Units.bytes(stored))) fit the cache (\(Units.bytes(facts.lastLevelCacheBytes))): "
-                + "bytes read are not a memory figure"
-        ]
+        return facts.notes("the experts", bytes: stored)
     }
 
     func print() {
@@ -44,8 +40,7 @@ struct ExpertReport: BenchReport {
             ] + MeasurementColumns.cells(result.measurement))
         }
         table.print()
-        printLegend(facts, threads: model.text.pool.threads, isa: model.text.isaName)
-        for note in notes { Terminal.output.write("note: \(note)\n") }
+        printLegend(facts, threads: model.text.pool.threads, isa: model.text.isaName, notes: notes)
     }
 
     var json: String {
@@ -54,7 +49,7 @@ struct ExpertReport: BenchReport {
             json.member("digest", model.checkpoint.digest)
             json.member("machine", facts, threads: model.text.pool.threads)
             json.member("isa", model.text.isaName)
-            json.array("notes") { json in for note in notes { json.element(note) } }
+            json.notes(notes)
             json.array("results") { json in
                 for result in results {
                     json.object { json in
@@ -134,7 +129,7 @@ struct AccuracyReport: BenchReport {
         table.row("divergence in nats, mean", Units.decimal(accuracy.meanDivergence, 8))
         table.row("divergence in nats, most", Units.decimal(accuracy.mostDivergence, 8))
         table.row("same likeliest token", "\(accuracy.sameChoice) of \(accuracy.rows)")
-        table.row("where it is ahead by 0.5", "\(accuracy.sameClearChoice) of \(accuracy.clearRows)")
+        table.row("where it is ahead by \(Accuracy.clearMargin)", "\(accuracy.sameClearChoice) of \(accuracy.clearRows)")
         table.print()
     }
 

@@ -30,14 +30,7 @@ struct TokenReport: BenchReport {
     /// Of the text model, where they are read.
     private var weightBytes: Int { placement.mapped + placement.copied + placement.converted }
 
-    /// What makes a figure something else than it seems.
-    private var notes: [String] {
-        guard facts.lastLevelCacheBytes > 0, weightBytes <= facts.lastLevelCacheBytes else { return [] }
-        return [
-            "the weights (\(Units.bytes(weightBytes))) fit the cache (\(Units.bytes(facts.lastLevelCacheBytes))): "
-                + "bytes read are not a memory figure"
-        ]
-    }
+    private var notes: [String] { facts.notes("the weights", bytes: weightBytes) }
 
     func print() {
         var table = Table(
@@ -60,8 +53,7 @@ struct TokenReport: BenchReport {
         memory.row("in memory now", Units.bytes(resident.now))
         memory.row("in memory, at most", Units.bytes(resident.most))
         memory.print()
-        printLegend(facts, threads: model.text.pool.threads, isa: model.text.isaName)
-        for note in notes { Terminal.output.write("note: \(note)\n") }
+        printLegend(facts, threads: model.text.pool.threads, isa: model.text.isaName, notes: notes)
     }
 
     var json: String {
@@ -84,7 +76,7 @@ struct TokenReport: BenchReport {
                 json.member("resident", resident.now)
                 json.member("most_resident", resident.most)
             }
-            json.array("notes") { json in for note in notes { json.element(note) } }
+            json.notes(notes)
             json.array("results") { json in
                 for result in results {
                     json.object { json in

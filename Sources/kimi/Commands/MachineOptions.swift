@@ -50,7 +50,10 @@ struct MachineOptions: ParsableArguments {
     var load = Load.map
 
     @Option(help: ArgumentHelp(
-        "How weights are kept that every token reads (attention, dense layers, shared experts, head): as stored, or as bytes made while opening, in half the memory."))
+        """
+        How weights are kept that every token reads (attention, dense layers, shared experts, head): as stored, or as bytes \
+        made while opening, in half the memory.
+        """))
     var dense = Dense.stored
 
     @Flag(help: "Keep to the exact path, also for prompts and large batches.")

@@ -1,17 +1,11 @@
 // Stored weights as bytes with a scale for each group of 32.
 #include "../split.h"
-#include "specification.h"
+#include "quantizer.h"
 
 CK_INLINE void quantize_group(unsigned char *block, size_t lane, void *scale, const float *w) {
-    float most = 0;
-    uint32_t bad = 0;
-    for (size_t i = 0; i < CK_INT4_GROUP; i++) {
-        uint32_t magnitude = ck_bits_of_float(w[i]) & 0x7fffffff;
-        bad |= magnitude >= 0x7f800000;
-        float size = ck_float_of_bits(magnitude);
-        most = size > most ? size : most;
-    }
-    uint16_t word = ck_byte_scale(most, bad != 0);
+    int bad;
+    float most = largest(w, CK_INT4_GROUP, &bad);
+    uint16_t word = ck_byte_scale(most, bad);
     float divisor = ck_float_of_bf16(word);
     memcpy(scale, &word, sizeof word);
     for (size_t i = 0; i < CK_INT4_GROUP; i++) {
@@ -24,7 +18,7 @@ CK_INLINE void quantize_row(unsigned char *to, unsigned char *scales, const unsi
     memset(to, 128, split_blocks(columns) * CK_SPLIT_BLOCK);
     for (size_t g = 0; g < columns / CK_INT4_GROUP; g++) {
         float w[CK_INT4_GROUP];
-        for (size_t i = 0; i < CK_INT4_GROUP; i++) w[i] = ck_weight(row, NULL, g * CK_INT4_GROUP + i, type);
+        for (size_t i = 0; i < CK_INT4_GROUP; i++) w[i] = ck_weight(row, g * CK_INT4_GROUP + i, type);
         quantize_group(to + g / CK_SPLIT_GROUPS * CK_SPLIT_BLOCK, split_lane(g % CK_SPLIT_GROUPS), scales + 2 * g, w);
     }
 }

@@ -3,7 +3,7 @@
 
 CK_INLINE void quantize_group(unsigned char *block, size_t lane, unsigned char *scale, lanes a, lanes b) {
     int bad = lanes_any_not_finite(a) || lanes_any_not_finite(b);
-    float most = bad ? 0.0f : lanes_largest(lanes_max(lanes_magnitude(a), lanes_magnitude(b)));
+    float most = bad ? 0.0f : lanes_largest(lanes_max(lanes_absolute(a), lanes_absolute(b)));
     uint16_t word = ck_byte_scale(most, bad);
     memcpy(scale, &word, sizeof word);
     if (most == 0) return; // the bytes are 128 already
