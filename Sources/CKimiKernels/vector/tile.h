@@ -45,7 +45,7 @@ CK_INLINE void dot_tile(lanes *sum, size_t tx, size_t tw, const float *x, size_t
     for (; i + run <= columns; i += run) {
         CK_UNROLL for (size_t j = 0; j < tw; j++)
             for (size_t s = i; s < i + run; s += step) {
-                if (fetch) fetch_ahead(next + (i * tw + j * run + (s - i)) / line * 64);
+                if (fetch) fetch_once(next + (i * tw + j * run + (s - i)) / line * 64);
                 CK_UNROLL for (size_t k = s; k < s + step; k += 16) {
                     lanes weights = load_weights(w + j * stride, k, type);
                     CK_UNROLL for (size_t r = 0; r < tx; r++)
