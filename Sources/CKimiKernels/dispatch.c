@@ -11,6 +11,7 @@
         .widen_row = ck_##level##_widen_row,                                                                          \
         .quantize_rows = ck_##level##_quantize_rows,                                                                  \
         .rms_norm = ck_##level##_rms_norm,                                                                            \
+        .rope = ck_##level##_rope,                                                                                    \
         .swiglu = ck_##level##_swiglu,                                                                                \
         .add_scaled = ck_##level##_add_scaled,                                                                        \
         .cache_token = ck_##level##_cache_token,                                                                      \

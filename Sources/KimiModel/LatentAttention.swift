@@ -117,9 +117,9 @@ private func absorb(_ job: AttentionJob, head: Int, rows: Range<Int>) {
         job.absorbed(rows.lowerBound, head), shape.heads * shape.token, query, shape.heads * queryWidth, rows.count, &kvUp,
         head * (shape.nope + shape.value), shape.nope)
     for row in rows {
-        rotate(
-            job.query + (row * shape.heads + head) * queryWidth + shape.nope, into: job.absorbed(row, head) + shape.latent,
-            table: job.angles + row * shape.rope, pairs: shape.rope / 2)
+        job.kernels.pointee.rope(
+            job.absorbed(row, head) + shape.latent, job.query + (row * shape.heads + head) * queryWidth + shape.nope,
+            job.angles + row * shape.rope, shape.rope / 2)
     }
     if job.cacheType == Int32(CK_INT8) {
         job.kernels.pointee.query_int8(
@@ -133,7 +133,7 @@ private func cache(_ job: AttentionJob, row: Int) {
     let latent = job.latent + row * shape.token
     job.kernels.pointee.rms_norm(latent, latent, job.latentNorm, shape.latent, latentEpsilon)
     let key = latent + shape.latent
-    rotate(key, into: key, table: job.angles + row * shape.rope, pairs: shape.rope / 2)
+    job.kernels.pointee.rope(key, key, job.angles + row * shape.rope, shape.rope / 2)
     guard let slot = job.rows[row].sequence.slot(position: job.rows[row].position, layer: job.layer) else { return }
     job.kernels.pointee.cache_token(slot, latent, shape.latent, shape.rope, job.cacheType)
 }

@@ -55,16 +55,3 @@ package struct RotaryTable {
         }
     }
 }
-
-/// Rotates the pairs (x0, x1), (x2, x3), ... of `x` by the angles of `table`, as `RotaryTable.fill` wrote them.
-@inline(__always)
-func rotate(
-    _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, table: UnsafePointer<Float>, pairs: Int
-) {
-    for pair in 0..<pairs {
-        let (a, b) = (x[2 * pair], x[2 * pair + 1])
-        let (cosine, sine) = (table[pair], table[pairs + pair])
-        y[2 * pair] = a * cosine - b * sine
-        y[2 * pair + 1] = b * cosine + a * sine
-    }
-}

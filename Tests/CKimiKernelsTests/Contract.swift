@@ -28,6 +28,14 @@ enum Contract {
         return zip(x, w).map { ($0 * r) * $1 }
     }
 
+    static func rope(_ x: [Float], _ angles: [Float]) -> [Float] {
+        let pairs = angles.count / 2
+        return (0..<pairs).flatMap { i -> [Float] in
+            let (a, b, cosine, sine) = (x[2 * i], x[2 * i + 1], angles[i], angles[pairs + i])
+            return [a * cosine - b * sine, b * cosine + a * sine]
+        }
+    }
+
     static func swiglu(_ gate: [Float], _ up: [Float]) -> [Float] {
         zip(gate, up).map { g, u in (g / (1 + ck_exp(-g))) * u }
     }

@@ -41,6 +41,24 @@ import Testing
         }
     }
 
+    @Test("Rotation by pairs, also in place", arguments: Level.available)
+    func rope(level: Level) {
+        var random = Random(14)
+        for pairs in Array(1...20) + [32, 37] {
+            for mood in Mood.allCases {
+                let x = floats(2 * pairs, mood, &random)
+                let angles = floats(2 * pairs, .ordinary, &random)
+                var y = [Float](repeating: 7, count: 2 * pairs)
+                var same = x
+                level.kernels.rope(&y, x, angles, pairs)
+                same.withUnsafeMutableBufferPointer { level.kernels.rope($0.baseAddress, $0.baseAddress, angles, pairs) }
+                let right = Contract.rope(x, angles)
+                let difference = firstDifference(y, right) ?? firstDifference(same, right)
+                #expect(difference == nil, "\(mood), \(pairs) pairs")
+            }
+        }
+    }
+
     @Test("The gated activation has the bits of the contract, in place too", arguments: Level.available)
     func swiglu(level: Level) {
         var random = Random(8)

@@ -61,6 +61,10 @@ import Testing
                 #expect(
                     y.array(Float.self, n)
                         == Contract.rmsNorm(a.array(Float.self, n), b.array(Float.self, n), eps: 1e-5))
+                level.kernels.rope(out, x, w, n / 2)
+                #expect(
+                    y.array(Float.self, n / 2 * 2)
+                        == Contract.rope(a.array(Float.self, n / 2 * 2), b.array(Float.self, n / 2 * 2)))
                 level.kernels.swiglu(out, x, w, n)
                 #expect(y.array(Float.self, n) == Contract.swiglu(a.array(Float.self, n), b.array(Float.self, n)))
                 level.kernels.add_scaled(out, 0.5, x, n)

@@ -13,6 +13,8 @@ void check_elementwise(size_t rounds) {
         levels[0]->swiglu(right + n, x, w, n);
         memcpy(right + 2 * n, w, bytes);
         levels[0]->add_scaled(right + 2 * n, factor, x, n);
+        const size_t pairs = n / 2;
+        levels[0]->rope(right + 3 * n, x, w, pairs);
         int32_t finite = levels[0]->all_finite(x, n);
         for (size_t l = 1; l < level_count; l++) {
             const ck_kernels *k = levels[l];
@@ -31,6 +33,9 @@ void check_elementwise(size_t rounds) {
             memcpy(y, w, bytes);
             k->add_scaled(y, factor, x, n);
             same_floats(y, right + 2 * n, n, "add_scaled", k->name);
+            memcpy(y, x, bytes);
+            k->rope(y, y, w, pairs);
+            same_floats(y, right + 3 * n, 2 * pairs, "rope in place", k->name);
             REQUIRE(k->all_finite(x, n) == finite, "all_finite on %s", k->name);
             give_back(y);
         }
