@@ -47,7 +47,8 @@ CK_INLINE void load_block(slot w[CK_SPLIT_SLOTS], lanes *scale, const unsigned c
     }
 }
 
-/// Some blocks of a weight row, and what is asked for meanwhile: as many bytes from `ahead` on, with their scales, unless it is NULL.
+/// Some blocks of a weight row, and what is asked for meanwhile unless it is NULL: as many bytes from `ahead` on, with their
+/// scales.
 typedef struct stretch {
     size_t row, block, end;
     const unsigned char *ahead, *ahead_scales;
@@ -95,8 +96,8 @@ CK_INLINE void stream_rows_of_one(lanes sum[][CK_INTEGER_ROWS], const integer_pr
 }
 
 /// A few rows of x, n a constant: some blocks of 16 weight rows at a time, so that those of x stay in the first cache.
-CK_INLINE void stream_rows_of_few(lanes sum[][CK_INTEGER_ROWS], const integer_product *p, size_t n, size_t from, size_t to, size_t end,
-                                  int32_t type, int32_t parts) {
+CK_INLINE void stream_rows_of_few(lanes sum[][CK_INTEGER_ROWS], const integer_product *p, size_t n, size_t from, size_t to,
+                                  size_t end, int32_t type, int32_t parts) {
     const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
     for (size_t b = 0; b < p->blocks; b += stretch_blocks(parts)) {
         size_t last = ck_smaller(b + stretch_blocks(parts), p->blocks);
