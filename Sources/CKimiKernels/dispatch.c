@@ -75,16 +75,7 @@ const ck_kernels *ck_kernels_for(int32_t isa) {
     return levels[isa];
 }
 
-size_t ck_type_bits(int32_t type) {
-    switch (type) {
-    case CK_BF16:
-    case CK_F16: return 16;
-    case CK_F32: return 32;
-    case CK_INT4: return 4;
-    case CK_INT8: return 8;
-    default: return 0;
-    }
-}
+size_t ck_type_bits(int32_t type) { return ck_bits_of_type(type); }
 
 size_t ck_row_bytes(const ck_matrix *w) { return ck_row_stride(w); }
 

@@ -89,10 +89,22 @@ CK_INLINE float ck_float_of_f16(uint16_t word) {
     return ck_float_of_bits(sign | bits);
 }
 
-/// ck_row_bytes, seen where it is called.
+/// ck_type_bits, seen where it is called: for every row of a product.
+CK_INLINE size_t ck_bits_of_type(int32_t type) {
+    switch (type) {
+    case CK_BF16:
+    case CK_F16: return 16;
+    case CK_F32: return 32;
+    case CK_INT4: return 4;
+    case CK_INT8: return 8;
+    default: return 0;
+    }
+}
+
+/// ck_row_bytes, likewise.
 CK_INLINE size_t ck_row_stride(const ck_matrix *w) {
     if (w->type == CK_INT8) return (w->columns + 511) / 512 * 512; // whole blocks
-    return w->columns * ck_type_bits(w->type) / 8;
+    return w->columns * ck_bits_of_type(w->type) / 8;
 }
 
 CK_INLINE const unsigned char *ck_row(const ck_matrix *w, size_t row) {

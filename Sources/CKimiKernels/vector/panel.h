@@ -90,7 +90,7 @@ static void multiply_panels(const product *p, size_t n) {
     if (n * w->columns * sizeof(float) > CK_PANEL_X_BYTES)
         while ((panel + tw) * stride <= CK_PANEL_BYTES && panel < p->end - p->begin) panel += tw;
     // So many tiles of x bring the panel that follows, the last ones.
-    const size_t parts = tw * ck_type_bits(w->type) / 32;
+    const size_t parts = tw * ck_bits_of_type(w->type) / 32;
     for (size_t row = p->begin; row < p->end; row += panel) {
         const size_t end = ck_smaller(row + panel, p->end);
         for (size_t t = 0, r = 0; t < tiles; t++) {

@@ -25,9 +25,8 @@ CK_INLINE lanes load_weights_part(const unsigned char *row, size_t i, int32_t ty
     }
 }
 
-/// Asks for a cache line that will be read some microseconds later. Never faults, so any address will do.
-CK_INLINE void fetch_ahead(const unsigned char *p) { __builtin_prefetch(p, 0, 3); }
-/// The same for a line that is read once: it pushes less out of the caches.
+/// Asks for a cache line that will be read once, some microseconds later: it pushes little out of the caches. Never faults, so any
+/// address will do.
 CK_INLINE void fetch_once(const unsigned char *p) { __builtin_prefetch(p, 0, 0); }
 /// The same for a line that the first cache has no room for meanwhile.
 CK_INLINE void fetch_for_later(const unsigned char *p) { __builtin_prefetch(p, 0, 2); }
