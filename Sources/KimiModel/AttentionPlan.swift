@@ -60,22 +60,15 @@ final class AttentionPlan {
         latent = shape.latent
         // Room for as many long runs as there are threads, of the most spans and queries each.
         mostParts = threads > 1 ? threads * Int(CK_SPANS_MOST) * Self.queries : 0
-        var total: Int? = 0
-        func place(_ factors: Int...) -> Int {
-            let product = factors.reduce(Int?(1)) { product, factor in product.flatMap { Checked.product($0, factor) } }
-            guard let offset = total, let bytes = product, let end = Checked.sum(offset, bytes)
-            else { total = nil; return 0 }
-            total = Checked.roundUp(end, to: 64)
-            return offset
-        }
-        let runsAt = place(rows, MemoryLayout<QueryRun>.stride)
-        let runOfRowAt = place(rows, 4)
-        let absorbedAt = place(rows, shape.heads, shape.token, 4)
-        let sumsAt = place(threads, 2, Self.queries, shape.latent, 4)
-        let statesAt = place(threads, 2, Self.queries, 2, 4)
-        let partsAt = place(mostParts, shape.latent, 4)
-        let partStatesAt = place(mostParts, 2, 4)
-        guard let total else {
+        var layout = ScratchLayout()
+        let runsAt = layout.bytes(rows, MemoryLayout<QueryRun>.stride)
+        let runOfRowAt = layout.bytes(rows, 4)
+        let absorbedAt = layout.bytes(rows, shape.heads, shape.token, 4)
+        let sumsAt = layout.bytes(threads, 2, Self.queries, shape.latent, 4)
+        let statesAt = layout.bytes(threads, 2, Self.queries, 2, 4)
+        let partsAt = layout.bytes(mostParts, shape.latent, 4)
+        let partStatesAt = layout.bytes(mostParts, 2, 4)
+        guard let total = layout.total else {
             throw KimiError(.outOfMemory, "attention's work space for \(rows) rows is beyond any memory", subject: "chunk_size")
         }
         memory = try MappedMemory(byteCount: total, what: "attention's work space")

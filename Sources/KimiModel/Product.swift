@@ -32,8 +32,8 @@ private let unit = 32
 private func roundedUp(_ outputs: Int) -> Int { (outputs + unit - 1) / unit * unit }
 
 extension TextModel {
-    /// Computes up to three products of `rows` rows as one job, so that there is one barrier for all of them.
-    func multiply(_ first: Product, _ second: Product? = nil, _ third: Product? = nil, rows: Int) {
+    /// Computes one or two products of `rows` rows as one job, so that there is one barrier for both.
+    func multiply(_ first: Product, _ second: Product? = nil, rows: Int) {
         let list = workspace.products
         var count = 0
         var outputs = 0
@@ -44,7 +44,6 @@ extension TextModel {
         }
         add(first)
         if let second { add(second) }
-        if let third { add(third) }
         var job = ProductJob(arithmetic: arithmetic, products: list, count: count, rows: rows)
         pool.run(multiplyPieces, &job, count: outputs, grain: unit)
     }

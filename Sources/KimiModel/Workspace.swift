@@ -50,11 +50,11 @@ struct Workspace {
     /// For each worker the outputs of two blocks of an expert's matrix.
     let blockOutput: UnsafeMutablePointer<Float>
     let blockOutputPerWorker: Int
-    /// Up to three products of one job.
+    /// One or two products of one job.
     let products: UnsafeMutablePointer<Product>
 
     init(config: ModelConfig, rows: Int, workers: Int) throws(KimiError) {
-        var layout = Layout()
+        var layout = ScratchLayout()
         let experts = max(config.expertCount, 1)
         let slots = Checked.product(rows, max(config.expertsPerToken, 1))
         let mlpWidth = max(config.intermediateSize, config.sharedExpertCount * config.moeIntermediateSize)
@@ -83,7 +83,7 @@ struct Workspace {
         let gatheredAt = layout.activation(slots, config.hiddenSize, integerColumns: 0)
         let expertInnerAt = layout.activation(slots, config.moeIntermediateSize)
         let blockOutputAt = layout.floats(workers, blockOutputPerWorker)
-        let productsAt = layout.bytes(3 * MemoryLayout<Product>.stride)
+        let productsAt = layout.bytes(2 * MemoryLayout<Product>.stride)
         guard let total = layout.total else {
             throw KimiError(.outOfMemory, "work space for \(rows) rows is beyond any memory", subject: "chunk_size")
         }
@@ -91,7 +91,7 @@ struct Workspace {
         self.memory = memory
         func floats(_ offset: Int) -> UnsafeMutablePointer<Float> { memory.pointer(to: Float.self, at: offset) }
         func ints(_ offset: Int) -> UnsafeMutablePointer<Int32> { memory.pointer(to: Int32.self, at: offset) }
-        func activation(_ at: Layout.Activation) -> Activation { at.placed(in: memory) }
+        func activation(_ at: ScratchLayout.Activation) -> Activation { at.placed(in: memory) }
         hidden = floats(hiddenAt)
         normed = activation(normedAt)
         delta = floats(deltaAt)
@@ -115,52 +115,5 @@ struct Workspace {
         expertInner = activation(expertInnerAt)
         blockOutput = floats(blockOutputAt)
         products = memory.pointer(to: Product.self, at: productsAt)
-    }
-
-    /// Adds up sizes in cache lines; nil once one does not fit.
-    private struct Layout {
-        private(set) var total: Int? = 0
-
-        mutating func floats(_ rows: Int?, _ columns: Int) -> Int {
-            guard let rows, let count = Checked.product(rows, columns, 4) else { total = nil; return 0 }
-            return bytes(count)
-        }
-
-        /// Where an activation's parts lie.
-        struct Activation {
-            let rows: Int
-            let floats: Int
-            let integers: Int
-            let integerBytes: Int
-            let table: Int
-
-            /// Lays the parts into the memory and points the rows' integer forms at their places.
-            func placed(in memory: MappedMemory) -> KimiModel.Activation {
-                let table = memory.pointer(to: UnsafeRawPointer?.self, at: table)
-                for row in 0..<rows { table[row] = UnsafeRawPointer(memory.base + integers + row * integerBytes) }
-                return KimiModel.Activation(floats: memory.pointer(to: Float.self, at: floats), integers: table)
-            }
-        }
-
-        /// Rows of floats and of integers; `integerColumns` 0 if the integers lie elsewhere.
-        mutating func activation(_ rows: Int?, _ columns: Int, integerColumns: Int? = nil) -> Activation {
-            // Room for either precision; a page that the fast form does not reach takes no memory.
-            let integerBytes = ck_split_bytes(integerColumns ?? columns, Precision.exact.parts)
-            let floats = self.floats(rows, columns)
-            guard let rows, let integers = Checked.product(rows, integerBytes),
-                let table = Checked.product(rows, MemoryLayout<UnsafeRawPointer>.stride)
-            else {
-                total = nil
-                return Activation(rows: 0, floats: 0, integers: 0, integerBytes: 0, table: 0)
-            }
-            return Activation(
-                rows: rows, floats: floats, integers: bytes(integers), integerBytes: integerBytes, table: bytes(table))
-        }
-
-        mutating func bytes(_ count: Int) -> Int {
-            guard let offset = total, let end = Checked.sum(offset, count) else { total = nil; return 0 }
-            total = Checked.roundUp(end, to: 64)
-            return offset
-        }
     }
 }
