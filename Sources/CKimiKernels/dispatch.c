@@ -15,10 +15,12 @@
         .swiglu = ck_##level##_swiglu,                                                                                \
         .add_scaled = ck_##level##_add_scaled,                                                                        \
         .cache_token = ck_##level##_cache_token,                                                                      \
+        .widen_token = ck_##level##_widen_token,                                                                      \
         .query_int8 = ck_##level##_query_int8,                                                                        \
         .attention = ck_##product##_attention,                                                                        \
         .attention_fold = ck_##level##_attention_fold,                                                                \
         .attention_finish = ck_##level##_attention_finish,                                                            \
+        .expanded_attention = ck_##level##_expanded_attention,                                                        \
         .all_finite = ck_##level##_all_finite,                                                                        \
         .split = ck_##level##_split,                                                                                  \
         .matmul_split = ck_##product##_matmul_split,                                                                  \

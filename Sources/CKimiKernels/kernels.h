@@ -28,12 +28,14 @@
     void ck_##level##_swiglu(float *y, const float *gate, const float *up, size_t n);                                 \
     void ck_##level##_add_scaled(float *y, float a, const float *x, size_t n);                                        \
     void ck_##level##_cache_token(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type);          \
+    void ck_##level##_widen_token(float *y, const void *from, size_t latent, size_t rope, int32_t cache_type);        \
     void ck_##level##_query_int8(float *q, size_t ldq, size_t n, size_t latent);                                      \
     void ck_##level##_attention(float *out, float *state, const float *q, const ck_attention *a);                     \
     void ck_##level##_attention_fold(float *out, float *state, const float *part, const float *part_state, size_t n,  \
                                      size_t latent);                                                                  \
     void ck_##level##_attention_finish(float *y, size_t ldy, const float *out, const float *state, size_t n,          \
                                        size_t latent);                                                                \
+    void ck_##level##_expanded_attention(float *out, float *state, const float *q, const ck_expanded_block *b);       \
     int32_t ck_##level##_all_finite(const float *x, size_t n);                                                        \
     void ck_##level##_split(void *to, const float *x, size_t first, size_t count, size_t columns,                     \
                             int32_t parts);                                                                           \

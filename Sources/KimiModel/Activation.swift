@@ -35,7 +35,15 @@ package enum Precision: Sendable {
 /// The arithmetic of a step: which kernels, and how precise.
 struct Arithmetic {
     let kernels: UnsafePointer<ck_kernels>
+    let precision: Precision
+    /// Bytes of an integer activation.
     let parts: Int32
+
+    init(kernels: UnsafePointer<ck_kernels>, precision: Precision) {
+        self.kernels = kernels
+        self.precision = precision
+        parts = precision.parts
+    }
 }
 
 extension ck_matrix {

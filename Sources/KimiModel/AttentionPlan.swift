@@ -2,7 +2,8 @@ import CKimiKernels
 import KimiCore
 
 // How the attention of a step is divided among the workers. None of it changes a bit of the result: a row's spans are a function
-// of how many tokens it sees (ck_attention_span), and they are folded in rising order whoever computed them.
+// of how many tokens it sees (ck_attention_span), and they are folded in rising order whoever computed them. Rows that are attended
+// expanded are in no run of this file: ExpandedPlan.swift.
 
 /// Rows of one sequence that follow one another and go through each block of the cache together.
 struct QueryRun {
@@ -33,6 +34,8 @@ final class AttentionPlan {
     /// A share of an item's heads is not made smaller than this: fewer would not fill the kernel's tiles.
     private static let leastHeads = 4
 
+    /// The rows that are attended expanded.
+    let expanded: ExpandedPlan
     private let memory: MappedMemory
     private let threads: Int
     private let heads: Int
@@ -54,7 +57,8 @@ final class AttentionPlan {
     private let parts: UnsafeMutablePointer<Float>
     private let partStates: UnsafeMutablePointer<Float>
 
-    init(shape: AttentionShape, rows: Int, threads: Int) throws(KimiError) {
+    init(shape: AttentionShape, cacheType: CacheType, rows: Int, threads: Int) throws(KimiError) {
+        expanded = try ExpandedPlan(shape: shape, cacheType: cacheType, rows: rows, threads: threads)
         self.threads = threads
         heads = shape.heads
         latent = shape.latent
@@ -84,23 +88,28 @@ final class AttentionPlan {
     // MARK: Planning
 
     /// Finds the runs of a step and divides their attention so that every worker gets several items.
-    func divide(_ rows: UnsafePointer<StepRow>, count: Int) {
-        findRuns(rows, count: count)
+    func divide(_ rows: UnsafePointer<StepRow>, count: Int, precision: Precision) {
+        expanded.divide(rows, count: count, precision: precision)
+        runCount = 0
+        var next = 0
+        while let absorbed = expanded.absorbed(from: next, to: count) {
+            findRuns(rows, in: absorbed)
+            next = absorbed.upperBound
+        }
         shareSpans()
         // A single run whose whole spans go evenly into the threads is best left at its full width: each token is read once.
         let spans = runCount == 1 && isSplit ? runs[0].tokens / runs[0].span : 0
         let wanted = spans >= threads && spans % threads == 0 ? 1 : 4 * threads
         width = min(heads, Self.queries)
-        while placeItems() < wanted, width >= 2 * Self.leastHeads { width = (width + 1) / 2 }
+        while placeItems() < wanted, runCount > 0, width >= 2 * Self.leastHeads { width = (width + 1) / 2 }
     }
 
-    private func findRuns(_ rows: UnsafePointer<StepRow>, count: Int) {
+    private func findRuns(_ rows: UnsafePointer<StepRow>, in range: Range<Int>) {
         let most = max(1, Self.queries / min(heads, Self.queries))
-        runCount = 0
-        for index in 0..<count {
+        for index in range {
             let row = rows[index]
             let span = ck_attention_span(row.position + 1)
-            if index > 0, runs[runCount - 1].rows < most, rows[index - 1].sequence === row.sequence,
+            if index > range.lowerBound, runs[runCount - 1].rows < most, rows[index - 1].sequence === row.sequence,
                 rows[index - 1].position + 1 == row.position, runs[runCount - 1].span == span
             {
                 runs[runCount - 1].rows += 1

@@ -48,7 +48,7 @@ extension TextModel {
             throw KimiError(.internal, "a step of \(rows.count) rows; at most \(maxRows) were planned")
         }
         let count = rows.count
-        arithmetic = Arithmetic(kernels: kernels, parts: precision.parts)
+        arithmetic = Arithmetic(kernels: kernels, precision: precision)
         statistics.beginStep()
         // Mapped weights are read under a hold, so that a file that is cut meanwhile is an error and no signal.
         defer { readHold?.end() }

@@ -3,10 +3,11 @@ import KimiTopology
 
 // Multi-head latent attention in its absorbed form (DeepSeek-V2 report, section 2.1.2): instead of expanding every cached latent
 // to per-head keys and values, the key half of kv_b is folded into the query and the value half is applied to the attended
-// latent. The same path serves one decoded token and a chunk of prompt, which is what makes results independent of chunking.
+// latent. On the exact path this form serves one decoded token and a chunk of prompt alike, which is what makes results
+// independent of chunking; large chunks of a fast step are attended expanded (ExpandedAttention.swift).
 
 /// What the workers need; the rows' positions and caches come from the batch.
-private struct AttentionJob {
+struct AttentionJob {
     let kernels: UnsafePointer<ck_kernels>
     let rows: UnsafePointer<StepRow>
     let rowCount: Int
@@ -27,6 +28,18 @@ private struct AttentionJob {
     let isWhole: Bool
 
     var bands: Int { (rowCount + band - 1) / band }
+    /// Items of the jobs that go by head: none if all rows are expanded.
+    var byHead: Int { plan.expanded.leavesRows ? shape.heads * bands : 0 }
+
+    /// Calls `body` with the rows of a band that are not expanded, as ranges.
+    func absorbedRows(band index: Int, _ body: (Range<Int>) -> Void) {
+        let end = min((index + 1) * band, rowCount)
+        var next = index * band
+        while let rows = plan.expanded.absorbed(from: next, to: end) {
+            body(rows)
+            next = rows.upperBound
+        }
+    }
 
     /// The absorbed query of a row and head.
     func absorbed(_ row: Int, _ head: Int) -> UnsafeMutablePointer<Float> {
@@ -45,6 +58,8 @@ struct AttentionShape {
 
     /// Elements of a cached token.
     var token: Int { latent + rope }
+    /// Elements of a head's query, and of its key where that is expanded.
+    var key: Int { nope + rope }
 }
 
 extension TextModel {
@@ -67,11 +82,13 @@ extension TextModel {
         multiply(Product(matrix: weights.output, x: w.attended, y: w.delta, finish: .add(to: w.hidden)), rows: count)
     }
 
-    /// From queries and latents to the heads' values: two jobs for a single row of few tokens, else three.
+    /// From queries and latents to the heads' values: two jobs for a single row of few tokens and for rows that are all expanded,
+    /// else three.
     private func attend(_ weights: AttentionWeights, layer: Int, rows: UnsafePointer<StepRow>, count: Int) {
         let w = workspace
         let plan = attentionPlan
-        if layer == 0 { plan.divide(rows, count: count) } // the same for all layers of the step
+        // The same for all layers of the step.
+        if layer == 0 { plan.divide(rows, count: count, precision: arithmetic.precision) }
         // Bands of rows where there are fewer heads than would keep all workers busy.
         let shares = max(1, 4 * pool.threads / attentionShape.heads)
         let band = max(8, (count + shares - 1) / shares)
@@ -81,10 +98,9 @@ extension TextModel {
             query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats, shape: attentionShape,
             plan: plan, band: band, isWhole: count == 1 && !plan.isSplit)
         // Every row's latent must be in the cache before any row looks back.
-        let byHead = attentionShape.heads * job.bands
-        pool.run(absorbAndCache, &job, count: byHead + (count + cachedRows - 1) / cachedRows, grain: 1)
-        pool.run(attendItems, &job, count: plan.itemCount, grain: 1)
-        if !job.isWhole { pool.run(applyValues, &job, count: byHead, grain: 1) }
+        pool.run(absorbAndCache, &job, count: job.byHead + (count + cachedRows - 1) / cachedRows, grain: 1)
+        pool.run(attendItems, &job, count: plan.expanded.itemCount + plan.itemCount, grain: 1)
+        if !job.isWhole, job.byHead > 0 { pool.run(applyValues, &job, count: job.byHead, grain: 1) }
     }
 }
 
@@ -95,11 +111,10 @@ private let cachedRows = 4
 private func absorbAndCache(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
     // Safe because `attend` passes exactly this type and waits for the job; so too below.
     guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
-    let byHead = job.shape.heads * job.bands
+    let byHead = job.byHead
     for item in begin..<end {
         if item < byHead {
-            let first = item % job.bands * job.band
-            absorb(job, head: item / job.bands, rows: first..<min(first + job.band, job.rowCount))
+            job.absorbedRows(band: item % job.bands) { absorb(job, head: item / job.bands, rows: $0) }
         } else {
             let first = (item - byHead) * cachedRows
             for row in first..<min(first + cachedRows, job.rowCount) { cache(job, row: row) }
@@ -138,11 +153,18 @@ private func cache(_ job: AttentionJob, row: Int) {
     job.kernels.pointee.cache_token(slot, latent, shape.latent, shape.rope, job.cacheType)
 }
 
-/// Items of a run: its groups of heads, each with all spans or, where spans are shared out, span after span.
+/// First the items of expanded rows, which are the longest; then those of a run: its groups of heads, each with all spans or, where
+/// spans are shared out, span after span.
 private func attendItems(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
     guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
     let plan = job.plan
-    for item in begin..<end {
+    let expanded = plan.expanded.itemCount
+    for number in begin..<end {
+        if number < expanded {
+            attendExpanded(job, plan.expanded.item(number), worker: worker)
+            continue
+        }
+        let item = number - expanded
         let run = plan.run(item: item)
         let group = (item - run.firstItem) % plan.groups
         let heads = plan.heads(of: group)
@@ -197,10 +219,10 @@ private func applyValues(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ en
     guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
     for item in begin..<end {
         let head = item / job.bands
-        let first = item % job.bands * job.band
-        let rows = first..<min(first + job.band, job.rowCount)
-        if job.plan.isSplit { for row in rows { foldSpans(job, row: row, head: head) } }
-        applyValues(job, head: head, rows: rows)
+        job.absorbedRows(band: item % job.bands) { rows in
+            if job.plan.isSplit { for row in rows { foldSpans(job, row: row, head: head) } }
+            applyValues(job, head: head, rows: rows)
+        }
     }
 }
 

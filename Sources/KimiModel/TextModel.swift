@@ -99,7 +99,7 @@ package final class TextModel: @unchecked Sendable {
         }
         let config = checkpoint.config
         self.kernels = kernels
-        arithmetic = Arithmetic(kernels: kernels, parts: Precision.exact.parts)
+        arithmetic = Arithmetic(kernels: kernels, precision: .exact)
         self.config = config
         self.checkpoint = checkpoint
         loadPolicy = options.loadPolicy
@@ -115,7 +115,8 @@ package final class TextModel: @unchecked Sendable {
         attentionShape = AttentionShape(
             heads: config.headCount, nope: config.nopeSize, rope: config.ropeSize, value: config.valueSize,
             latent: config.latentSize, scoreScale: rotary.scoreScale)
-        attentionPlan = try AttentionPlan(shape: attentionShape, rows: options.maxRows, threads: options.threads)
+        attentionPlan = try AttentionPlan(
+            shape: attentionShape, cacheType: options.cacheType, rows: options.maxRows, threads: options.threads)
         workspace = try Workspace(config: config, rows: options.maxRows, workers: options.threads)
 
         stepRowMemory = try MappedMemory(

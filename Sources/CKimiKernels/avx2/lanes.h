@@ -27,6 +27,11 @@
 #define CK_SCORE_TOKENS 2
 #define CK_VALUE_HEADS 4
 #define CK_VALUE_W 1
+// Expanded attention's scores: sixteens of rows x tokens; and its sum over tokens: rows x 16 columns.
+#define CK_EXPANDED_ROWS 1
+#define CK_EXPANDED_TOKENS 4
+#define CK_EXPANDED_SUMS 4
+#define CK_EXPANDED_W 1
 
 /// Lanes 0 ... 7 and 8 ... 15.
 typedef struct lanes {

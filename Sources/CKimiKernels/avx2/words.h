@@ -34,6 +34,18 @@ CK_INLINE void lanes_store_bytes(void *p, lanes a, size_t n) {
     memcpy(p, bytes, n);
 }
 
+/// 16 signed bytes as floats.
+CK_INLINE lanes lanes_load_bytes(const void *p) {
+    __m128i bytes = _mm_loadu_si128(p);
+    return CK_LANES(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))));
+}
+CK_INLINE lanes lanes_load_bytes_part(const void *p, size_t count) {
+    int8_t bytes[16] = {0};
+    memcpy(bytes, p, count);
+    return lanes_load_bytes(bytes);
+}
+
 CK_INLINE words words_load(const void *p) {
     return CK_WORDS(_mm256_loadu_si256(p), _mm256_loadu_si256((const __m256i *)p + 1));
 }

@@ -36,6 +36,11 @@
 #define CK_SCORE_TOKENS 2
 #define CK_VALUE_HEADS 8
 #define CK_VALUE_W 2
+// Expanded attention's scores: sixteens of rows x tokens; and its sum over tokens: rows x 16 columns.
+#define CK_EXPANDED_ROWS 2
+#define CK_EXPANDED_TOKENS 8
+#define CK_EXPANDED_SUMS 8
+#define CK_EXPANDED_W 2
 
 typedef __m512 lanes;
 

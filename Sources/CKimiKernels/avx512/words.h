@@ -25,6 +25,13 @@ CK_INLINE void lanes_store_bytes(void *p, lanes a, size_t n) {
     _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1), rounded);
 }
 
+/// 16 signed bytes as floats.
+CK_INLINE lanes lanes_of_bytes(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
+CK_INLINE lanes lanes_load_bytes(const void *p) { return lanes_of_bytes(_mm_loadu_si128(p)); }
+CK_INLINE lanes lanes_load_bytes_part(const void *p, size_t count) {
+    return lanes_of_bytes(_mm_maskz_loadu_epi8(first_lanes(count), p));
+}
+
 CK_INLINE words words_load(const void *p) { return _mm512_loadu_si512(p); }
 /// The words from count (0 ... 31) on are 0.
 CK_INLINE words words_load_part(const void *p, size_t count) { return _mm512_maskz_loadu_epi16(first_words(count), p); }

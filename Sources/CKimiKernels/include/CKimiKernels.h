@@ -90,6 +90,23 @@ typedef struct ck_attention {
     size_t rope;
 } ck_attention;
 
+/// Rows of queries that lie side by side for expanded attention: see ck_pack_queries.
+#define CK_PACKED_ROWS 16
+
+/// The expanded attention of one head of some rows over one block of their sequence's tokens.
+typedef struct ck_expanded_block {
+    const float *keys;   ///< the head's key of the block's first token: `key` floats
+    const float *values; ///< its value: `value` floats
+    size_t stride;       ///< floats from a token's key to the next one's, and from value to value
+    size_t key;
+    size_t value;
+    size_t start;  ///< the number of the block's first token: a multiple of CK_CACHE_BLOCK
+    size_t count;  ///< the block's tokens: 1 ... CK_CACHE_BLOCK
+    size_t tokens; ///< how many tokens row 0 sees, counted from the sequence's first; row r sees r more
+    size_t rows;   ///< at least 1
+    float scale;   ///< of the scores, before the softmax
+} ck_expanded_block;
+
 typedef struct ck_kernels {
     int32_t isa;
     int32_t reserved;
@@ -138,6 +155,10 @@ typedef struct ck_kernels {
     /// to even, s = m * (1 / 127); if m < 2^-100, q and s are 0; if a value is not finite, q is 0 and s NaN.
     void (*cache_token)(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type);
 
+    /// y[i] = the token (latent, then rotated key) as it was written to a cache: exactly, but for the latent of CK_INT8, which is
+    /// q * s.
+    void (*widen_token)(float *y, const void *from, size_t latent, size_t rope, int32_t cache_type);
+
     /// Makes n absorbed queries, ldq floats apart, ready for a CK_INT8 cache, in place: the `latent` (at least 2) floats become
     /// `latent` 16-bit integers as bytes do in cache_token, with 32767 for 127, and s lies in the last of the floats.
     void (*query_int8)(float *q, size_t ldq, size_t n, size_t latent);
@@ -164,6 +185,19 @@ typedef struct ck_kernels {
 
     /// y = out * (1 / l), for n queries; ldy floats from one result to the next. y may be out if ldy is latent.
     void (*attention_finish)(float *y, size_t ldy, const float *out, const float *state, size_t n, size_t latent);
+
+    /// Softmax attention of one head's queries to expanded keys and values, for one block of tokens: called for the blocks of a
+    /// sequence in rising order, it is an online softmax without the division by the sum of weights, which attention_finish
+    /// does.
+    /// q: the queries as ck_pack_queries leaves them, of `key` elements; out: [rows, value]; state: [rows, 2], the largest score
+    /// m and the sum of weights l. With R the rows rounded up to CK_PACKED_ROWS, q, out and state have room for R of them, and
+    /// the last R - rows are computed as well.
+    /// A row takes the tokens of the block that it sees: s[t] = (sum over d = 0, 1, ... of q[d] * key of t[d], each term added by
+    /// one fma in the order of d) * scale; m' = max(m, all s); c = ck_exp(m - m'); p[t] = ck_exp(s[t] - m'); l = l * c + (sum of
+    /// p[t] in the order of t); out = out * c, then for t in order out = fma(p[t], value of t, out). At block 0 out and l are 0,
+    /// m is -infinity and c is 0. A row that sees no token of the block stays as it is.
+    /// A row's result depends neither on the other rows nor on its place among them.
+    void (*expanded_attention)(float *out, float *state, const float *q, const ck_expanded_block *b);
 
     /// 1 if every one of the n values is finite, else 0.
     int32_t (*all_finite)(const float *x, size_t n);
@@ -205,6 +239,10 @@ float ck_exp(float x);
 /// How many tokens a span of the attention of a row has that sees `tokens` tokens: CK_SPAN_LEAST, doubled until no more than
 /// CK_SPANS_MOST spans cover them. A function of the row alone, so that its result does not depend on how work is divided.
 size_t ck_attention_span(size_t tokens);
+
+/// Lays n queries of `size` elements, ldq floats apart, side by side for expanded attention: element d of query r becomes
+/// to[(r / 16 * size + d) * 16 + r % 16]; the last sixteen are filled up with zeros.
+void ck_pack_queries(float *to, const float *q, size_t ldq, size_t n, size_t size);
 
 /// Bytes of a cached token in one layer; 0 for a type that no cache has. CK_INT8: latent + 2 rope + 4, rounded up to 16.
 size_t ck_cache_token_bytes(int32_t cache_type, size_t latent, size_t rope);

@@ -31,6 +31,21 @@ CK_SPECIFICATION void ck_scalar_cache_token(void *to, const float *x, size_t lat
     memcpy(bytes + latent + 2 * rope, &by.step, sizeof by.step);
 }
 
+CK_SPECIFICATION void ck_scalar_widen_token(float *y, const void *from, size_t latent, size_t rope, int32_t cache_type) {
+    const unsigned char *token = from;
+    if (cache_type == CK_F32) {
+        memcpy(y, token, 4 * (latent + rope));
+        return;
+    }
+    if (cache_type == CK_BF16) {
+        for (size_t i = 0; i < latent + rope; i++) y[i] = ck_weight(token, i, CK_BF16);
+        return;
+    }
+    float scale = latent_scale(token, latent, rope);
+    for (size_t i = 0; i < latent; i++) y[i] = (float)(int8_t)token[i] * scale;
+    for (size_t i = 0; i < rope; i++) y[latent + i] = ck_weight(latent_key(token, latent), i, CK_BF16);
+}
+
 CK_SPECIFICATION void ck_scalar_query_int8(float *q, size_t ldq, size_t n, size_t latent) {
     for (size_t r = 0; r < n; r++, q += ldq) {
         quantizer by = measure(q, latent, CK_QUERY_LIMIT);
