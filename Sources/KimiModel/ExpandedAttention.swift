@@ -17,12 +17,22 @@ func attendExpanded(_ job: AttentionJob, _ item: ExpandedItem, worker: Int) {
         expand(job, item, scratch, start: start, count: count)
         var block = ck_expanded_block(
             keys: scratch.expanded, values: scratch.expanded + shape.key, stride: shape.key + shape.value, key: shape.key,
-            value: shape.value, start: start, count: count, tokens: item.tokens, rows: rows.count, scale: shape.scoreScale)
+            value: shape.value, start: start, count: count, tokens: item.tokens, rows: rows.count, scale: shape.scoreScale,
+            ahead: nil, ahead_bytes: 0)
+        if start + count < seen {
+            block.ahead = cachedTokens(job, item, start: start + count)
+            block.ahead_bytes = job.tokenBytes * min(Int(CK_CACHE_BLOCK), seen - start - count)
+        }
         job.kernels.pointee.expanded_attention(scratch.sums, scratch.state, scratch.queries, &block)
     }
     job.kernels.pointee.attention_finish(
         job.attended + (rows.lowerBound * shape.heads + item.head) * shape.value, shape.heads * shape.value, scratch.sums,
         scratch.state, rows.count, shape.value)
+}
+
+/// The layer's cached tokens from `start` on, the first of a block.
+private func cachedTokens(_ job: AttentionJob, _ item: ExpandedItem, start: Int) -> UnsafeRawPointer? {
+    job.rows[item.rows.lowerBound].sequence.blocks[start / Int(CK_CACHE_BLOCK)].map { $0 + job.layerOffset }
 }
 
 /// The head's queries as the kernel reads them, the rope part rotated and first, as in the keys.
@@ -47,16 +57,14 @@ private func packQueries(_ job: AttentionJob, _ item: ExpandedItem, _ scratch: E
 private func expand(_ job: AttentionJob, _ item: ExpandedItem, _ scratch: ExpandedScratch, start: Int, count: Int) {
     let shape = job.shape
     let width = shape.key + shape.value
-    guard let base = job.rows[item.rows.lowerBound].sequence.blocks[start / Int(CK_CACHE_BLOCK)] else { return }
-    let tokens = base + job.layerOffset
+    guard let tokens = cachedTokens(job, item, start: start) else { return }
     let latents: UnsafePointer<Float>
     if job.cacheType == Int32(CK_F32) {
         latents = tokens.assumingMemoryBound(to: Float.self)
     } else {
-        let bytes = ck_cache_token_bytes(job.cacheType, shape.latent, shape.rope)
         for token in 0..<count {
             job.kernels.pointee.widen_token(
-                scratch.latents + token * shape.token, tokens + token * bytes, shape.latent, shape.rope, job.cacheType)
+                scratch.latents + token * shape.token, tokens + token * job.tokenBytes, shape.latent, shape.rope, job.cacheType)
         }
         latents = UnsafePointer(scratch.latents)
     }

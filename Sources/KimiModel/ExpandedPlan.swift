@@ -47,8 +47,8 @@ final class ExpandedPlan {
     /// cache is attended in integers at nearly twice the rate of floats, so it takes more rows.
     static func leastRows(_ type: CacheType) -> Int {
         switch type {
-        case .f32, .bf16: 128
-        case .int8: 320
+        case .f32, .bf16: 160
+        case .int8: 256
         }
     }
 

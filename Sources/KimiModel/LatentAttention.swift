@@ -14,6 +14,8 @@ struct AttentionJob {
     let layer: Int
     let layerOffset: Int
     let cacheType: Int32
+    /// Bytes of a cached token in one layer.
+    let tokenBytes: Int
     let latentNorm: UnsafePointer<Float>
     let latentUp: ck_matrix
     let query: UnsafePointer<Float>
@@ -94,8 +96,8 @@ extension TextModel {
         let band = max(8, (count + shares - 1) / shares)
         var job = AttentionJob(
             kernels: kernels, rows: rows, rowCount: count, layer: layer, layerOffset: layer * cache.layerBytes,
-            cacheType: cache.type.kernelType, latentNorm: weights.latentNorm, latentUp: weights.latentUp,
-            query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats, shape: attentionShape,
+            cacheType: cache.type.kernelType, tokenBytes: cache.tokenBytes, latentNorm: weights.latentNorm,
+            latentUp: weights.latentUp, query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats, shape: attentionShape,
             plan: plan, band: band, isWhole: count == 1 && !plan.isSplit)
         // Every row's latent must be in the cache before any row looks back.
         pool.run(absorbAndCache, &job, count: job.byHead + (count + cachedRows - 1) / cachedRows, grain: 1)

@@ -105,6 +105,8 @@ typedef struct ck_expanded_block {
     size_t tokens; ///< how many tokens row 0 sees, counted from the sequence's first; row r sees r more
     size_t rows;   ///< at least 1
     float scale;   ///< of the scores, before the softmax
+    const void *ahead; ///< what will be read next, brought into the cache meanwhile as far as there is time; never faults
+    size_t ahead_bytes;
 } ck_expanded_block;
 
 typedef struct ck_kernels {

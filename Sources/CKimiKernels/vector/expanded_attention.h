@@ -13,22 +13,26 @@ typedef struct band {
     float *out, *state;
     size_t groups; ///< sixteens of rows
     ptrdiff_t seen; ///< how many of the block's tokens the first row would see if there were always more; below 1 it sees none
+    const unsigned char *next, *end; ///< what is to be brought into the cache, a line at a time
 } band;
 
 /// score[t * CK_BAND + r] = dot(query r, key t) * scale for tg sixteens of rows and tt tokens (constants) from token t on.
-CK_INLINE void score_tile(float *score, const float *q, size_t tg, size_t tt, size_t t, const ck_expanded_block *b) {
+CK_INLINE void score_tile(float *score, const float *q, size_t tg, size_t tt, size_t t, band *s, const ck_expanded_block *b) {
+    const unsigned char *next = s->next, *end = s->end;
     const size_t size = b->key, stride = b->stride;
     const float *key = b->keys + t * stride;
     lanes sum[CK_EXPANDED_ROWS * CK_EXPANDED_TOKENS];
     CK_UNROLL for (size_t k = 0; k < tg * tt; k++) sum[k] = lanes_zero();
     for (size_t d = 0; d < size; d++) {
         lanes x[CK_EXPANDED_ROWS];
+        if (next < end) __builtin_prefetch(next, 0, 2), next += 64;
         CK_UNROLL for (size_t g = 0; g < tg; g++) x[g] = lanes_load(q + (g * size + d) * CK_PACKED_ROWS);
         CK_UNROLL for (size_t j = 0; j < tt; j++) {
             lanes element = lanes_all(key[j * stride + d]);
             CK_UNROLL for (size_t g = 0; g < tg; g++) sum[j * tg + g] = lanes_fma(x[g], element, sum[j * tg + g]);
         }
     }
+    s->next = next;
     const lanes scale = lanes_all(b->scale);
     CK_UNROLL for (size_t j = 0; j < tt; j++)
         CK_UNROLL for (size_t g = 0; g < tg; g++)
@@ -36,10 +40,10 @@ CK_INLINE void score_tile(float *score, const float *q, size_t tg, size_t tt, si
 }
 
 /// The scores of tg sixteens of rows (a constant) for the block's first `count` tokens.
-CK_INLINE void score_band(float *score, const float *q, size_t tg, size_t count, const ck_expanded_block *b) {
+CK_INLINE void score_band(float *score, const float *q, size_t tg, size_t count, band *s, const ck_expanded_block *b) {
     size_t t = 0;
-    for (; t + CK_EXPANDED_TOKENS <= count; t += CK_EXPANDED_TOKENS) score_tile(score, q, tg, CK_EXPANDED_TOKENS, t, b);
-    for (; t < count; t++) score_tile(score, q, tg, 1, t, b);
+    for (; t + CK_EXPANDED_TOKENS <= count; t += CK_EXPANDED_TOKENS) score_tile(score, q, tg, CK_EXPANDED_TOKENS, t, s, b);
+    for (; t < count; t++) score_tile(score, q, tg, 1, t, s, b);
 }
 
 /// Turns the scores of sixteen rows, of which the first sees `seen` tokens, into weights, in place, and writes each row's factor
@@ -137,7 +141,7 @@ CK_INLINE void add_slice(const band *s, const float *weight, const float *factor
     }
 }
 
-static __attribute__((noinline)) void attend_band(const band *s, const ck_expanded_block *b) {
+static __attribute__((noinline)) void attend_band(band *s, const ck_expanded_block *b) {
     _Alignas(64) float score[CK_BAND * CK_CACHE_BLOCK];
     _Alignas(64) float factor[CK_BAND];
     const size_t most = ck_smaller((size_t)(s->seen + (ptrdiff_t)(s->groups * CK_PACKED_ROWS) - 1), b->count);
@@ -145,10 +149,10 @@ static __attribute__((noinline)) void attend_band(const band *s, const ck_expand
     const size_t tiles = (most + CK_EXPANDED_TOKENS - 1) / CK_EXPANDED_TOKENS * CK_EXPANDED_TOKENS;
     const size_t count = ck_smaller(tiles, b->count);
     if (s->groups == CK_EXPANDED_ROWS)
-        score_band(score, s->q, CK_EXPANDED_ROWS, count, b);
+        score_band(score, s->q, CK_EXPANDED_ROWS, count, s, b);
     else
         for (size_t g = 0; g < s->groups; g++)
-            score_band(score + g * CK_PACKED_ROWS, s->q + g * b->key * CK_PACKED_ROWS, 1, count, b);
+            score_band(score + g * CK_PACKED_ROWS, s->q + g * b->key * CK_PACKED_ROWS, 1, count, s, b);
     for (size_t g = 0; g < s->groups; g++) {
         const size_t r = g * CK_PACKED_ROWS;
         weigh(s->state + 2 * r, score + r, factor + r, s->seen + (ptrdiff_t)r, b->count, b->start == 0);
@@ -161,9 +165,10 @@ static __attribute__((noinline)) void attend_band(const band *s, const ck_expand
 
 void CK_NAME(expanded_attention)(float *out, float *state, const float *q, const ck_expanded_block *b) {
     const size_t groups = (b->rows + CK_PACKED_ROWS - 1) / CK_PACKED_ROWS;
+    band s = {.next = b->ahead, .end = b->ahead ? (const unsigned char *)b->ahead + b->ahead_bytes : NULL};
     for (size_t g = 0; g < groups; g += CK_EXPANDED_ROWS) {
         const size_t r = g * CK_PACKED_ROWS;
-        band s = {.q = q + r * b->key, .out = out + r * b->value, .state = state + 2 * r};
+        s.q = q + r * b->key, s.out = out + r * b->value, s.state = state + 2 * r;
         s.groups = ck_smaller(groups - g, CK_EXPANDED_ROWS);
         s.seen = (ptrdiff_t)(b->tokens + r) - (ptrdiff_t)b->start;
         if (s.seen + (ptrdiff_t)(s.groups * CK_PACKED_ROWS) > 1) attend_band(&s, b);
