@@ -163,4 +163,28 @@ enum Contract {
         }
         return (out, m, l)
     }
+
+    // MARK: Expanded
+
+    /// One query over all tokens it sees, block by block, without the division by the sum of weights.
+    static func expandedAttention(
+        _ q: [Float], keys: [[Float]], values: [[Float]], scale: Float, size: Int
+    ) -> (out: [Float], m: Float, l: Float) {
+        var out = [Float](repeating: 0, count: size)
+        var m = -Float.infinity
+        var l: Float = 0
+        for start in stride(from: 0, to: keys.count, by: 64) {
+            let block = start..<min(start + 64, keys.count)
+            let s = block.map { t in zip(q, keys[t]).reduce(Float(0)) { $0.addingProduct($1.0, $1.1) } * scale }
+            var top = m
+            for value in s where value > top { top = value }
+            let c: Float = start == 0 ? 0 : ck_exp(m - top)
+            let p = s.map { ck_exp($0 - top) }
+            l = (start == 0 ? 0 : l * c) + p.reduce(0, +)
+            for i in 0..<size { out[i] = start == 0 ? 0 : out[i] * c }
+            for (t, weight) in zip(block, p) { for i in 0..<size { out[i] = out[i].addingProduct(weight, values[t][i]) } }
+            m = top
+        }
+        return (out, m, l)
+    }
 }

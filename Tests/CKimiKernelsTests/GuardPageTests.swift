@@ -118,4 +118,60 @@ import Testing
             }
         }
     }
+
+    @Test("Expanded attention stays inside", arguments: Level.available)
+    func expandedAttention(level: Level) {
+        var random = Random(33)
+        let packed = Int(CK_PACKED_ROWS)
+        for end in Guarded.End.allCases {
+            for (rows, tokens, key, value) in [(1, 1, 1, 1), (5, 5, 17, 3), (16, 70, 24, 33), (33, 67, 40, 48), (50, 130, 9, 17)] {
+                let c = ExpandedAttentionTests.Case(rows: rows, tokens: tokens, key: key, value: value)
+                let all = ExpandedAttentionTests.Tokens(c, &random)
+                let q = ExpandedAttentionTests.queries(c, &random)
+                let room = (rows + packed - 1) / packed * packed
+                let plain = Guarded(q.flatMap { $0 }, against: end)
+                let queries = Guarded(bytes: room * key * 4, against: end)
+                let out = Guarded(bytes: room * value * 4, against: end)
+                let state = Guarded(bytes: room * 8, against: end)
+                func floats(_ memory: Guarded) -> UnsafeMutablePointer<Float> { memory.base.assumingMemoryBound(to: Float.self) }
+                ck_pack_queries(floats(queries), floats(plain), key, rows, key)
+                for start in stride(from: 0, to: tokens, by: 64) {
+                    let held = start..<min(start + 64, tokens)
+                    let keys = Guarded(held.flatMap { all.keys[$0] }, against: end)
+                    // Keys and values share a stride: values with room for a key behind all but the last.
+                    let spread = held.flatMap { all.keys[$0] + all.values[$0] }
+                    let values = Guarded(Array(spread.dropFirst(key)), against: end)
+                    let whole = Guarded(spread, against: end)
+                    var block = ck_expanded_block(
+                        keys: floats(whole), values: floats(values), stride: key + value, key: key, value: value, start: start,
+                        count: held.count, tokens: c.seen(0), rows: rows, scale: c.scale, ahead: keys.base,
+                        ahead_bytes: held.count * key * 4)
+                    withExtendedLifetime((keys, values, whole, queries)) {
+                        level.kernels.expanded_attention(floats(out), floats(state), floats(queries), &block)
+                    }
+                }
+                let right = all.right(c, q: q)
+                #expect(firstDifference(out.array(Float.self, rows * value), right.out) == nil)
+                #expect(firstDifference(state.array(Float.self, rows * 2), right.state) == nil)
+            }
+        }
+    }
+
+    @Test("A widened token stays inside", arguments: Level.available, AttentionTests.CacheKind.allCases)
+    func widenToken(level: Level, kind: AttentionTests.CacheKind) {
+        var random = Random(34)
+        for end in Guarded.End.allCases {
+            for (latent, rope) in [(2, 0), (15, 1), (16, 16), (33, 7)] {
+                let x = Guarded(floats(latent + rope, .ordinary, &random), against: end)
+                let token = Guarded(bytes: ck_cache_token_bytes(kind.rawValue, latent, rope), against: end)
+                let y = Guarded(bytes: (latent + rope) * 4, against: end)
+                level.kernels.cache_token(token.base, x.base.assumingMemoryBound(to: Float.self), latent, rope, kind.rawValue)
+                withExtendedLifetime(token) {
+                    level.kernels.widen_token(y.base.assumingMemoryBound(to: Float.self), token.base, latent, rope, kind.rawValue)
+                }
+                let (written, found) = (x.array(Float.self, latent + rope), y.array(Float.self, latent + rope))
+                #expect(zip(written, found).allSatisfy { abs($0 - $1) <= 0x1p-7 })
+            }
+        }
+    }
 }

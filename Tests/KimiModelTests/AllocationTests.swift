@@ -25,7 +25,7 @@ struct AllocationTests {
             model = try TextModel(
                 checkpoint: try Checkpoint(folder: folder), topology: try Topology.current(), options: options)
             logits = .allocate(capacity: size * model.config.vocabularySize)
-            for _ in 0..<size { sequences.append(try TokenSequence(pool: model.cache, contextLimit: 200)) }
+            for _ in 0..<size { sequences.append(try TokenSequence(pool: model.cache, contextLimit: max(200, 6 * each))) }
         }
 
         /// `each` tokens for each sequence, from the cache's blocks to the logits.
@@ -87,6 +87,16 @@ struct AllocationTests {
         for round in 2..<16 { try batch.step(round, precision: precision) }
         #expect(batch.count(false) == 0)
         #expect(batch.model.statistics.fastRows == 16 * 12 * run.size)
+    }
+
+    @Test("prompts that are attended expanded allocate nothing after warm-up", arguments: [1, 2])
+    func expanded(threads: Int) throws {
+        let batch = try Batch(Fixtures.path("tiny-kimi"), dense: .int8, threads: threads, size: 1, each: 200)
+        defer { batch.logits.deallocate() }
+        for round in 0..<2 { try batch.step(round, precision: .fast) }
+        _ = batch.count(true)
+        for round in 2..<4 { try batch.step(round, precision: .fast) }
+        #expect(batch.count(false) == 0)
     }
 
     @Test("allocations of every thread are seen", arguments: [1, 2])

@@ -46,7 +46,7 @@ final class Harness {
     func fork() throws -> Harness { Harness(self, sequence: try sequence.fork()) }
 
     /// Appends `ids` in steps of `chunk` and returns the logits of every token, or of the last only.
-    func evaluate(_ ids: [Int32], chunk: Int? = nil, all: Bool = false) throws -> [Float] {
+    func evaluate(_ ids: [Int32], chunk: Int? = nil, all: Bool = false, precision: Precision = .exact) throws -> [Float] {
         let chunk = min(chunk ?? model.maxRows, model.maxRows)
         var logits: [Float] = []
         let cancellation = Cancellation()
@@ -64,7 +64,8 @@ final class Harness {
                 try rows.withUnsafeBufferPointer { rows in
                     try model.withStep { () throws(KimiError) in
                         try model.step(
-                            rows, logits: LogitsTarget(target.baseAddress, rows: wanted), cancellation: cancellation)
+                            rows, logits: LogitsTarget(target.baseAddress, rows: wanted), precision: precision,
+                            cancellation: cancellation)
                     }
                 }
             }
@@ -78,7 +79,9 @@ final class Harness {
 
 extension Harness {
     /// One step of two sequences of the same model; the logits of all rows.
-    func evaluate(_ ids: [Int32], beside other: Harness, _ otherIDs: [Int32]) throws -> (own: [Float], other: [Float]) {
+    func evaluate(
+        _ ids: [Int32], beside other: Harness, _ otherIDs: [Int32], precision: Precision = .exact
+    ) throws -> (own: [Float], other: [Float]) {
         try sequence.prepare(ids.count)
         try other.sequence.prepare(otherIDs.count)
         let rows = ids.enumerated().map { StepRow(sequence: sequence, token: $1, position: sequence.count + $0) }
@@ -88,7 +91,8 @@ extension Harness {
             try rows.withUnsafeBufferPointer { rows in
                 try model.withStep { () throws(KimiError) in
                     try model.step(
-                        rows, logits: LogitsTarget(target.baseAddress, rows: rows.count), cancellation: Cancellation())
+                        rows, logits: LogitsTarget(target.baseAddress, rows: rows.count), precision: precision,
+                        cancellation: Cancellation())
                 }
             }
         }

@@ -1,5 +1,20 @@
-/* The latent cache, queries ready for it, attention over a span of it, and spans put together. */
+/* The latent cache, queries ready for it, attention over a span of it, spans put together, and attention to
+   expanded tokens. */
 #include "support.h"
+
+/* A cached token as floats again. */
+static void widen(const void *token, const ck_attention *a) {
+    size_t n = a->latent + a->rope;
+    float *right = floats(n, ORDINARY);
+    levels[0]->widen_token(right, token, a->latent, a->rope, a->cache_type);
+    for (size_t l = 1; l < level_count; l++) {
+        float *y = floats(n, ORDINARY);
+        levels[l]->widen_token(y, token, a->latent, a->rope, a->cache_type);
+        same_floats(y, right, n, "widen_token", levels[l]->name);
+        give_back(y);
+    }
+    give_back(right);
+}
 
 /* The blocks of a cache of random tokens, as every level writes them; free with free_blocks. */
 static void **cache_blocks(const ck_attention *a, size_t tokens, mood mood) {
@@ -20,6 +35,7 @@ static void **cache_blocks(const ck_attention *a, size_t tokens, mood mood) {
                 same_bytes(other, place, bytes, "cache_token", levels[l]->name);
                 give_back(other);
             }
+            widen(place, a);
             give_back(x);
         }
         blocks[b] = block;
@@ -118,9 +134,44 @@ static void put_together(mood mood) {
     give_back(out);
 }
 
+/* The memory of a block of expanded keys and values, with no room behind the last. */
+static float *expanded_block(ck_expanded_block *b, mood mood) {
+    size_t all = (b->count - 1) * b->stride + b->key + b->value;
+    float *tokens = floats(all, mood);
+    b->keys = tokens, b->values = tokens + b->key;
+    b->ahead = below(2) ? tokens : NULL, b->ahead_bytes = all * sizeof *tokens;
+    return tokens;
+}
+
+static void attend_expanded(mood mood) {
+    ck_expanded_block b = {.key = 1 + below(below(3) ? 50 : 200), .value = 1 + below(below(3) ? 50 : 200)};
+    b.stride = b.key + b.value + below(3), b.scale = below(3) ? 0.2f : 5.0f;
+    b.rows = 1 + below(below(3) ? 20 : 100), b.tokens = 1 + below(below(3) ? 70 : 300);
+    size_t room = (b.rows + CK_PACKED_ROWS - 1) / CK_PACKED_ROWS * CK_PACKED_ROWS, seen = b.tokens + b.rows - 1;
+    size_t ldq = b.key + below(3);
+    float *plain = floats((b.rows - 1) * ldq + b.key, below(2) ? mood : ORDINARY), *q = floats(room * b.key, ORDINARY);
+    ck_pack_queries(q, plain, ldq, b.rows, b.key);
+    float *out[CK_ISA_COUNT], *state[CK_ISA_COUNT];
+    for (size_t l = 0; l < level_count; l++) out[l] = floats(room * b.value, ORDINARY), state[l] = floats(2 * room, ORDINARY);
+    for (; b.start < seen; b.start += CK_CACHE_BLOCK) {
+        b.count = seen - b.start < CK_CACHE_BLOCK ? seen - b.start : CK_CACHE_BLOCK;
+        float *tokens = expanded_block(&b, mood);
+        for (size_t l = 0; l < level_count; l++) {
+            levels[l]->expanded_attention(out[l], state[l], q, &b);
+            same_floats(out[l], out[0], room * b.value, "expanded_attention", levels[l]->name);
+            same_floats(state[l], state[0], 2 * room, "expanded_attention, state", levels[l]->name);
+        }
+        give_back(tokens);
+    }
+    for (size_t l = 0; l < level_count; l++) give_back(state[l]), give_back(out[l]);
+    give_back(q);
+    give_back(plain);
+}
+
 void check_attention(size_t rounds) {
     for (size_t round = 0; round < rounds; round++) {
         attend(below(MOODS));
         put_together(below(MOODS));
+        attend_expanded(below(MOODS));
     }
 }
