@@ -198,7 +198,7 @@ typedef struct kimi_model_options {
     int64_t context_limit;
     /** KIMI_LOAD_... */
     int32_t load_policy;
-    /** The most prompt tokens in one step: 1 to 4096; 0: 256. Does not change results. */
+    /** The most prompt tokens in one step: 1 to 4096; 0: 256. Does not change results of the exact path. */
     int32_t chunk_size;
     /** Receives messages; NULL: silence. */
     kimi_log_callback log;
@@ -211,8 +211,9 @@ typedef struct kimi_model_options {
     /**
      * 1: only the exact path, on which a result depends on nothing but a sequence's own tokens. 0: that path for generated tokens,
      * and with KIMI_DENSE_INT8, which is not exact anyway, the fast path for prompts: activations as 8-bit integers where weights
-     * are integers. Its results do not depend on threads or on how a prompt is cut either, but a prompt's token that is evaluated
-     * once more, after a truncation or a load, then takes the exact path and gives slightly other logits.
+     * are integers, and attention with expanded keys and values in steps of many tokens. Its results do not depend on threads
+     * either, but slightly on how a prompt is cut: a step of few tokens has another order of sums. And a prompt's token that is
+     * evaluated once more, after a truncation or a load, takes the exact path and gives slightly other logits.
      */
     int32_t exact;
 } kimi_model_options;
@@ -348,7 +349,7 @@ kimi_status kimi_session_ids(kimi_session *session, int32_t *ids, size_t capacit
  *
  * logits (copied, may be NULL) receives vocabulary_size floats, or with KIMI_EVALUATE_ALL count times as many, token after
  * token; `capacity` is its size in floats, and too small a one is KIMI_ERROR_TOO_SMALL before anything is computed.
- * Results are the same bits for any thread count, and however the tokens are split over calls.
+ * Results are the same bits for any thread count, and on the exact path however the tokens are split over calls.
  * Errors: _INVALID_ARGUMENT (an id outside the vocabulary: the message names it), _CONTEXT_FULL, _NUMERIC, _CANCELLED, _IO,
  * _OUT_OF_MEMORY. The session then holds the tokens of the steps that were completed (kimi_session_position).
  */

@@ -38,7 +38,8 @@ extension TextModel {
     /// Evaluates a batch of rows: any number of sequences, each with one or several tokens in rising positions.
     ///
     /// Every sequence must have been prepared for its rows; the caller appends the tokens afterwards. A row's result depends on
-    /// its own sequence and the precision only: not on the other rows, the number of threads, or how a prompt was cut into steps.
+    /// its own sequence and the precision only: not on the other rows, the number of threads, or how a prompt was cut into steps;
+    /// in a fast step also on whether its sequence has many rows there, which are attended in another order of sums.
     ///
     /// - Throws: `cancelled` before a layer; `io` if a shard shrank; `numeric` if logits are not finite.
     package func step(
