@@ -52,7 +52,7 @@ package struct KernelCase {
             + [("bf16", CK_BF16), ("int8", CK_INT8)].map(cacheToken)
             + [("f32", CK_F32), ("bf16", CK_BF16), ("int8", CK_INT8)].flatMap { type in
                 [1, 16].map { attention(type, rows: $0) }
-            }
+            } + [expandedAttention]
     }
 
     /// Weight rows of bfloat16 by `rows` rows of activations in floats.
@@ -149,6 +149,21 @@ package struct KernelCase {
                 job.rope = rope
                 item.kernels.attention(item.output + rows * heads * 2, item.output, item.input, &job)
             }
+        }
+    }
+
+    /// A head of a prompt's rows over one block of expanded keys and values.
+    private static var expandedAttention: KernelCase {
+        let (rows, tokens, key, value) = (256, Int(CK_CACHE_BLOCK), 192, 128)
+        return KernelCase(
+            "expanded_attention", "1 head, \(tokens) tokens, \(words(rows))", bytes: tokens * (key + value) * 4,
+            multiplyAdds: rows * tokens * (key + value)
+        ) { item in
+            let keys = item.data.assumingMemoryBound(to: Float.self)
+            var block = ck_expanded_block(
+                keys: keys, values: keys + key, stride: key + value, key: key, value: value, start: 0, count: tokens,
+                tokens: tokens, rows: rows, scale: 0.1, ahead: nil, ahead_bytes: 0)
+            item.kernels.expanded_attention(item.output + rows * 2, item.output, item.input, &block)
         }
     }
 }

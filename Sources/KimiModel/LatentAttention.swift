@@ -97,8 +97,8 @@ extension TextModel {
         var job = AttentionJob(
             kernels: kernels, rows: rows, rowCount: count, layer: layer, layerOffset: layer * cache.layerBytes,
             cacheType: cache.type.kernelType, tokenBytes: cache.tokenBytes, latentNorm: weights.latentNorm,
-            latentUp: weights.latentUp, query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats, shape: attentionShape,
-            plan: plan, band: band, isWhole: count == 1 && !plan.isSplit)
+            latentUp: weights.latentUp, query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats,
+            shape: attentionShape, plan: plan, band: band, isWhole: count == 1 && !plan.isSplit)
         // Every row's latent must be in the cache before any row looks back.
         pool.run(absorbAndCache, &job, count: job.byHead + (count + cachedRows - 1) / cachedRows, grain: 1)
         pool.run(attendItems, &job, count: plan.expanded.itemCount + plan.itemCount, grain: 1)
