@@ -165,7 +165,7 @@ typedef struct kimi_model kimi_model;
 /**
  * Attention projections, dense layers, shared experts and the head as bytes with a scale for each group of 32, made while opening, in
  * memory: about half of what BF16 takes, and of what a token reads of them. Not exact; matrices whose rows are no whole groups
- * of 32 stay as stored. Prompts are evaluated faster, and with more error; see `exact` of kimi_model_options.
+ * of 32 stay as stored. Prompts are evaluated faster still, and with more error; see `exact` of kimi_model_options.
  */
 #define KIMI_DENSE_INT8 1
 
@@ -198,7 +198,7 @@ typedef struct kimi_model_options {
     int64_t context_limit;
     /** KIMI_LOAD_... */
     int32_t load_policy;
-    /** The most prompt tokens in one step: 1 to 4096; 0: 256. Does not change results of the exact path. */
+    /** The most prompt tokens in one step: 1 to 4096; 0: 512. Does not change results of the exact path. */
     int32_t chunk_size;
     /** Receives messages; NULL: silence. */
     kimi_log_callback log;
@@ -209,11 +209,13 @@ typedef struct kimi_model_options {
     /** KIMI_DENSE_... */
     int32_t dense;
     /**
-     * 1: only the exact path, on which a result depends on nothing but a sequence's own tokens. 0: that path for generated tokens,
-     * and with KIMI_DENSE_INT8, which is not exact anyway, the fast path for prompts: activations as 8-bit integers where weights
-     * are integers, and attention with expanded keys and values in steps of many tokens. Its results do not depend on threads
-     * either, but slightly on how a prompt is cut: a step of few tokens has another order of sums. And a prompt's token that is
-     * evaluated once more, after a truncation or a load, takes the exact path and gives slightly other logits.
+     * 1: only the exact path: the precision of floats, and a result depends on nothing but a sequence's own tokens. 0: that path
+     * for generated tokens and for steps of few rows; a step of at least 160 tokens of a prompt (64 with KIMI_DENSE_INT8), which
+     * arithmetic limits, takes the fast path: activations as integers of 16 bits (8 with KIMI_DENSE_INT8), and attention with
+     * expanded keys and values. 16 bits move logits by about a thousandth of their deviation, unless a tie of two experts falls
+     * the other way. Results of the fast path do not depend on threads or other sequences, nor on how a prompt is cut as long as
+     * every step is so long; but a token that is evaluated again in a shorter step, after a truncation or a load, gives slightly
+     * other logits. A prompt goes in equal shares where that keeps it on the fast path.
      */
     int32_t exact;
 } kimi_model_options;

@@ -1,5 +1,5 @@
 // Which instruction sets this processor has, and the table of kernels for each.
-#include "split.h"
+#include "narrow.h"
 
 /// The kernels of a level; some levels take their integer products from another one.
 #define CK_LEVEL(kernels, number, level, product)                                                                     \
@@ -24,6 +24,8 @@
         .all_finite = ck_##level##_all_finite,                                                                        \
         .split = ck_##level##_split,                                                                                  \
         .matmul_split = ck_##product##_matmul_split,                                                                  \
+        .narrow = ck_##level##_narrow,                                                                                \
+        .matmul_narrow = ck_##product##_matmul_narrow,                                                                \
     };
 
 CK_LEVEL(scalar, CK_ISA_SCALAR, scalar, scalar)
@@ -81,7 +83,17 @@ size_t ck_type_bits(int32_t type) { return ck_bits_of_type(type); }
 
 size_t ck_row_bytes(const ck_matrix *w) { return ck_row_stride(w); }
 
-size_t ck_split_bytes(size_t columns, int32_t parts) { return split_blocks(columns) * split_size(parts); }
+size_t ck_split_bytes(size_t columns) { return split_blocks(columns) * sizeof(split_block); }
+
+size_t ck_narrow_bytes(size_t columns, int32_t bits) { return split_blocks(columns) * narrow_size(bits); }
+
+void ck_fetch_block(const ck_matrix *w, size_t row, size_t rows) {
+    const size_t bytes = ck_smaller(CK_SPLIT_BLOCK * ck_bits_of_type(w->type) / 8, ck_row_stride(w));
+    for (size_t k = row; k < row + rows; k++) {
+        for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(ck_row(w, k) + line, 0, 2);
+        if (w->scales) __builtin_prefetch(ck_row_scales(w, k), 0, 2);
+    }
+}
 
 void ck_fetch_row(const ck_matrix *w, size_t row) {
     // As far as the streams ask ahead: a page or so of weights. Never faults, so the row may be one past the last.

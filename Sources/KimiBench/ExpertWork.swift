@@ -52,7 +52,7 @@ package final class ExpertWork {
             let result = try model.probeExperts(
                 layer: layers[call % layers.count], rows: rows,
                 input: UnsafePointer(input.pointer(to: Float.self)) + first * model.config.hiddenSize,
-                precision: rows == 1 ? .exact : model.promptPrecision, cancellation: cancellation)
+                precision: model.precision(rows: rows), cancellation: cancellation)
             count += result.count
             experts += result.experts
         }

@@ -43,12 +43,13 @@ package struct KernelCase {
 
     package static var all: [KernelCase] {
         let counts = [1, 16, 512]
-        let precisions = [("exact", CK_EXACT_PARTS), ("fast", CK_FAST_PARTS)]
+        let (bf16, int4, int8) = (("bf16", CK_BF16), ("int4", CK_INT4), ("int8", CK_INT8))
         return counts.map(matmul)
-            + [("int4", CK_INT4), ("int8", CK_INT8)].flatMap { type in
-                precisions.flatMap { parts in counts.map { matmulSplit(type, parts, rows: $0) } }
+            + [int4, int8].flatMap { type in counts.map { integerMatmul(type, bits: 24, rows: $0) } }
+            + [(bf16, 16), (int4, 16), (int4, 8), (int8, 8)].flatMap { type, bits in
+                counts.map { integerMatmul(type, bits: bits, rows: $0) }
             }
-            + precisions.map(split) + [rmsNorm, swiglu, addScaled]
+            + [24, 16, 8].map(split) + [rmsNorm, swiglu, addScaled]
             + [("bf16", CK_BF16), ("int8", CK_INT8)].map(cacheToken)
             + [("f32", CK_F32), ("bf16", CK_BF16), ("int8", CK_INT8)].flatMap { type in
                 [1, 16].map { attention(type, rows: $0) }
@@ -66,24 +67,27 @@ package struct KernelCase {
         }
     }
 
-    /// Weight rows of few bits by `rows` rows of activations as integers.
-    private static func matmulSplit(
-        _ type: (name: String, number: Int), _ parts: (name: String, count: Int), rows: Int
-    ) -> KernelCase {
+    /// Weight rows by `rows` rows of activations as integers: 24 bits are the exact path, fewer the fast one.
+    private static func integerMatmul(_ type: (name: String, number: Int), bits: Int32, rows: Int) -> KernelCase {
         var matrix = ck_matrix(data: nil, scales: nil, rows: block, columns: hidden, type: Int32(type.number), reserved: 0)
         let weightBytes = block * ck_row_bytes(&matrix)
-        let rowBytes = ck_split_bytes(hidden, Int32(parts.count))
+        let hasScales = type.number != CK_BF16
+        let rowBytes = bits == 24 ? ck_split_bytes(hidden) : ck_narrow_bytes(hidden, bits)
         return KernelCase(
-            "matmul_split \(type.name) \(parts.name)", sizes(rows), bytes: weightBytes + block * hidden / 16,
-            multiplyAdds: block * hidden * rows
+            "\(bits == 24 ? "matmul_split" : "matmul_narrow") \(type.name) \(bits) bits", sizes(rows),
+            bytes: weightBytes + (hasScales ? block * hidden / 16 : 0), multiplyAdds: block * hidden * rows
         ) { item in
             var matrix = matrix
             matrix.data = item.data
-            matrix.scales = (item.data + weightBytes).assumingMemoryBound(to: UInt16.self)
+            if hasScales { matrix.scales = (item.data + weightBytes).assumingMemoryBound(to: UInt16.self) }
             // Any bytes are integers, and harmless floats are harmless scales.
             withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: rows) { x in
                 for row in 0..<rows { x[row] = UnsafeRawPointer(item.input) + row * rowBytes }
-                item.kernels.matmul_split(item.output, block, x.baseAddress, rows, &matrix, 0, block, Int32(parts.count))
+                if bits == 24 {
+                    item.kernels.matmul_split(item.output, block, x.baseAddress, rows, &matrix, 0, block)
+                } else {
+                    item.kernels.matmul_narrow(item.output, block, x.baseAddress, rows, &matrix, 0, block, bits)
+                }
             }
         }
     }
@@ -91,10 +95,14 @@ package struct KernelCase {
     private static func sizes(_ rows: Int) -> String { "\(block) x \(hidden), \(words(rows))" }
     private static func words(_ rows: Int) -> String { rows == 1 ? "1 row" : "\(rows) rows" }
 
-    private static func split(_ parts: (name: String, count: Int)) -> KernelCase {
-        KernelCase("split \(parts.name)", "\(hidden)", bytes: hidden * 4, multiplyAdds: hidden) { item in
-            item.kernels.split(
-                item.output, item.data.assumingMemoryBound(to: Float.self), 0, hidden, hidden, Int32(parts.count))
+    private static func split(bits: Int32) -> KernelCase {
+        KernelCase("\(bits == 24 ? "split" : "narrow") \(bits) bits", "\(hidden)", bytes: hidden * 4, multiplyAdds: hidden) { item in
+            let x = item.data.assumingMemoryBound(to: Float.self)
+            if bits == 24 {
+                item.kernels.split(item.output, x, 0, hidden, hidden)
+            } else {
+                item.kernels.narrow(item.output, x, 0, hidden, bits)
+            }
         }
     }
 

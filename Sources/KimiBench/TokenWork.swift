@@ -44,7 +44,7 @@ package final class TokenWork {
         for sequence in sequences.prefix(batch) {
             sequence.truncate(to: depth)
             while sequence.count < depth {
-                _ = try step([sequence], each: min(model.maxRows, depth - sequence.count), logits: false)
+                _ = try step([sequence], each: model.chunk(of: depth - sequence.count), logits: false)
                 try progress()
             }
         }
@@ -55,9 +55,9 @@ package final class TokenWork {
         var count = WorkCount()
         var done = 0
         while done < tokens {
-            let piece = min(model.maxRows, tokens - done)
+            let piece = model.chunk(of: tokens - done)
             done += piece
-            count += try step([sequences[0]], each: piece, logits: done == tokens, precision: model.promptPrecision)
+            count += try step([sequences[0]], each: piece, logits: done == tokens)
         }
         return count
     }
@@ -66,15 +66,16 @@ package final class TokenWork {
     package func decode(batch: Int, steps: Int) throws(KimiError) -> WorkCount {
         var count = WorkCount()
         let batch = Array(sequences.prefix(batch))
-        for _ in 0..<steps { count += try step(batch, each: 1, logits: true, precision: .exact) }
+        for _ in 0..<steps { count += try step(batch, each: 1, logits: true) }
         return count
     }
 
     /// One step: `each` more random tokens of every sequence; logits of the last of each, if they are wanted.
     private func step(
-        _ batch: [TokenSequence], each: Int, logits wanted: Bool, precision: Precision = .exact
+        _ batch: [TokenSequence], each: Int, logits wanted: Bool
     ) throws(KimiError) -> WorkCount {
         let vocabulary = UInt64(model.config.vocabularySize)
+        let precision = model.precision(rows: batch.count * each)
         let ids = (0..<batch.count * each).map { _ in Int32(truncatingIfNeeded: random.next() % vocabulary) }
         for sequence in batch { try sequence.prepare(each) }
         let count = try model.withStep(cancellation) { () throws(KimiError) in

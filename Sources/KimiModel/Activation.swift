@@ -1,7 +1,8 @@
 import CKimiKernels
+import KimiCheckpoint
 
 /// Rows of activations [rows, width] in the forms that products read: floats for bf16, f16 and f32 weights, integers in groups of
-/// 32 (`split` in CKimiKernels.h) for int4 and int8 weights.
+/// 32 for int4 and int8 weights and, on the fast path, bf16 weights.
 ///
 /// Who makes the rows makes each form that the weights behind them need, once for all products.
 struct Activation {
@@ -15,19 +16,20 @@ struct Activation {
     }
 }
 
-/// How precise the integer form of activations is. A row's path depends on nothing but the call it came with, so that results do
-/// not depend on what else is in a step.
+/// How precise the arithmetic of a step is. A step has one precision for all of its rows.
 package enum Precision: Sendable {
-    /// 24 bits a value, as many as a float has: products with int4 weights are as exact as float arithmetic.
+    /// As precise as float arithmetic: products with stored integers take activations of 24 bits, as many as a float has.
     case exact
-    /// 8 bits a value: a third of the arithmetic, and errors of a few parts in a thousand.
+    /// Activations of 16 bits, also for bf16 weights; with `dense=int8`, whose weights are rounded more than that, of 8 bits. Twice
+    /// or more the speed where arithmetic is the limit.
     case fast
 
-    /// Bytes of a value, as the kernels count them.
-    var parts: Int32 {
-        switch self {
-        case .exact: Int32(CK_EXACT_PARTS)
-        case .fast: Int32(CK_FAST_PARTS)
+    /// The fewest rows of a step that takes the fast path; below, it gains little. With 8 bits it gains early; with 16 as many rows
+    /// are asked for as pay to be attended expanded (ExpandedPlan), so that there is one border.
+    package static func fastRows(_ dense: DenseFormat) -> Int {
+        switch dense {
+        case .stored: 160
+        case .int8: 64
         }
     }
 }
@@ -36,38 +38,89 @@ package enum Precision: Sendable {
 struct Arithmetic {
     let kernels: UnsafePointer<ck_kernels>
     let precision: Precision
-    /// Bytes of an integer activation.
-    let parts: Int32
+    /// Bits of integer activations: 24 (`split` in CKimiKernels.h), 16 or 8 (`narrow`).
+    private let bits: Int32
+    /// The types of weights, a bit for each, that are multiplied by integer activations.
+    private let integerTypes: Int32
 
-    init(kernels: UnsafePointer<ck_kernels>, precision: Precision) {
+    init(kernels: UnsafePointer<ck_kernels>, precision: Precision, dense: DenseFormat) {
         self.kernels = kernels
         self.precision = precision
-        parts = precision.parts
+        switch (precision, dense) {
+        case (.exact, _):
+            bits = 24
+            integerTypes = ck_matrix.bit(CK_INT4) | ck_matrix.bit(CK_INT8)
+        case (.fast, .stored):
+            bits = 16
+            integerTypes = ck_matrix.bit(CK_INT4) | ck_matrix.bit(CK_BF16)
+        case (.fast, .int8):
+            bits = 8
+            integerTypes = ck_matrix.bit(CK_INT4) | ck_matrix.bit(CK_INT8)
+        }
     }
 }
 
 extension ck_matrix {
-    /// Whether products with this matrix read the integer form of activations.
-    var readsIntegers: Bool { type == Int32(CK_INT4) || type == Int32(CK_INT8) }
+    fileprivate static func bit(_ type: some BinaryInteger) -> Int32 { 1 << Int32(type) }
+    /// The bit of its type in a set of types.
+    var typeBit: Int32 { Self.bit(type) }
 }
 
 extension Arithmetic {
+    /// Whether products with this matrix read the integer form of activations.
+    func readsIntegers(_ matrix: ck_matrix) -> Bool { integerTypes & matrix.typeBit != 0 }
+    /// Whether products with any matrix of these types do, or read floats.
+    func readsIntegers(anyOf types: Int32) -> Bool { integerTypes & types != 0 }
+    func readsFloats(anyOf types: Int32) -> Bool { ~integerTypes & types != 0 }
+
     /// y[r][begin ..< end] = matrix * x[r] for n rows, y's rows `yStride` apart.
     @inline(__always)
     func multiply(
         _ matrix: UnsafePointer<ck_matrix>, _ x: Activation, rows n: Int, into y: UnsafeMutablePointer<Float>, yStride: Int,
         from begin: Int, to end: Int
     ) {
-        if matrix.pointee.readsIntegers {
-            kernels.pointee.matmul_split(y, yStride, x.integers, n, matrix, begin, end, parts)
+        if !readsIntegers(matrix.pointee) {
+            multiplyFloats(matrix, x, rows: n, into: y, yStride: yStride, from: begin, to: end)
+        } else if bits == 24 {
+            kernels.pointee.matmul_split(y, yStride, x.integers, n, matrix, begin, end)
         } else {
-            kernels.pointee.matmul(y, yStride, x.floats, matrix.pointee.columns, n, matrix, begin, end)
+            kernels.pointee.matmul_narrow(y, yStride, x.integers, n, matrix, begin, end, bits)
+        }
+    }
+
+    /// The same, by floats whatever the precision is; not for int4 and int8 weights.
+    @inline(__always)
+    func multiplyFloats(
+        _ matrix: UnsafePointer<ck_matrix>, _ x: Activation, rows n: Int, into y: UnsafeMutablePointer<Float>, yStride: Int,
+        from begin: Int, to end: Int
+    ) {
+        kernels.pointee.matmul(y, yStride, x.floats, matrix.pointee.columns, n, matrix, begin, end)
+    }
+
+    /// Asks for what the next product begins to read of a matrix, from `row` on, with n rows of activations: the first lines of a
+    /// stream, or of the block that many rows share. Between the two a product asks ahead well enough itself.
+    @inline(__always)
+    func fetch(_ matrix: UnsafePointer<ck_matrix>, row: Int, for n: Int) {
+        if precision == .fast {
+            ck_fetch_block(matrix, row, min(32, matrix.pointee.rows - row))
+        } else if n <= 4 {
+            ck_fetch_row(matrix, row)
         }
     }
 
     /// Makes the integer form of elements `begin ..< end` of row `row`, given at `from`, of a row of `width` elements.
     @inline(__always)
     func split(_ x: Activation, row: Int, from: UnsafePointer<Float>, begin: Int, end: Int, width: Int) {
-        kernels.pointee.split(UnsafeMutableRawPointer(mutating: x.integers[row]), from, begin, end - begin, width, parts)
+        let to = UnsafeMutableRawPointer(mutating: x.integers[row])
+        if bits == 24 {
+            kernels.pointee.split(to, from, begin, end - begin, width)
+        } else {
+            kernels.pointee.narrow(to, from, begin, end - begin, bits)
+        }
+    }
+
+    /// The bytes of a row in its largest integer form.
+    static func integerBytes(columns: Int) -> Int {
+        max(ck_split_bytes(columns), ck_narrow_bytes(columns, 16), ck_narrow_bytes(columns, 8))
     }
 }

@@ -39,12 +39,12 @@ extension TextModel {
             statistics.beginStep()
             defer { readHold?.end() }
             try readHold?.begin()
-            arithmetic = Arithmetic(kernels: kernels, precision: precision)
+            arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense)
             let elements = rows * config.hiddenSize
             workspace.hidden.update(repeating: 0, count: elements)
             workspace.normed.floats.update(from: input, count: elements)
             // As the norm before the block leaves them.
-            if weights.layers[layer].feedForward.inputReadsIntegers {
+            if weights.layers[layer].feedForward.inputReadsIntegers(arithmetic) {
                 split(workspace.normed, width: config.hiddenSize, rows: rows)
             }
             experts(moe, rows: rows)

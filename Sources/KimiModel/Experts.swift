@@ -43,8 +43,6 @@ struct ExpertBlocks {
     static let fewRows = 16
     static let longest = 256
     static let shortest = 64
-    /// Up to so many rows a stretch is over so soon that the first lines of the next are asked for beforehand.
-    static let streamed = 4
 
     /// Weight rows of a stretch.
     static func stretch(rows: Int) -> Int { rows <= fewRows ? longest : shortest }
@@ -60,12 +58,12 @@ extension TextModel {
     /// The mixture-of-experts block: reads `normed`, adds experts and shared experts to `hidden`.
     func experts(_ weights: ExpertWeights, rows: Int) {
         let w = workspace
-        let scores = Product(matrix: weights.router, x: w.normed, y: w.scores)
+        let scores = Product(matrix: weights.router, x: w.normed, y: w.scores, byFloats: true)
         multiply(scores, weights.shared.map { gated($0, w.normed) }, rows: rows)
         choose(weights, rows: rows)
         let activeCount = gatherByExpert(rows: rows)
         statistics.countExperts(activeCount)
-        if weights.expertsReadFloats { gatherFloats(slots: rows * router.perToken) }
+        if arithmetic.readsFloats(anyOf: weights.expertTypes) { gatherFloats(slots: rows * router.perToken) }
         runExperts(weights, rows: rows, activeCount: activeCount)
     }
 
@@ -160,11 +158,11 @@ private func gateUp(_ job: UnsafePointer<ExpertJob>, expert: Int, _ from: Int, _
     let stride = to - from
     let gate = job.pointee.scratch + worker * job.pointee.scratchPerWorker
     let up = gate + n * stride
-    if n <= ExpertBlocks.streamed { ck_fetch_row(job.pointee.weights.up + expert, from) }
+    arithmetic.fetch(job.pointee.weights.up + expert, row: from, for: n)
     arithmetic.multiply(job.pointee.weights.gate + expert, x, rows: n, into: gate - from, yStride: stride, from: from, to: to)
     arithmetic.multiply(job.pointee.weights.up + expert, x, rows: n, into: up - from, yStride: stride, from: from, to: to)
     arithmetic.kernels.pointee.swiglu(gate, gate, up, n * stride)
-    let integers = job.pointee.weights.down[expert].readsIntegers
+    let integers = arithmetic.readsIntegers(job.pointee.weights.down[expert])
     for row in 0..<n {
         if integers {
             arithmetic.split(inner, row: row, from: gate + row * stride, begin: from, end: to, width: width)
@@ -198,8 +196,8 @@ private func downs(_ job: UnsafePointer<ExpertJob>, _ from: Int, _ to: Int, _ wo
     }
     for index in 0..<job.pointee.activeCount {
         let expert = Int(job.pointee.active[index])
-        if index + 1 < job.pointee.activeCount && job.pointee.rows <= ExpertBlocks.streamed {
-            ck_fetch_row(job.pointee.weights.down + Int(job.pointee.active[index + 1]), from)
+        if index + 1 < job.pointee.activeCount {
+            arithmetic.fetch(job.pointee.weights.down + Int(job.pointee.active[index + 1]), row: from, for: job.pointee.rows)
         }
         let first = Int(job.pointee.start[expert])
         let n = Int(job.pointee.start[expert + 1]) - first

@@ -49,7 +49,7 @@ extension TextModel {
             throw KimiError(.internal, "a step of \(rows.count) rows; at most \(maxRows) were planned")
         }
         let count = rows.count
-        arithmetic = Arithmetic(kernels: kernels, precision: precision)
+        arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense)
         statistics.beginStep()
         // Mapped weights are read under a hold, so that a file that is cut meanwhile is an error and no signal.
         defer { readHold?.end() }
@@ -61,12 +61,12 @@ extension TextModel {
 
             normalize(
                 workspace.hidden, into: workspace.normed, weight: layer.inputNorm,
-                integers: layer.attention.inputReadsIntegers, rows: count)
+                integers: layer.attention.inputReadsIntegers(arithmetic), rows: count)
             attention(layer.attention, layer: index, rows: batch, count: count)
 
             normalize(
                 workspace.hidden, into: workspace.normed, weight: layer.postAttentionNorm,
-                integers: layer.feedForward.inputReadsIntegers, rows: count)
+                integers: layer.feedForward.inputReadsIntegers(arithmetic), rows: count)
             switch layer.feedForward {
             case .dense(let mlp): feedForward(mlp, rows: count)
             case .experts(let moe): experts(moe, rows: count)
@@ -94,12 +94,13 @@ extension TextModel {
         multiply(Product(matrix: mlp.down, x: w.inner, y: w.delta, finish: .add(to: w.hidden)), rows: rows)
     }
 
-    /// logits = head * norm(hidden) for the last rows of the step.
+    /// logits = head * norm(hidden) for the last rows of the step, exactly on either path: they are few.
     private func head(into target: UnsafeMutablePointer<Float>, last: Int, of count: Int) throws(KimiError) {
         let w = workspace
+        arithmetic = Arithmetic(kernels: kernels, precision: .exact, dense: dense)
         normalize(
             w.hidden + (count - last) * config.hiddenSize, into: w.normed, weight: weights.finalNorm,
-            integers: weights.head.readsIntegers, rows: last)
+            integers: arithmetic.readsIntegers(weights.head), rows: last)
         multiply(Product(matrix: weights.head, x: w.normed, y: target), rows: last)
         guard kernels.pointee.all_finite(target, last * config.vocabularySize) != 0 else {
             throw KimiError(

@@ -16,6 +16,8 @@ struct Product {
     var x: Activation
     var y: UnsafeMutablePointer<Float>
     var finish = Finish.none
+    /// Whether x is read as floats whatever the precision: what the router says must not be rounded.
+    var byFloats = false
 }
 
 /// What the workers need for products that run as one job, their output rows laid end to end.
@@ -53,7 +55,7 @@ extension TextModel {
         let w = workspace
         return Product(
             matrix: mlp.gate, x: x, y: w.inner.floats,
-            finish: .gate(up: mlp.up, scratch: w.up, integers: mlp.down.readsIntegers ? w.inner : nil))
+            finish: .gate(up: mlp.up, scratch: w.up, integers: arithmetic.readsIntegers(mlp.down) ? w.inner : nil))
     }
 }
 
@@ -79,7 +81,11 @@ private func multiply(_ job: ProductJob, _ product: UnsafePointer<Product>, _ fr
     let stride = product.pointee.matrix.rows
     let x = product.pointee.x
     var matrix = product.pointee.matrix
-    arithmetic.multiply(&matrix, x, rows: job.rows, into: y, yStride: stride, from: from, to: to)
+    if product.pointee.byFloats {
+        arithmetic.multiplyFloats(&matrix, x, rows: job.rows, into: y, yStride: stride, from: from, to: to)
+    } else {
+        arithmetic.multiply(&matrix, x, rows: job.rows, into: y, yStride: stride, from: from, to: to)
+    }
     switch product.pointee.finish {
     case .none: break
     case .add(let sum):

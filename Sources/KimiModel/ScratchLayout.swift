@@ -37,7 +37,7 @@ struct ScratchLayout {
     /// Rows of floats and of integers; `integerColumns` 0 if the integers lie elsewhere.
     mutating func activation(_ rows: Int?, _ columns: Int, integerColumns: Int? = nil) -> Activation {
         // Room for either precision; a page that the fast form does not reach takes no memory.
-        let integerBytes = ck_split_bytes(integerColumns ?? columns, Precision.exact.parts)
+        let integerBytes = Arithmetic.integerBytes(columns: integerColumns ?? columns)
         return Activation(
             rows: rows ?? 0, floats: floats(rows, columns), integers: bytes(rows, integerBytes), integerBytes: integerBytes,
             table: bytes(rows, MemoryLayout<UnsafeRawPointer>.stride))

@@ -32,9 +32,17 @@ package final class TextModel: @unchecked Sendable {
     package let dense: DenseFormat
     /// Only the exact path.
     package let exact: Bool
-    /// The path of prompts. The fast one costs about as much accuracy as int8 weights do, so it comes with those only; generated
-    /// tokens always take the exact one, where memory is the limit.
-    package var promptPrecision: Precision { dense == .int8 && !exact ? .fast : .exact }
+    /// The path of a step of so many rows: the fast one for large chunks of a prompt and large batches, where arithmetic is the
+    /// limit. The fewer rows there are, the more memory is, and then the exact path is as fast.
+    package func precision(rows: Int) -> Precision { !exact && rows >= Precision.fastRows(dense) ? .fast : .exact }
+
+    /// Rows of the next step of a prompt of which `rest` tokens are to be evaluated: as many as a step takes, or, on the fast path,
+    /// equal shares, so that the last is not so short that it takes another path than the rest.
+    package func chunk(of rest: Int) -> Int {
+        guard precision(rows: maxRows) == .fast else { return min(rest, maxRows) }
+        let steps = max(1, (rest + maxRows - 1) / maxRows)
+        return (rest + steps - 1) / steps
+    }
     /// Nil where no weights are read from the files any more.
     let readHold: ReadHold?
 
@@ -99,7 +107,7 @@ package final class TextModel: @unchecked Sendable {
         }
         let config = checkpoint.config
         self.kernels = kernels
-        arithmetic = Arithmetic(kernels: kernels, precision: .exact)
+        arithmetic = Arithmetic(kernels: kernels, precision: .exact, dense: options.dense)
         self.config = config
         self.checkpoint = checkpoint
         loadPolicy = options.loadPolicy

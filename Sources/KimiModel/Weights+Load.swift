@@ -93,9 +93,7 @@ extension ExpertWeights {
             up[expert] = mlp.up
             down[expert] = mlp.down
         }
-        let readers = (0..<count).flatMap { [gate[$0], up[$0]] }
-        expertsReadIntegers = readers.contains { $0.readsIntegers }
-        expertsReadFloats = readers.contains { !$0.readsIntegers }
+        expertTypes = (0..<count).reduce(0) { $0 | gate[$1].typeBit | up[$1].typeBit }
         self.gate = UnsafePointer(gate)
         self.up = UnsafePointer(up)
         self.down = UnsafePointer(down)

@@ -36,7 +36,9 @@ struct AttentionWeights {
     let output: ck_matrix
 
     /// Whether a product with the block's input reads its integer form.
-    var inputReadsIntegers: Bool { latentDown.readsIntegers || (queryDown ?? queryUp).readsIntegers }
+    func inputReadsIntegers(_ arithmetic: Arithmetic) -> Bool {
+        arithmetic.readsIntegers(anyOf: latentDown.typeBit | (queryDown ?? queryUp).typeBit)
+    }
 }
 
 enum FeedForwardWeights {
@@ -44,10 +46,10 @@ enum FeedForwardWeights {
     case experts(ExpertWeights)
 
     /// Whether a product with the block's input reads its integer form.
-    var inputReadsIntegers: Bool {
+    func inputReadsIntegers(_ arithmetic: Arithmetic) -> Bool {
         switch self {
-        case .dense(let mlp): mlp.inputReadsIntegers
-        case .experts(let moe): moe.expertsReadIntegers || moe.router.readsIntegers || moe.shared?.inputReadsIntegers == true
+        case .dense(let mlp): arithmetic.readsIntegers(anyOf: mlp.inputTypes)
+        case .experts(let moe): arithmetic.readsIntegers(anyOf: moe.expertTypes | (moe.shared?.inputTypes ?? 0))
         }
     }
 }
@@ -59,7 +61,8 @@ struct MLPWeights {
     let down: ck_matrix
     /// Rows of gate and up, columns of down.
     var width: Int { gate.rows }
-    var inputReadsIntegers: Bool { gate.readsIntegers || up.readsIntegers }
+    /// The types of the matrices that read the input.
+    var inputTypes: Int32 { gate.typeBit | up.typeBit }
 }
 
 /// One mixture-of-experts layer.
@@ -73,9 +76,8 @@ struct ExpertWeights {
     let gate: UnsafePointer<ck_matrix>
     let up: UnsafePointer<ck_matrix>
     let down: UnsafePointer<ck_matrix>
-    /// Which forms of the input the routed experts read: one of them, unless a checkpoint mixes types.
-    let expertsReadIntegers: Bool
-    let expertsReadFloats: Bool
+    /// The types of the routed experts' matrices that read the input: one, unless a checkpoint mixes them.
+    let expertTypes: Int32
 }
 
 extension ck_matrix {

@@ -88,7 +88,7 @@ struct GenerationLoop {
     }
 
     private mutating func nextChunk() throws(KimiError) -> GenerationEvent {
-        let end = min(promptDone + session.model.text.maxRows, prompt.count)
+        let end = promptDone + session.model.text.chunk(of: prompt.count - promptDone)
         // The whole prompt must fit, or none of it is evaluated.
         if promptDone == 0, prompt.count > session.contextLimit - session.count {
             throw KimiError(

@@ -27,7 +27,7 @@ package final class Model: Sendable {
         /// nil: the checkpoint's own limit.
         package var contextLimit: Int?
         /// The most prompt tokens in one step.
-        package var chunkSize = 256
+        package var chunkSize = 512
         package var log = Log.silent
 
         package init() {}
@@ -79,7 +79,7 @@ package final class Model: Sendable {
             throw KimiError(.invalidArgument, "threads is \(threads); it must be 1 to 4096, or 0 for all cores", subject: "threads")
         }
         if !chunkRange.contains(options.chunkSize) {
-            throw KimiError(.invalidArgument, "chunk_size is \(options.chunkSize); it must be 1 to 4096, or 0 for 256", subject: "chunk_size")
+            throw KimiError(.invalidArgument, "chunk_size is \(options.chunkSize); it must be 1 to 4096, or 0 for 512", subject: "chunk_size")
         }
         if let isa = options.isa, ck_kernels_for(isa) == nil {
             let best = ck_kernels_for(ck_isa_best()).map { String(cString: $0.pointee.name) } ?? "scalar"

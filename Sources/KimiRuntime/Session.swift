@@ -201,7 +201,7 @@ package final class Session: @unchecked Sendable {
         try settlePending(withLogits: false)
         var done = 0
         while done < ids.count {
-            let chunk = UnsafeBufferPointer(rebasing: ids[done..<min(done + model.text.maxRows, ids.count)])
+            let chunk = UnsafeBufferPointer(rebasing: ids[done..<done + model.text.chunk(of: ids.count - done)])
             let isLast = done + chunk.count == ids.count
             if all, let target {
                 try step(chunk, into: target + done * vocabularySize, rows: chunk.count)
@@ -300,7 +300,7 @@ package final class Session: @unchecked Sendable {
             try model.text.step(
                 UnsafeBufferPointer(rebasing: batch[0..<ids.count]),
                 logits: LogitsTarget(logits, rows: rows),
-                precision: generating ? .exact : model.text.promptPrecision, cancellation: cancellation)
+                precision: model.text.precision(rows: ids.count), cancellation: cancellation)
             statistics.bytesRead += counted.bytesOfStep
             statistics.exactRows += counted.exactRows - exactBefore
             statistics.fastRows += counted.fastRows - fastBefore

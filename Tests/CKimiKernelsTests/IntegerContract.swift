@@ -6,8 +6,8 @@ extension Contract {
         var q: [Int] = []
         var scale: [Float] = []
 
-        init(_ x: [Float], parts: Int32) {
-            let limit: Float = parts == 3 ? 8_355_000 : 127
+        init(_ x: [Float]) {
+            let limit: Float = 8_355_000
             for start in stride(from: 0, to: x.count, by: 32) {
                 let group = x[start..<start + 32]
                 let most = group.map(\.magnitude).max() ?? 0
@@ -30,7 +30,7 @@ extension Contract {
     }
 
     /// The product of a row of integers and a row of integer weights with bf16 scales, in the stated order.
-    static func integerDot(_ x: IntegerRow, _ weights: [Int], scales: [Float], parts: Int32) -> Float {
+    static func integerDot(_ x: IntegerRow, _ weights: [Int], scales: [Float]) -> Float {
         var lane = [Float](repeating: 0, count: 16)
         let groups = scales.count
         for g in 0..<(groups + 15) / 16 * 16 {
@@ -50,7 +50,7 @@ extension Contract {
                 lower += weights[i] * (256 * high + low)
                 top += weights[i] * ((rest - high) >> 8)
             }
-            let s = parts == 3 ? Float(lower).addingProduct(65536, Float(top)) : Float(lower)
+            let s = Float(lower).addingProduct(65536, Float(top))
             lane[l] = lane[l].addingProduct(s, x.scale[g] * scales[g])
         }
         return sum(&lane)

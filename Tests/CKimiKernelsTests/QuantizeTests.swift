@@ -129,7 +129,7 @@ import Testing
                             data: data.baseAddress, scales: scales.baseAddress, rows: rows, columns: columns,
                             type: Int32(CK_INT8), reserved: 0)
                         var row: UnsafeRawPointer? = split
-                        level.kernels.matmul_split(&y, rows, &row, 1, &matrix, 0, rows, Int32(CK_EXACT_PARTS))
+                        level.kernels.matmul_split(&y, rows, &row, 1, &matrix, 0, rows)
                     }
                 }
             }
@@ -151,9 +151,9 @@ import Testing
 
     /// x as integers, while `body` runs.
     private func withSplit(_ level: Level, _ x: [Float], _ body: (UnsafeRawPointer) -> Void) {
-        let split = UnsafeMutableRawPointer.allocate(byteCount: ck_split_bytes(x.count, Int32(CK_EXACT_PARTS)), alignment: 64)
+        let split = UnsafeMutableRawPointer.allocate(byteCount: ck_split_bytes(x.count), alignment: 64)
         defer { split.deallocate() }
-        level.kernels.split(split, x, 0, x.count, x.count, Int32(CK_EXACT_PARTS))
+        level.kernels.split(split, x, 0, x.count, x.count)
         body(split)
     }
 }

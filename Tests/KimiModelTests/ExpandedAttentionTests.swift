@@ -5,8 +5,8 @@ import KimiTestSupport
 import KimiTopology
 import Testing
 
-/// Long runs of rows in fast steps, which are attended expanded. The models have no integer weights, so the form of attention is all
-/// that a fast step changes; and no experts, so that a rounding tips nothing over.
+/// Long runs of rows in fast steps, which are attended expanded. The models have float weights, so the form of attention is all that a
+/// fast step changes; and no experts, so that a rounding tips nothing over.
 @Suite(.serialized) struct ExpandedAttentionTests {
     struct Sizes: Sendable {
         var heads = 2, nope = 16, rope = 8, value = 16, latent = 32
@@ -25,7 +25,7 @@ import Testing
         cache: CacheType = .f32, layers: Int = 3
     ) throws -> Harness {
         var tiny = TinyCheckpoint()
-        (tiny.layers, tiny.denseLayers, tiny.packed) = (layers, layers, false)
+        (tiny.layers, tiny.denseLayers, tiny.packed, tiny.plainType) = (layers, layers, false, "F32")
         (tiny.heads, tiny.nope, tiny.rope, tiny.value, tiny.latent) = (sizes.heads, sizes.nope, sizes.rope, sizes.value, sizes.latent)
         let folder = try TemporaryFolder()
         try tiny.write(to: folder)

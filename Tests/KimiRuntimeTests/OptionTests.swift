@@ -129,6 +129,18 @@ struct ModelOptionTests {
         #expect(session.model.info.contains("\"exact\":true"))
     }
 
+    @Test("long chunks of a prompt take the fast path, short ones and single tokens the exact one")
+    func paths() throws {
+        let session = try Session(model: try Tiny.open { _ in })
+        try session.evaluate(Tiny.ids(0, to: 159))
+        #expect(try session.snapshot().counts.fastRows == 0)
+        try session.evaluate(Tiny.ids(159, to: 330))
+        try session.evaluate(Tiny.ids(330, to: 331))
+        let counts = try session.snapshot().counts
+        #expect(counts.exactRows == 160 && counts.fastRows == 171)
+        #expect(session.model.info.contains("\"exact\":false"))
+    }
+
     @Test("the context limit of the model bounds that of its sessions")
     func contextLimit() throws {
         let model = try Tiny.open { $0.contextLimit = 100 }

@@ -50,13 +50,15 @@ class Generating(ProgramTest):
 
     def test_dense_int8(self) -> None:
         def told(*options: str) -> tuple[list[int], tuple[int, int], int]:
-            result = self.json("run", TINY, "Hello", "--greedy", "--max-tokens", 8, "--dense", "int8", *options)
+            result = self.json(
+                "run", TINY, "Hello, Kimi. " * 30, "--greedy", "--max-tokens", 8, "--dense", "int8", *options)
             counts = result["statistics"]
             return result["ids"], (counts["rows_exact"], counts["rows_fast"]), counts["prompt_tokens"]
-        # The prompt goes the fast way if it may, generated tokens never; and the last one is not read.
+        # A prompt of many tokens goes the fast way if it may, generated ones never; and the last one is not read.
         for options, rows in ((["--exact"], lambda prompt: (prompt + 7, 0)), ([], lambda prompt: (7, prompt))):
             with self.subTest(options):
                 ids, counts, prompt = told(*options)
+                self.assertGreater(prompt, 64)
                 self.assertEqual(counts, rows(prompt))
                 self.assertEqual(told(*options, "--load", "copy"), (ids, counts, prompt))
         self.failure("run", TINY, "x", "--dense", "int4", code=64)

@@ -177,7 +177,9 @@ class Evaluation(KimiTest):
 class Threads(KimiTest):
     def test_cancel_from_another_thread(self) -> None:
         ids = PROMPTS["long"]["ids"]
-        with self.model.session() as session:
+        # On the fast path a token's last places depend on the length of the step in which it was evaluated.
+        model = kimi.Model(TINY, threads=2, exact=True)
+        with model.session() as session:
             caught: list[BaseException] = []
 
             def work() -> None:
@@ -202,7 +204,7 @@ class Threads(KimiTest):
             self.assertEqual(session.ids, ids[:held])
             session.truncate(10)
             after = bits(session.eval([1, 2]))
-        with self.model.session() as session:
+        with model.session() as session:
             self.assertEqual(bits(session.eval(ids[:10] + [1, 2])), after)
 
     def test_close_during_a_call(self) -> None:

@@ -31,10 +31,11 @@ class Model(Owned):
     - context_limit: the most tokens a session may hold; None: what the checkpoint allows.
     - cache_type: "f32" (exact), "bf16" (half the memory) or "int8" (a little over a quarter); None: "f32".
     - load: "map" (weights stay in the files), "copy" (weights are read into memory), "auto"; None: "auto".
-    - chunk_size: the most prompt tokens in one step, 1 to 4096; it does not change results of the exact path.
+    - chunk_size: the most prompt tokens in one step, 1 to 4096 (512 if not given); it does not change results of the exact path.
     - dense: how weights are kept that every token reads (attention, dense layers, shared experts, head): "stored", or "int8", made
       while opening: half the memory and reading, not exact; None: "stored".
-    - exact: only the exact path, for prompts with dense="int8" too, which else take a faster one; all others always take it.
+    - exact: only the exact path, for long steps of a prompt too, which else take a faster one that rounds activations to 16 bits
+      (8 with dense="int8"); generated tokens always take the exact one.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
     - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
 

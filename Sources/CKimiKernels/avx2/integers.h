@@ -46,7 +46,7 @@ CK_INLINE void round_group(__m256i q[4], lanes first, lanes second) {
 }
 
 /// Writes a group's 32 integers, given as 16 and 16 floats to be rounded, part by part, and the offsets.
-CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes second, int32_t parts) {
+CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes second) {
     const __m256i half = _mm256_set1_epi32(128);
     __m256i q[4], top[4], high[4], low[4], sum = _mm256_setzero_si256(), top_sum = sum;
     round_group(q, first, second);
@@ -59,13 +59,10 @@ CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes seco
         top_sum = _mm256_add_epi32(top_sum, top[k]);
     }
     store_in_slots(&to->low[0][4 * lane], narrow(low));
-    int32_t upper = 0;
-    if (parts == 3) {
-        store_in_slots(&to->high[0][4 * lane], narrow(high));
-        store_in_slots(&to->top[0][4 * lane], narrow(top));
-        upper = sum_of_eight(top_sum);
-        to->top_offset[lane] = -8 * upper;
-    }
+    store_in_slots(&to->high[0][4 * lane], narrow(high));
+    store_in_slots(&to->top[0][4 * lane], narrow(top));
+    int32_t upper = sum_of_eight(top_sum);
+    to->top_offset[lane] = -8 * upper;
     to->offset[lane] = -8 * (sum_of_eight(sum) - 65536 * upper);
 }
 
@@ -127,19 +124,18 @@ CK_INLINE __m256i nibble_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const int8
     return _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
 }
 
-/// The sums of the lower parts.
-CK_INLINE __m256i lower_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x, int32_t parts) {
+/// The sums of the two lower parts.
+CK_INLINE __m256i lower_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x) {
     __m256i low = nibble_sums(w, h, x->low);
-    return parts == 3 ? _mm256_add_epi32(_mm256_slli_epi32(nibble_sums(w, h, x->high), 8), low) : low;
+    return _mm256_add_epi32(_mm256_slli_epi32(nibble_sums(w, h, x->high), 8), low);
 }
 
-CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x, int32_t type, int32_t parts) {
+CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_block *x, int32_t type) {
     const __m256 unit = _mm256_set1_ps(65536.0f);
     __m256i offset = _mm256_load_si256((const __m256i *)(x->offset + 8 * h));
-    __m256i top_offset = parts == 3 ? _mm256_load_si256((const __m256i *)(x->top_offset + 8 * h)) : offset;
+    __m256i top_offset = _mm256_load_si256((const __m256i *)(x->top_offset + 8 * h));
     if (type == CK_INT4) {
-        __m256 lower = _mm256_cvtepi32_ps(_mm256_add_epi32(lower_sums(w, h, x, parts), offset));
-        if (parts == 1) return lower;
+        __m256 lower = _mm256_cvtepi32_ps(_mm256_add_epi32(lower_sums(w, h, x), offset));
         return _mm256_fmadd_ps(unit, _mm256_cvtepi32_ps(_mm256_add_epi32(nibble_sums(w, h, x->top), top_offset)), lower);
     }
     // Bytes go as two nibbles, since sums of their products would not fit 16 bits.
@@ -148,19 +144,18 @@ CK_INLINE __m256 half_sums(const slot w[CK_SPLIT_SLOTS], size_t h, const split_b
         lower[k].half[h] = _mm256_and_si256(w[k].half[h], _mm256_set1_epi8(15));
         upper[k].half[h] = _mm256_and_si256(_mm256_srli_epi16(w[k].half[h], 4), _mm256_set1_epi8(15));
     }
-    __m256i sum = _mm256_slli_epi32(_mm256_add_epi32(lower_sums(upper, h, x, parts), offset), 4);
-    __m256 low = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, lower_sums(lower, h, x, parts)));
-    if (parts == 1) return low;
+    __m256i sum = _mm256_slli_epi32(_mm256_add_epi32(lower_sums(upper, h, x), offset), 4);
+    __m256 low = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, lower_sums(lower, h, x)));
     sum = _mm256_slli_epi32(_mm256_add_epi32(nibble_sums(upper, h, x->top), top_offset), 4);
     return _mm256_fmadd_ps(unit, _mm256_cvtepi32_ps(_mm256_add_epi32(sum, nibble_sums(lower, h, x->top))), low);
 }
 
 /// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats.
 CK_INLINE void group_sums(lanes sum[][CK_INTEGER_TILE], const slot *const w[], size_t rows, const split_block *const x[], size_t n,
-                          int32_t type, int32_t parts) {
+                          int32_t type) {
     CK_UNROLL for (size_t r = 0; r < n; r++)
         CK_UNROLL for (size_t k = 0; k < rows; k++)
-            sum[r][k] = CK_LANES(half_sums(w[k], 0, x[r], type, parts), half_sums(w[k], 1, x[r], type, parts));
+            sum[r][k] = CK_LANES(half_sums(w[k], 0, x[r], type), half_sums(w[k], 1, x[r], type));
 }
 
 #endif

@@ -27,7 +27,7 @@ CK_INLINE void store_in_slots(void *to, __m256i bytes) {
 }
 
 /// Writes a group's 32 integers, given as 16 and 16 floats to be rounded, part by part, and the offsets.
-CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes second, int32_t parts) {
+CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes second) {
     const __m512i half = _mm512_set1_epi32(128);
     __m512i q[2] = {_mm512_cvtps_epi32(first), _mm512_cvtps_epi32(second)}, rest[2], top[2];
     for (size_t k = 0; k < 2; k++) {
@@ -35,13 +35,11 @@ CK_INLINE void store_group(split_block *to, size_t lane, lanes first, lanes seco
         top[k] = _mm512_srai_epi32(_mm512_add_epi32(rest[k], half), 8);
     }
     store_in_slots(&to->low[0][4 * lane], narrow(q)); // the low byte of each, signed, is what the upper parts leave
-    int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1])), top_sum = 0;
-    if (parts == 3) {
-        store_in_slots(&to->high[0][4 * lane], narrow(rest));
-        store_in_slots(&to->top[0][4 * lane], narrow(top));
-        top_sum = _mm512_reduce_add_epi32(_mm512_add_epi32(top[0], top[1]));
-        to->top_offset[lane] = -8 * top_sum;
-    }
+    int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1]));
+    store_in_slots(&to->high[0][4 * lane], narrow(rest));
+    store_in_slots(&to->top[0][4 * lane], narrow(top));
+    int32_t top_sum = _mm512_reduce_add_epi32(_mm512_add_epi32(top[0], top[1]));
+    to->top_offset[lane] = -8 * top_sum;
     to->offset[lane] = -8 * (sum - 65536 * top_sum);
 }
 
@@ -85,26 +83,21 @@ typedef struct part_sums {
     __m512i low, high, top;
 } part_sums;
 
-CK_INLINE part_sums first_sums(const split_block *x, int32_t type, int32_t parts) {
+CK_INLINE part_sums first_sums(const split_block *x, int32_t type) {
     const int by = type == CK_INT8 ? 4 : 0; // 128 is 16 times 8
     part_sums s = {.low = _mm512_slli_epi32(_mm512_load_si512(x->offset), by)};
-    if (parts == 3) {
-        s.high = _mm512_setzero_si512();
-        s.top = _mm512_slli_epi32(_mm512_load_si512(x->top_offset), by);
-    }
+    s.high = _mm512_setzero_si512();
+    s.top = _mm512_slli_epi32(_mm512_load_si512(x->top_offset), by);
     return s;
 }
 
-CK_INLINE void add_slot(part_sums *s, __m512i w, const split_block *x, size_t slot, int32_t parts) {
+CK_INLINE void add_slot(part_sums *s, __m512i w, const split_block *x, size_t slot) {
     s->low = _mm512_dpbusd_epi32(s->low, w, _mm512_load_si512(x->low[slot]));
-    if (parts == 3) {
-        s->high = _mm512_dpbusd_epi32(s->high, w, _mm512_load_si512(x->high[slot]));
-        s->top = _mm512_dpbusd_epi32(s->top, w, _mm512_load_si512(x->top[slot]));
-    }
+    s->high = _mm512_dpbusd_epi32(s->high, w, _mm512_load_si512(x->high[slot]));
+    s->top = _mm512_dpbusd_epi32(s->top, w, _mm512_load_si512(x->top[slot]));
 }
 
-CK_INLINE lanes whole_sums(const part_sums *s, int32_t parts) {
-    if (parts == 1) return _mm512_cvtepi32_ps(s->low);
+CK_INLINE lanes whole_sums(const part_sums *s) {
     lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(s->high, 8), s->low));
     return lanes_fma(lanes_all(65536.0f), _mm512_cvtepi32_ps(s->top), lower);
 }
@@ -112,15 +105,15 @@ CK_INLINE lanes whole_sums(const part_sums *s, int32_t parts) {
 /// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats. A part of an output is a
 /// chain of instructions; from eight chains on their latency is hidden.
 CK_INLINE void group_sums(lanes sum[][CK_INTEGER_TILE], const slot *const w[], size_t rows, const split_block *const x[], size_t n,
-                          int32_t type, int32_t parts) {
+                          int32_t type) {
     part_sums s[CK_INTEGER_TILE][CK_INTEGER_TILE];
     CK_UNROLL for (size_t r = 0; r < n; r++)
-        CK_UNROLL for (size_t k = 0; k < rows; k++) s[r][k] = first_sums(x[r], type, parts);
+        CK_UNROLL for (size_t k = 0; k < rows; k++) s[r][k] = first_sums(x[r], type);
     CK_UNROLL for (size_t i = 0; i < CK_SPLIT_SLOTS; i++)
         CK_UNROLL for (size_t r = 0; r < n; r++)
-            CK_UNROLL for (size_t k = 0; k < rows; k++) add_slot(&s[r][k], w[k][i], x[r], i, parts);
+            CK_UNROLL for (size_t k = 0; k < rows; k++) add_slot(&s[r][k], w[k][i], x[r], i);
     CK_UNROLL for (size_t r = 0; r < n; r++)
-        CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = whole_sums(&s[r][k], parts);
+        CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = whole_sums(&s[r][k]);
 }
 #else
 /// Sums of four products of nibbles and signed bytes: at most 8 * 2 * 15 * 128 on the way, which fits 16 bits.
@@ -131,19 +124,18 @@ CK_INLINE __m512i nibble_sums(const slot w[CK_SPLIT_SLOTS], const int8_t x[CK_SP
     return _mm512_madd_epi16(sum, _mm512_set1_epi16(1));
 }
 
-/// The sums of the lower parts.
-CK_INLINE __m512i lower_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int32_t parts) {
+/// The sums of the two lower parts.
+CK_INLINE __m512i lower_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x) {
     __m512i low = nibble_sums(w, x->low);
-    return parts == 3 ? _mm512_add_epi32(_mm512_slli_epi32(nibble_sums(w, x->high), 8), low) : low;
+    return _mm512_add_epi32(_mm512_slli_epi32(nibble_sums(w, x->high), 8), low);
 }
 
-CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int32_t type, int32_t parts) {
+CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int32_t type) {
     const lanes unit = lanes_all(65536.0f);
     __m512i offset = _mm512_load_si512(x->offset);
-    __m512i top_offset = parts == 3 ? _mm512_load_si512(x->top_offset) : offset;
+    __m512i top_offset = _mm512_load_si512(x->top_offset);
     if (type == CK_INT4) {
-        lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(lower_sums(w, x, parts), offset));
-        if (parts == 1) return lower;
+        lanes lower = _mm512_cvtepi32_ps(_mm512_add_epi32(lower_sums(w, x), offset));
         return lanes_fma(unit, _mm512_cvtepi32_ps(_mm512_add_epi32(nibble_sums(w, x->top), top_offset)), lower);
     }
     // Bytes go as two nibbles, since sums of their products would not fit 16 bits.
@@ -152,18 +144,17 @@ CK_INLINE lanes row_sums(const slot w[CK_SPLIT_SLOTS], const split_block *x, int
         lower[k] = _mm512_and_si512(w[k], _mm512_set1_epi8(15));
         upper[k] = _mm512_and_si512(_mm512_srli_epi16(w[k], 4), _mm512_set1_epi8(15));
     }
-    __m512i sum = _mm512_slli_epi32(_mm512_add_epi32(lower_sums(upper, x, parts), offset), 4);
-    lanes low = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, lower_sums(lower, x, parts)));
-    if (parts == 1) return low;
+    __m512i sum = _mm512_slli_epi32(_mm512_add_epi32(lower_sums(upper, x), offset), 4);
+    lanes low = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, lower_sums(lower, x)));
     sum = _mm512_slli_epi32(_mm512_add_epi32(nibble_sums(upper, x->top), top_offset), 4);
     return lanes_fma(unit, _mm512_cvtepi32_ps(_mm512_add_epi32(sum, nibble_sums(lower, x->top))), low);
 }
 
 /// sum[r][k] = the integer sums of 16 groups of weight row k and row r of x, offsets included, as floats.
 CK_INLINE void group_sums(lanes sum[][CK_INTEGER_TILE], const slot *const w[], size_t rows, const split_block *const x[], size_t n,
-                          int32_t type, int32_t parts) {
+                          int32_t type) {
     CK_UNROLL for (size_t r = 0; r < n; r++)
-        CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = row_sums(w[k], x[r], type, parts);
+        CK_UNROLL for (size_t k = 0; k < rows; k++) sum[r][k] = row_sums(w[k], x[r], type);
 }
 #endif
 

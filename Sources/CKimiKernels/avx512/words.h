@@ -55,7 +55,7 @@ CK_INLINE void words_interleave(words to[2], words a, words b) {
 
 CK_INLINE sums sums_zero(void) { return _mm512_setzero_si512(); }
 #ifdef CK_VNNI
-CK_INLINE sums sums_add(sums s, words a, words b) { return _mm512_dpwssd_epi32(s, a, b); }
+CK_INLINE sums sums_add(sums s, words a, words b) { return lanes_add_pairs(s, a, b); }
 #else
 CK_INLINE sums sums_add(sums s, words a, words b) { return _mm512_add_epi32(s, _mm512_madd_epi16(a, b)); }
 #endif

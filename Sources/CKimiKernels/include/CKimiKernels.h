@@ -42,12 +42,6 @@ enum {
     CK_INT8 = 4, ///< group 32, symmetric, made at load; see ck_matrix
 };
 
-/// Bytes of an integer activation.
-enum {
-    CK_FAST_PARTS = 1,  ///< 8 bits
-    CK_EXACT_PARTS = 3, ///< 24 bits: as many as a float has
-};
-
 /// A weight matrix [rows, columns] as it lies in the checkpoint, row after row.
 typedef struct ck_matrix {
     /// CK_BF16, CK_F16: 16-bit words; CK_F32: floats; CK_INT4: bytes, element 2b of a row in the low nibble of the row's
@@ -204,27 +198,50 @@ typedef struct ck_kernels {
     /// 1 if every one of the n values is finite, else 0.
     int32_t (*all_finite)(const float *x, size_t n);
 
-    /// Writes columns first ... first + count - 1 of a row of x, which has `columns` of them, as integers for matmul_split, of one
-    /// or three bytes (`parts`: CK_FAST_PARTS, CK_EXACT_PARTS); `to` is the whole row's ck_split_bytes(columns, parts) bytes,
-    /// aligned to 64. The three numbers are multiples of 32, and x begins at `first`.
+    /// Writes columns first ... first + count - 1 of a row of x, which has `columns` of them, as integers of 24 bits for
+    /// matmul_split; `to` is the whole row's ck_split_bytes(columns) bytes, aligned to 64. The three numbers are multiples of 32,
+    /// and x begins at `first`.
     /// A row may be written in parts in any order, by any threads, since groups of 32 share nothing; whoever writes its end also
     /// fills the last block.
     ///
     /// In a group with the largest magnitude m: q[i] = x[i] * (limit / m) rounded to the nearest, ties to even, and scale =
-    /// m * (1 / limit), where the limit is 127 for one part and 8355000 for three. So |x[i] - q[i] * scale| is at most
-    /// m / (2 limit) and three roundings of x[i]: m * 2^-8 for one part; for three m * 2^-21.7, and x[i] itself lost 2^-24 of m at
-    /// least in every f32 sum. A group with m below 2^-100 is all zeros; one with an infinity or a NaN has the scale NaN, which
-    /// spoils the outputs as the value itself would.
-    void (*split)(void *to, const float *x, size_t first, size_t count, size_t columns, int32_t parts);
+    /// m * (1 / limit), where the limit is 8355000. So |x[i] - q[i] * scale| is at most m / (2 limit) and three roundings of
+    /// x[i]: m * 2^-21.7, and x[i] itself lost 2^-24 of m at least in every f32 sum. A group with m below 2^-100 is all zeros;
+    /// one with an infinity or a NaN has the scale NaN, which spoils the outputs as the value itself would.
+    void (*split)(void *to, const float *x, size_t first, size_t count, size_t columns);
 
     /// y[r * ldy + j] = the product of row x[r], written by `split`, and row j of w, CK_INT4 or CK_INT8, for r < n and begin <= j <
     /// end. Within a group g of 32 the sums of the weights' integers times q are exact, one of q's top byte, one of the lower two;
-    /// as floats s = fma(65536, top sum, lower sum), or the lower sum alone; lane[l] = fma(s, x's scale * w's scale, lane[l]) with
+    /// as floats s = fma(65536, top sum, lower sum); lane[l] = fma(s, x's scale * w's scale, lane[l]) with
     /// l = 4 (g % 4) + g % 16 / 4, for g = 0, 1, 2, ..., up to a multiple of 16, absent groups being zeros, and the lanes are added
     /// as in dot order. s is off by 2^-23 of itself at most, so the error of an output is that of q and of the f32 sum over
     /// columns / 512 groups.
     void (*matmul_split)(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w,
-                         size_t begin, size_t end, int32_t parts);
+                         size_t begin, size_t end);
+
+    /// Writes columns first ... first + count - 1 of a row of x as integers of 8 or 16 bits for matmul_narrow; `to` is the whole
+    /// row's ck_narrow_bytes(columns, bits) bytes, aligned to 64, and x begins at `first`, a multiple of 32; so is the count unless
+    /// it ends with the row. Parts of a row may be written in any order, by any threads.
+    ///
+    /// In a group of 32 with the largest magnitude m, u[i] = x[i] * (limit / m) with the limits 127 and 32767. Of 16 bits also
+    /// r = the root of the sum of u[i]^2 (in dot order), or 65000 if that is larger, and u[i] is multiplied by 65000 / r. q[i] is
+    /// u[i] rounded to the nearest, ties to even; scale = m * (1 / limit), times r / 65000. So |x[i] - q[i] * scale| is at most
+    /// scale / 2 and a few roundings of x[i]. Groups below 2^-100, and with infinities or NaNs, are as those of `split`.
+    void (*narrow)(void *to, const float *x, size_t first, size_t count, int32_t bits);
+
+    /// y[r * ldy + j] = the product of row x[r], written by `narrow`, and row j of w, for r < n and begin <= j < end: of 8 bits
+    /// with CK_INT4 and CK_INT8, of 16 bits with CK_INT4 and CK_BF16. y = fma(s, x's scale * w's scale, y) from 0 on, for groups
+    /// g = 0, 1, 2, ..., s being the exact sum of the group's products of integers, as a float.
+    ///
+    /// bf16 weights become integers for it: w * 2^k rounded to the nearest, ties to even, with one k for a group of 32, such that
+    /// they are at most 2^15 and the root of the sum of their squares is, too; w's scale is 2^-k. With e the exponent of the
+    /// largest (2^e <= largest < 2^(e + 1)), k = 14 - e - d, where d = 0, 1, 2 or 3 is how many of L, 4 L and 16 L the sum of
+    /// (w * 2^(14 - e))^2 exceeds, L = 0x1.ff8p29; it has four parts, one for the columns that leave the same rest when divided by
+    /// 4, fma by fma in rising order, added as (0 + 2) + (1 + 3). So a weight keeps all its bits unless it is less than 128 * 2^-k,
+    /// and then it is off by 2^-k / 2 at most. Groups of weights below 2^-100 count as zeros; one with an infinity or a NaN has the
+    /// scale NaN.
+    void (*matmul_narrow)(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w, size_t begin, size_t end,
+                          int32_t bits);
 } ck_kernels;
 
 /// The highest level this processor (and operating system) can run. Never fails.
@@ -255,12 +272,18 @@ size_t ck_type_bits(int32_t type);
 /// Bytes from one row of w to the next.
 size_t ck_row_bytes(const ck_matrix *w);
 
-/// The bytes of a row of `columns` elements as integers of so many parts (`split`): 640 or 1728 for each 512 columns begun.
-size_t ck_split_bytes(size_t columns, int32_t parts);
+/// The bytes of a row of `columns` elements as integers of 24 bits (`split`): 1728 for each 512 columns begun.
+size_t ck_split_bytes(size_t columns);
+
+/// The bytes of a row of `columns` elements as integers of 8 or 16 bits (`narrow`): 640 or 1152 for each 512 columns begun.
+size_t ck_narrow_bytes(size_t columns, int32_t bits);
 
 /// Asks for the first bytes of a row of w and of its scales: for the row that will be streamed next, since a stream asks ahead for
 /// itself only.
 void ck_fetch_row(const ck_matrix *w, size_t row);
+
+/// Asks for the first 512 columns of some rows of w: for those that matmul_narrow will begin with next.
+void ck_fetch_block(const ck_matrix *w, size_t row, size_t rows);
 
 #ifdef __cplusplus
 }

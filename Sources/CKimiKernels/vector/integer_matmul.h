@@ -10,9 +10,8 @@
 /// Bytes ahead of the weights in use that are asked for: measured, see the design note.
 #define CK_INTEGER_AHEAD 8192
 
-/// Blocks of a weight row that are taken at a time where a few rows of x share them: measured, two against 1, 3, 4 and 7 for three
-/// parts, seven against 2, 4 and 14 for one.
-CK_INLINE size_t stretch_blocks(int32_t parts) { return parts == 3 ? 2 : 7; }
+/// Blocks of a weight row that are taken at a time where a few rows of x share them: measured, against 1, 3, 4 and 7.
+#define CK_INTEGER_STRETCH 2
 
 typedef struct integer_product {
     float *y;
@@ -55,8 +54,7 @@ typedef struct stretch {
 } stretch;
 
 /// Adds the products of a stretch and n rows of x, n a constant, to sum[r][row % 16]; the first stretch of a row begins at 0.
-CK_INLINE void stream_stretch(lanes sum[][CK_INTEGER_ROWS], const integer_product *p, size_t n, const stretch *at, int32_t type,
-                              int32_t parts) {
+CK_INLINE void stream_stretch(lanes sum[][CK_INTEGER_ROWS], const integer_product *p, size_t n, const stretch *at, int32_t type) {
     const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
     const unsigned char *row = ck_row(p->w, at->row), *scales = ck_row_scales(p->w, at->row);
     lanes s[CK_INTEGER_TILE];
@@ -71,9 +69,9 @@ CK_INLINE void stream_stretch(lanes sum[][CK_INTEGER_ROWS], const integer_produc
         const slot *const weights[1] = {w};
         lanes scale, groups[CK_INTEGER_TILE][CK_INTEGER_TILE];
         const split_block *block[CK_INTEGER_TILE];
-        CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(p->x[r], b, parts);
+        CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(p->x[r], b);
         load_block(w, &scale, row, scales, b, p->groups, type);
-        group_sums(groups, weights, 1, block, n, type, parts);
+        group_sums(groups, weights, 1, block, n, type);
         CK_UNROLL for (size_t r = 0; r < n; r++)
             s[r] = lanes_fma(groups[r][0], lanes_mul(lanes_load(block[r]->scale), scale), s[r]);
     }
@@ -82,7 +80,7 @@ CK_INLINE void stream_stretch(lanes sum[][CK_INTEGER_ROWS], const integer_produc
 
 /// One row of x: weights stream through once, row after row.
 CK_INLINE void stream_rows_of_one(lanes sum[][CK_INTEGER_ROWS], const integer_product *p, size_t from, size_t to, size_t end,
-                                  int32_t type, int32_t parts) {
+                                  int32_t type) {
     const size_t per_scale = type == CK_INT8 ? 16 : 8; // bytes of weights for each byte of scales
     // Nothing is asked for past the last row: others read that, or nobody.
     const unsigned char *last = ck_row(p->w, end) - CK_INTEGER_AHEAD;
@@ -91,35 +89,35 @@ CK_INLINE void stream_rows_of_one(lanes sum[][CK_INTEGER_ROWS], const integer_pr
         int more = (uintptr_t)row < (uintptr_t)last;
         const stretch at = {j, 0, p->blocks, more ? row + CK_INTEGER_AHEAD : NULL,
                             ck_row_scales(p->w, j) + CK_INTEGER_AHEAD / per_scale};
-        stream_stretch(sum, p, 1, &at, type, parts);
+        stream_stretch(sum, p, 1, &at, type);
     }
 }
 
 /// A few rows of x, n a constant: some blocks of 16 weight rows at a time, so that those of x stay in the first cache.
 CK_INLINE void stream_rows_of_few(lanes sum[][CK_INTEGER_ROWS], const integer_product *p, size_t n, size_t from, size_t to,
-                                  size_t end, int32_t type, int32_t parts) {
+                                  size_t end, int32_t type) {
     const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
-    for (size_t b = 0; b < p->blocks; b += stretch_blocks(parts)) {
-        size_t last = ck_smaller(b + stretch_blocks(parts), p->blocks);
+    for (size_t b = 0; b < p->blocks; b += CK_INTEGER_STRETCH) {
+        size_t last = ck_smaller(b + CK_INTEGER_STRETCH, p->blocks);
         for (size_t j = from; j < to; j++) {
             // The row's next blocks, or the first ones of the row whose turn is next.
             size_t row = last < p->blocks ? j : j + CK_INTEGER_ROWS, block = last < p->blocks ? last : 0;
             const stretch at = {j, b, last, row < end ? ck_row(p->w, row) + block * block_bytes : NULL,
                                 ck_row_scales(p->w, row) + block * 32};
-            stream_stretch(sum, p, n, &at, type, parts);
+            stream_stretch(sum, p, n, &at, type);
         }
     }
 }
 
 /// Up to four rows of x: weights are taken apart in registers and used at once; the lanes of 16 rows are added together.
-CK_INLINE void stream_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type, int32_t parts) {
+CK_INLINE void stream_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type) {
     lanes sum[CK_INTEGER_TILE][CK_INTEGER_ROWS];
     for (size_t from = begin, to; from < end; from = to) {
         to = ck_smaller(end, (from / CK_INTEGER_ROWS + 1) * CK_INTEGER_ROWS);
         if (n == 1)
-            stream_rows_of_one(sum, p, from, to, end, type, parts);
+            stream_rows_of_one(sum, p, from, to, end, type);
         else
-            stream_rows_of_few(sum, p, n, from, to, end, type, parts);
+            stream_rows_of_few(sum, p, n, from, to, end, type);
         CK_UNROLL for (size_t r = 0; r < n; r++) {
             float *y = p->y + r * p->ldy;
             if (to - from == CK_INTEGER_ROWS)
@@ -130,38 +128,27 @@ CK_INLINE void stream_integers(const integer_product *p, size_t n, size_t begin,
     }
 }
 
-/// Tiles, weight rows x rows of x: the best of those measured, see the design note.
+/// Weight rows that meet a row of x at a time: the best of the tiles measured, see the design note.
 #define CK_INTEGER_W 4
-CK_INLINE size_t tile_x(int32_t parts) { return parts == 3 ? 1 : 3; }
 
-/// Adds a block's products to the sums of n rows of x and `rows` weight rows, both constants; sum[k * CK_INTEGER_X + r].
-CK_INLINE void add_tile(lanes *sum, const slot *const w[], const lanes *scale, size_t rows, const void *const *x, size_t n,
-                        size_t b, int32_t type, int32_t parts) {
-    const split_block *block[CK_INTEGER_TILE];
-    lanes groups[CK_INTEGER_TILE][CK_INTEGER_TILE];
-    CK_UNROLL for (size_t r = 0; r < n; r++) block[r] = split_at(x[r], b, parts);
-    group_sums(groups, w, rows, block, n, type, parts);
-    CK_UNROLL for (size_t r = 0; r < n; r++)
+/// Adds a block's products of `rows` (a constant) weight rows and n rows of x; sum[k * CK_INTEGER_X + r].
+CK_INLINE void add_rows(lanes *sum, const slot *const w[], const lanes *scale, size_t rows, const void *const *x, size_t n,
+                        size_t b, int32_t type) {
+    for (size_t r = 0; r < n; r++) {
+        const split_block *block = split_at(x[r], b);
+        lanes groups[1][CK_INTEGER_TILE];
+        group_sums(groups, w, rows, &block, 1, type);
         CK_UNROLL for (size_t k = 0; k < rows; k++) {
             lanes *s = &sum[k * CK_INTEGER_X + r];
-            *s = lanes_fma(groups[r][k], lanes_mul(lanes_load(block[r]->scale), scale[k]), *s);
+            *s = lanes_fma(groups[0][k], lanes_mul(lanes_load(block->scale), scale[k]), *s);
         }
-}
-
-/// A block of `rows` (a constant) weight rows for n rows of x.
-CK_INLINE void add_rows(lanes *sum, const slot *const w[], const lanes *scale, size_t rows, const void *const *x, size_t n,
-                        size_t b, int32_t type, int32_t parts) {
-    size_t r = 0;
-    for (; r + tile_x(parts) <= n; r += tile_x(parts))
-        add_tile(sum + r, w, scale, rows, x + r, tile_x(parts), b, type, parts);
-    if (n - r == 2) add_tile(sum + r, w, scale, rows, x + r, 2, b, type, parts);
-    if (n - r == 1) add_tile(sum + r, w, scale, rows, x + r, 1, b, type, parts);
+    }
 }
 
 /// The outputs of up to 16 weight rows from `row` on, for n (at most CK_INTEGER_X) rows of x from `first` on. With `fetch` the
 /// weights are still in memory, and the same place of the rows whose turn is next is asked for.
 CK_INLINE void multiply_rows(const integer_product *p, size_t row, size_t rows, size_t first, size_t n, int fetch,
-                             int32_t type, int32_t parts) {
+                             int32_t type) {
     lanes sum[CK_INTEGER_ROWS][CK_INTEGER_X];
     const size_t block_bytes = type == CK_INT8 ? CK_SPLIT_BLOCK : CK_SPLIT_BLOCK / 2;
     for (size_t k = 0; k < rows; k++)
@@ -181,8 +168,8 @@ CK_INLINE void multiply_rows(const integer_product *p, size_t row, size_t rows, 
         const void *const *x = p->x + first;
         size_t k = 0;
         for (; k + CK_INTEGER_W <= rows; k += CK_INTEGER_W)
-            add_rows(sum[k], w + k, scale + k, CK_INTEGER_W, x, n, b, type, parts);
-        for (; k < rows; k++) add_rows(sum[k], w + k, scale + k, 1, x, n, b, type, parts);
+            add_rows(sum[k], w + k, scale + k, CK_INTEGER_W, x, n, b, type);
+        for (; k < rows; k++) add_rows(sum[k], w + k, scale + k, 1, x, n, b, type);
     }
     for (size_t r = 0; r < n; r++) {
         float *y = p->y + (first + r) * p->ldy + row;
@@ -193,12 +180,12 @@ CK_INLINE void multiply_rows(const integer_product *p, size_t row, size_t rows, 
     }
 }
 
-CK_INLINE void multiply_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type, int32_t parts) {
+CK_INLINE void multiply_integers(const integer_product *p, size_t n, size_t begin, size_t end, int32_t type) {
     switch (n) {
-    case 1: stream_integers(p, 1, begin, end, type, parts); return;
-    case 2: stream_integers(p, 2, begin, end, type, parts); return;
-    case 3: stream_integers(p, 3, begin, end, type, parts); return;
-    case 4: stream_integers(p, 4, begin, end, type, parts); return;
+    case 1: stream_integers(p, 1, begin, end, type); return;
+    case 2: stream_integers(p, 2, begin, end, type); return;
+    case 3: stream_integers(p, 3, begin, end, type); return;
+    case 4: stream_integers(p, 4, begin, end, type); return;
     default: break;
     }
     // Equal shares rather than full ones and a small rest; the rows of a share stay in the cache for all weight rows.
@@ -206,22 +193,18 @@ CK_INLINE void multiply_integers(const integer_product *p, size_t n, size_t begi
     for (size_t share = 0, first = 0; share < shares; share++) {
         size_t count = (n - first) / (shares - share);
         for (size_t row = begin; row < end; row += CK_INTEGER_ROWS)
-            multiply_rows(p, row, ck_smaller(end - row, CK_INTEGER_ROWS), first, count, share == 0, type, parts);
+            multiply_rows(p, row, ck_smaller(end - row, CK_INTEGER_ROWS), first, count, share == 0, type);
         first += count;
     }
 }
 
 void CK_NAME(matmul_split)(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w, size_t begin,
-                           size_t end, int32_t parts) {
+                           size_t end) {
     if (n == 0 || begin >= end) return;
     integer_product p = {y, ldy, x, w, split_blocks(w->columns), w->columns / CK_INT4_GROUP, ck_row_stride(w)};
     // Each case for itself, so that the compiler sees the constants.
-    if (w->type == CK_INT8 && parts == 3)
-        multiply_integers(&p, n, begin, end, CK_INT8, 3);
-    else if (w->type == CK_INT8)
-        multiply_integers(&p, n, begin, end, CK_INT8, 1);
-    else if (parts == 3)
-        multiply_integers(&p, n, begin, end, CK_INT4, 3);
+    if (w->type == CK_INT8)
+        multiply_integers(&p, n, begin, end, CK_INT8);
     else
-        multiply_integers(&p, n, begin, end, CK_INT4, 1);
+        multiply_integers(&p, n, begin, end, CK_INT4);
 }
