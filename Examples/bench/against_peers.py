@@ -16,6 +16,7 @@ KT_KERNEL = {1: 0.87, 8: 0.61, 32: 0.24, 64: 0.27, 512: 0.46}
 
 DECODE = ["--prompt", "1", "--tokens", "32", "--repeats", "3"]
 PREFILL = ["--prompt", "512", "--tokens", "1", "--repeats", "3"]
+BATCH = ["--prompt", "1", "--tokens", "32", "--depth", "64", "--batch", "64", "--repeats", "1"]
 INT8 = ["--dense", "int8"]
 
 ROWS = [
@@ -25,12 +26,15 @@ ROWS = [
     Row("mini-decode", "mini, decode, bf16 rest", "mini", "versus", DECODE, {"work": "decode"}, generate=32),
     Row("mini-prefill", "mini, prompt of 512 / best of BF16 and Q8_0", "mini", "versus", PREFILL, {"work": "prefill"},
         ("BF16", "Q8_0"), prompt=512),
+    Row("mini-prefill-int8", "mini, prompt of 512, int8 rest / best of BF16 and Q8_0", "mini", "versus", PREFILL + INT8,
+        {"work": "prefill"}, ("BF16", "Q8_0"), prompt=512),
     Row("slice-prefill", "k25-slice, prompt of 512, bf16 rest", "slice", "versus", PREFILL, {"work": "prefill"}, prompt=512),
     Row("slice-prefill-int8", "k25-slice, prompt of 512, int8 rest / Q8_0", "slice", "versus", PREFILL + INT8,
         {"work": "prefill"}, ("Q8_0",), prompt=512),
-    Row("mini-64", "mini, 64 sequences, decode in all behind 64", "mini", "versus",
-        ["--prompt", "1", "--tokens", "32", "--depth", "64", "--batch", "64", "--repeats", "1"], {"work": "decode"},
-        prompt=64, generate=32, sequences=64),
+    Row("mini-64", "mini, 64 sequences, decode in all behind 64", "mini", "versus", BATCH, {"work": "decode"}, prompt=64,
+        generate=32, sequences=64),
+    Row("mini-64-int8", "mini, 64 sequences, int8 rest / best of BF16 and Q8_0", "mini", "versus", BATCH + INT8,
+        {"work": "decode"}, ("BF16", "Q8_0"), prompt=64, generate=32, sequences=64),
     Row("mini-deep", "mini, decode behind 16,384", "mini", "versus",
         ["--prompt", "1", "--tokens", "16", "--depth", "16384", "--repeats", "2"], {"work": "decode"}, generate=16, depth=16384),
     Row("mini-depth-cost", "mini, cost of depth 16,384 over its limit", "mini", "depth",
@@ -39,6 +43,8 @@ ROWS = [
         ["--prompt", "1", "--tokens", "16", "--depth", "0", "--depth", "4096", "--repeats", "2"], depth=4096),
     Row("slice-experts", "one layer of 64 experts, K2.5's sizes, share of its limit", "slice", "experts",
         ["--experts", "--repeats", "3"]),
+    Row("slice-experts-int8", "the same with int8 rest, steps of many rows in 8 bits", "slice", "experts",
+        ["--experts", "--repeats", "3"] + INT8),
     Row("mini-threads", "mini, prompt of 512, all threads over one", "mini", "threads", PREFILL, {"work": "prefill"}),
     Row("slice-threads", "k25-slice, prompt of 512, all threads over one", "slice", "threads", PREFILL, {"work": "prefill"}),
 ]

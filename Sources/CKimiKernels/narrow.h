@@ -1,8 +1,8 @@
 // Activations as integers of 8 or 16 bits, the form of the fast path, and the integers of the weights that meet them.
 //
-// A row of x is cut into groups of 32 columns, 16 groups make a block; in a group x[i] = scale * q[i], nearly. The integers lie group
-// after group, in words of 32 bits that instructions take as they are, and in the order in which the nibbles of stored int4 weights
-// come apart: of 8 columns i the integers of 16 bits go as 0, 4, 1, 5, 2, 6, 3, 7, those of 8 bits as in split.h.
+// A row of x is cut into groups of 32 columns, 16 groups make a block; in a group x[i] = scale * q[i], nearly. The integers lie
+// group after group, in words of 32 bits that instructions take as they are, and in the order in which the nibbles of stored int4
+// weights come apart: of 8 columns the integers of 16 bits go as 0, 4, 1, 5, 2, 6, 3, 7, those of 8 bits as in split.h.
 #ifndef CK_NARROW_H
 #define CK_NARROW_H
 
@@ -43,8 +43,9 @@ CK_INLINE float narrow_norm(float squares) {
 }
 
 /// The exponent by which bf16 weights of a group become integers of 16 bits: w * 2^(shift - drop). `most` is the largest magnitude
-/// as bits; `squares` the sum of (w * 2^shift)^2, in four partial sums of every fourth column, added as those of a dot product. The root of the integers' sum of squares is then at most 2^15, and as that of x is
-/// CK_NARROW_NORM at most, no sum of products leaves 32 bits.
+/// as bits; `squares` the sum of (w * 2^shift)^2, in four partial sums of every fourth column, added as those of a dot product. The
+/// root of the integers' sum of squares is then at most 2^15, and as that of x is CK_NARROW_NORM at most, no sum of products leaves
+/// 32 bits.
 CK_INLINE int32_t narrow_shift(uint32_t most) { return 14 + 127 - (int32_t)(most >> 7); }
 #define CK_NARROW_SQUARES 0x1.ff8p29f
 CK_INLINE int32_t narrow_drop(float squares) {

@@ -96,7 +96,9 @@ package struct KernelCase {
     private static func words(_ rows: Int) -> String { rows == 1 ? "1 row" : "\(rows) rows" }
 
     private static func split(bits: Int32) -> KernelCase {
-        KernelCase("\(bits == 24 ? "split" : "narrow") \(bits) bits", "\(hidden)", bytes: hidden * 4, multiplyAdds: hidden) { item in
+        KernelCase(
+            "\(bits == 24 ? "split" : "narrow") \(bits) bits", "\(hidden)", bytes: hidden * 4, multiplyAdds: hidden
+        ) { item in
             let x = item.data.assumingMemoryBound(to: Float.self)
             if bits == 24 {
                 item.kernels.split(item.output, x, 0, hidden, hidden)

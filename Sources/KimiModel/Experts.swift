@@ -42,7 +42,7 @@ struct ExpertBlocks {
     /// more rows short ones, whose outputs stay in the core's cache.
     static let fewRows = 16
     static let longest = 256
-    static let shortest = 64
+    static let shortest = 128
 
     /// Weight rows of a stretch.
     static func stretch(rows: Int) -> Int { rows <= fewRows ? longest : shortest }

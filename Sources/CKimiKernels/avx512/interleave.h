@@ -61,7 +61,8 @@ CK_INLINE void transpose(sixteen a[16]) {
     // a[4i + k] now has words k, 4 + k, 8 + k and 12 + k of rows 4i ... 4i + 3, a quarter of the register each.
     CK_UNROLL for (size_t k = 0; k < 4; k++) {
         sixteen low = _mm512_shuffle_i32x4(a[k], a[4 + k], 0x88), high = _mm512_shuffle_i32x4(a[k], a[4 + k], 0xdd);
-        sixteen low_more = _mm512_shuffle_i32x4(a[8 + k], a[12 + k], 0x88), high_more = _mm512_shuffle_i32x4(a[8 + k], a[12 + k], 0xdd);
+        sixteen low_more = _mm512_shuffle_i32x4(a[8 + k], a[12 + k], 0x88);
+        sixteen high_more = _mm512_shuffle_i32x4(a[8 + k], a[12 + k], 0xdd);
         t[k] = _mm512_shuffle_i32x4(low, low_more, 0x88);
         t[8 + k] = _mm512_shuffle_i32x4(low, low_more, 0xdd);
         t[4 + k] = _mm512_shuffle_i32x4(high, high_more, 0x88);
@@ -78,7 +79,8 @@ CK_INLINE void interleave_whole(sixteen to[16], const unsigned char *from, size_
 /// An even number of bytes, at most 64, of at most 16 rows, and zeros.
 CK_INLINE void interleave_part(sixteen to[16], const unsigned char *from, size_t stride, size_t rows, size_t bytes) {
     const __mmask32 words = (__mmask32)(((uint64_t)1 << bytes / 2) - 1);
-    CK_UNROLL for (size_t r = 0; r < 16; r++) to[r] = r < rows ? _mm512_maskz_loadu_epi16(words, from + r * stride) : sixteen_zero();
+    CK_UNROLL for (size_t r = 0; r < 16; r++)
+        to[r] = r < rows ? _mm512_maskz_loadu_epi16(words, from + r * stride) : sixteen_zero();
     transpose(to);
 }
 

@@ -135,8 +135,8 @@ typedef struct ck_kernels {
     /// square root, in this order: t = x[i] * r, y[i] = t * w[i]. y may be x.
     void (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
 
-    /// Rotates the pairs (x[0], x[1]), (x[2], x[3]), ... by the angles of a position, given as the cosines of all pairs and then their
-    /// sines: y[2i] = a cos - b sin, y[2i + 1] = b cos + a sin, each product and sum rounded by itself. y may be x.
+    /// Rotates the pairs (x[0], x[1]), (x[2], x[3]), ... by the angles of a position, given as the cosines of all pairs and then
+    /// their sines: y[2i] = a cos - b sin, y[2i + 1] = b cos + a sin, each product and sum rounded by itself. y may be x.
     void (*rope)(float *y, const float *x, const float *angles, size_t pairs);
 
     /// y[i] = silu(gate[i]) * up[i], silu(g) = g / (1 + exp(-g)) with ck_exp. y may be gate or up.

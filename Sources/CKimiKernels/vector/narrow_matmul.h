@@ -1,5 +1,5 @@
-// y = x w^T with x as narrow integers. 32 weight rows at a time: a block of 512 columns of them is interleaved, a lane for each row,
-// and stays in the first cache while all rows of x pass by; sums go on in y from block to block.
+// y = x w^T with x as narrow integers. 32 weight rows at a time: a block of 512 columns of them is interleaved, a lane for each
+// row, and stays in the first cache while all rows of x pass by; sums go on in y from block to block.
 #include "../narrow.h"
 #include "tile.h"
 
@@ -98,7 +98,8 @@ CK_INLINE void load_half(panel *p, size_t half, const ck_matrix *w, size_t row, 
             interleave(word, weights + (first + g) * 16, stride, rows, 16 * ck_smaller(groups - g, 4));
             // Eight nibbles of each row: words of four bytes, or of two 16-bit integers. Absent groups are zeros.
             CK_UNROLL for (size_t k = 0; k < 16; k++)
-                nibbles_apart(&p->words[(4 * g + k) * group_words(bits) / 4 * CK_PANEL_HALVES + half], CK_PANEL_HALVES, word[k], bits);
+                nibbles_apart(&p->words[(4 * g + k) * group_words(bits) / 4 * CK_PANEL_HALVES + half], CK_PANEL_HALVES,
+                              word[k], bits);
         }
     }
     interleave(word, ck_row_scales(w, row) + 2 * first, w->columns / CK_INT4_GROUP * 2, rows, 2 * groups);
