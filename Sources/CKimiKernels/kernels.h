@@ -37,9 +37,9 @@
                                        size_t latent);                                                                \
     void ck_##level##_expanded_attention(float *out, float *state, const float *q, const ck_expanded_block *b);       \
     int32_t ck_##level##_all_finite(const float *x, size_t n);                                                        \
-    void ck_##level##_split(void *to, const float *x, size_t first, size_t count, size_t columns);                   \
+    void ck_##level##_split(void *to, const float *x, size_t first, size_t count, size_t columns);                    \
     void ck_##level##_matmul_split(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w,          \
-                                   size_t begin, size_t end);                                              \
+                                   size_t begin, size_t end);                                                         \
     void ck_##level##_narrow(void *to, const float *x, size_t first, size_t count, int32_t bits);                     \
     void ck_##level##_matmul_narrow(float *y, size_t ldy, const void *const *x, size_t n, const ck_matrix *w,         \
                                     size_t begin, size_t end, int32_t bits);

@@ -16,12 +16,6 @@ typedef struct slot {
     __m256i half[2];
 } slot;
 
-CK_INLINE int32_t sum_of_eight(__m256i a) {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
-}
-
 /// 32 integers, eight in each of q, as signed bytes in order; they fit.
 CK_INLINE __m256i narrow(const __m256i q[4]) {
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
@@ -30,10 +24,8 @@ CK_INLINE __m256i narrow(const __m256i q[4]) {
 
 /// A group's 32 bytes, in order, to its four of each slot; `to` are those of the first.
 CK_INLINE void store_in_slots(void *to, __m256i bytes) {
-    const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
-                                          15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
     _Alignas(32) uint32_t words[CK_SPLIT_SLOTS];
-    _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(bytes, order));
+    _mm256_store_si256((__m256i *)words, bytes_in_slots(bytes));
     for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy((unsigned char *)to + k * 4 * CK_SPLIT_GROUPS, &words[k], 4);
 }
 

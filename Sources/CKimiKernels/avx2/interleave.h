@@ -132,12 +132,6 @@ CK_INLINE lanes integers_of_bf16(sixteen word[16]) {
     return scale;
 }
 
-CK_INLINE int32_t sum_of_eight_words(__m256i a) {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
-}
-
 /// 32 floats as 16-bit integers in order, nearest and ties to even; returns their sum.
 CK_INLINE int32_t words_of_lanes(__m256i words[2], lanes first, lanes second) {
     __m256i a = _mm256_cvtps_epi32(first.low), b = _mm256_cvtps_epi32(first.high);
@@ -145,7 +139,7 @@ CK_INLINE int32_t words_of_lanes(__m256i words[2], lanes first, lanes second) {
     // Packing works within 128-bit halves; the permutation puts the quarters back in order.
     words[0] = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
     words[1] = _mm256_permute4x64_epi64(_mm256_packs_epi32(c, d), 0xd8);
-    return sum_of_eight_words(_mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d)));
+    return sum_of_eight(_mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d)));
 }
 
 /// Writes 32 values, given as 16 and 16 floats to be rounded, as 16-bit integers; returns their sum.
@@ -161,12 +155,10 @@ CK_INLINE int32_t store_words(int16_t *to, lanes first, lanes second) {
 
 /// The same as bytes, in the order of slots.
 CK_INLINE int32_t store_slots(int8_t *to, lanes first, lanes second) {
-    const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
-                                          15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
     __m256i words[2];
     int32_t sum = words_of_lanes(words, first, second);
     __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(words[0], words[1]), 0xd8);
-    _mm256_storeu_si256((__m256i *)to, _mm256_shuffle_epi8(bytes, order));
+    _mm256_storeu_si256((__m256i *)to, bytes_in_slots(bytes));
     return sum;
 }
 

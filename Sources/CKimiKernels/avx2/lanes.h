@@ -207,4 +207,17 @@ CK_INLINE void lanes_store_bf16_part(void *p, lanes a, size_t count) {
     memcpy(p, words, 2 * count);
 }
 
+CK_INLINE int32_t sum_of_eight(__m256i a) {
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+
+/// A group's 32 bytes, in order of columns, as its words of all slots lie one after another (split.h).
+CK_INLINE __m256i bytes_in_slots(__m256i bytes) {
+    const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
+                                          15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
+    return _mm256_shuffle_epi8(bytes, order);
+}
+
 #endif

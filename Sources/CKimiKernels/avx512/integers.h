@@ -19,10 +19,8 @@ CK_INLINE __m256i narrow(const __m512i q[2]) { return _mm256_set_m128i(_mm512_cv
 
 /// A group's 32 bytes, in order, to its four of each slot; `to` are those of the first.
 CK_INLINE void store_in_slots(void *to, __m256i bytes) {
-    const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
-                                          15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
     _Alignas(32) uint32_t words[CK_SPLIT_SLOTS];
-    _mm256_store_si256((__m256i *)words, _mm256_shuffle_epi8(bytes, order));
+    _mm256_store_si256((__m256i *)words, bytes_in_slots(bytes));
     for (size_t k = 0; k < CK_SPLIT_SLOTS; k++) memcpy((unsigned char *)to + k * 4 * CK_SPLIT_GROUPS, &words[k], 4);
 }
 

@@ -147,11 +147,9 @@ CK_INLINE int32_t store_words(int16_t *to, lanes first, lanes second) {
 
 /// The same as bytes, in the order of slots.
 CK_INLINE int32_t store_slots(int8_t *to, lanes first, lanes second) {
-    const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
-                                          15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
     __m512i a = _mm512_cvtps_epi32(first), b = _mm512_cvtps_epi32(second);
     __m256i bytes = _mm256_set_m128i(_mm512_cvtepi32_epi8(b), _mm512_cvtepi32_epi8(a));
-    _mm256_storeu_si256((__m256i *)to, _mm256_shuffle_epi8(bytes, order));
+    _mm256_storeu_si256((__m256i *)to, bytes_in_slots(bytes));
     return _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
 }
 

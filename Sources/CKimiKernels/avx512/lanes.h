@@ -187,4 +187,11 @@ CK_INLINE void lanes_store_bf16_part(void *p, lanes a, size_t count) {
     _mm256_mask_storeu_epi16(p, first_lanes(count), lanes_to_bf16(a));
 }
 
+/// A group's 32 bytes, in order of columns, as its words of all slots lie one after another (split.h).
+CK_INLINE __m256i bytes_in_slots(__m256i bytes) {
+    const __m256i order = _mm256_set_epi8(15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0, //
+                                          15, 13, 11, 9, 14, 12, 10, 8, 7, 5, 3, 1, 6, 4, 2, 0);
+    return _mm256_shuffle_epi8(bytes, order);
+}
+
 #endif
