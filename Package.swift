@@ -45,6 +45,7 @@ let package = Package(
         .target(name: "KimiCheckpoint", dependencies: ["KimiCore", "CKimiSystem"]),
         .target(name: "KimiTopology", dependencies: ["KimiCore", "CHwloc", "CKimiSystem"]),
         .target(name: "KimiTokenizer", dependencies: ["KimiCore", "CSentencePiece"]),
+        .target(name: "KimiChat", dependencies: ["KimiCore", "KimiTokenizer"]),
         .target(
             name: "KimiModel",
             dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "CKimiKernels", "CKimiSystem"]),
@@ -78,6 +79,7 @@ let package = Package(
         .testTarget(name: "KimiCheckpointTests", dependencies: ["KimiCheckpoint", "KimiTestSupport"]),
         .testTarget(name: "KimiTopologyTests", dependencies: ["KimiTopology", "KimiTestSupport"]),
         .testTarget(name: "KimiTokenizerTests", dependencies: ["KimiTokenizer", "KimiTestSupport"]),
+        .testTarget(name: "KimiChatTests", dependencies: ["KimiChat", "KimiTestSupport"]),
         .testTarget(name: "CKimiKernelsTests", dependencies: ["CKimiKernels", "KimiTestSupport"]),
         .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "CKimiSystem", "CMallocCount", "KimiTestSupport"]),
         .testTarget(name: "KimiRuntimeTests", dependencies: ["KimiRuntime", "KimiTestSupport"]),

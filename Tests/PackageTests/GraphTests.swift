@@ -9,7 +9,7 @@ struct GraphTests {
         ["CKimi", "CHwloc", "CSentencePiece", "CKimiSystem", "CKimiKernels"],
         ["KimiCore"],
         ["KimiCheckpoint", "KimiTopology", "KimiTokenizer"],
-        ["KimiModel"],
+        ["KimiModel", "KimiChat"],
         ["KimiRuntime"],
         ["KimiBench"],
         ["KimiABI", "kimi"],
