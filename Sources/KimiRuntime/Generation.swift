@@ -1,4 +1,3 @@
-import CKimiSystem
 import KimiCore
 import KimiTokenizer
 import Synchronization
@@ -30,30 +29,18 @@ package enum FinishReason: Int32, Sendable {
 
 /// Prompt and generation of one request, event by event. Drives its session; one thread at a time, within a call of the session.
 struct GenerationLoop {
-    private let session: Session
     private let options: GenerationOptions
-    private let prompt: [Int32]
-    private var promptDone = 0
-    private var sampler: Sampler
+    private var tokens: TokenLoop
     private var decoder: StreamDecoder
     private var matcher: StopMatcher
-    private var generated = 0
     private let endTokens: Set<Int32>
     /// Set once the generation has ended: what is given again and again.
     private(set) var finished: GenerationEvent?
 
     /// - Throws: `invalidArgument` for an option or id out of range; nothing has been computed then.
     init(session: Session, prompt: [Int32], options: GenerationOptions) throws(KimiError) {
-        let vocabulary = session.vocabularySize
-        try options.validate(vocabulary: vocabulary)
-        for (index, id) in prompt.enumerated() where id < 0 || Int(id) >= vocabulary {
-            throw KimiError(
-                .invalidArgument, "token \(index) of the prompt has id \(id); ids are 0 to \(vocabulary - 1)", subject: "ids")
-        }
-        self.session = session
+        tokens = try TokenLoop(session: session, prompt: prompt, options: options)
         self.options = options
-        self.prompt = prompt
-        sampler = try Sampler(options: options, vocabulary: vocabulary)
         decoder = StreamDecoder(session.model.tokenizer, continuing: !prompt.isEmpty || session.position > 0)
         matcher = StopMatcher(options.stopStrings)
         endTokens = Set(options.stopIDs).union(options.ignoreEnd ? [] : session.model.endTokens)
@@ -62,44 +49,22 @@ struct GenerationLoop {
     /// Computes until the next event.
     mutating func next() throws(KimiError) -> GenerationEvent {
         if let finished { return finished }
-        // Draws, too, do not depend on how the host rounds. Nothing of the host's is called here.
-        let settings = cks_float_use_default()
-        defer { cks_float_restore(settings) }
-        if promptDone < prompt.count { return try nextChunk() }
-        guard options.maxTokens.map({ generated < $0 }) ?? true else { return finish(.length) }
-        guard session.count < session.contextLimit else { return finish(.context) }
-        let logits = try session.currentLogits()
-        let past = session.pastTokens
-        let id = sampler.choose(logits, past: past)
-        let probabilities = logprobs(of: id, logits)
-        session.accept(id)
-        if endTokens.contains(id) { return finish(.stop, id: id) }
-        sampler.note(id)
-        generated += 1
-        // A padded vocabulary has logits for ids that the tokenizer does not know; they have no text.
-        let matched = matcher.feed((try? decoder.feed(id)) ?? [])
-        if let stop = matched.stop {
-            let event = GenerationEvent.finish(reason: .stop, id: id, stopString: stop, text: matched.text)
-            finished = .finish(reason: .stop, id: id, stopString: stop, text: [])
-            return event
+        switch try tokens.next() {
+        case .prompt(let done, let total): return .prompt(done: done, total: total)
+        case .limit(let reason): return finish(reason)
+        case .token(let chosen):
+            if endTokens.contains(chosen.id) { return finish(.stop, id: chosen.id) }
+            tokens.count(chosen.id)
+            // A padded vocabulary has logits for ids that the tokenizer does not know; they have no text.
+            let matched = matcher.feed((try? decoder.feed(chosen.id)) ?? [])
+            if let stop = matched.stop {
+                let event = GenerationEvent.finish(reason: .stop, id: chosen.id, stopString: stop, text: matched.text)
+                finished = .finish(reason: .stop, id: chosen.id, stopString: stop, text: [])
+                return event
+            }
+            return .token(GeneratedToken(
+                id: chosen.id, count: tokens.generated, text: matched.text, logprob: chosen.logprob, top: chosen.top))
         }
-        return .token(GeneratedToken(
-            id: id, count: generated, text: matched.text, logprob: probabilities?.own, top: probabilities?.top ?? []))
-    }
-
-    private mutating func nextChunk() throws(KimiError) -> GenerationEvent {
-        let end = promptDone + session.model.text.chunk(of: prompt.count - promptDone)
-        // The whole prompt must fit, or none of it is evaluated.
-        if promptDone == 0, prompt.count > session.contextLimit - session.count {
-            throw KimiError(
-                .contextFull,
-                "the session holds \(session.count) tokens and a prompt of \(prompt.count) would pass its context limit of \(session.contextLimit)")
-        }
-        try prompt[promptDone..<end].withUnsafeBufferPointer { chunk in
-            Result { () throws(KimiError) in try session.evaluate(chunk, unfinished: end < prompt.count) }
-        }.get()
-        promptDone = end
-        return .prompt(done: promptDone, total: prompt.count)
     }
 
     /// Ends the generation and gives out what was held back, up to a stop string that may be in it.
@@ -113,16 +78,6 @@ struct GenerationLoop {
         let stop = reason == .stop ? matched.stop : nil
         finished = .finish(reason: reason, id: id, stopString: stop, text: [])
         return .finish(reason: reason, id: id, stopString: stop, text: matched.text)
-    }
-
-    private func logprobs(
-        of id: Int32, _ logits: UnsafePointer<Float>
-    ) -> (own: Float, top: [(id: Int32, logprob: Float)])? {
-        guard let count = options.topLogprobs else { return nil }
-        let norm = Sampler.logSumExp(logits, session.vocabularySize)
-        func logprob(_ id: Int32) -> Float { Float(Double(logits[Int(id)]) - norm) }
-        let top = Sampler.top(logits, session.vocabularySize, count: count).map { (id: $0, logprob: logprob($0)) }
-        return (logprob(id), top)
     }
 }
 

@@ -38,8 +38,13 @@ package struct Sampler {
     /// - Parameters:
     ///   - logits: [vocabulary], finite, not changed.
     ///   - past: all tokens of the session, for the repetition penalty.
-    package mutating func choose(_ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>) -> Int32 {
-        let scores = adjust(logits, past: past)
+    ///   - choice: what may be chosen. A forbidden token is out whatever the options say; if options forbid all that may be
+    ///     chosen, the lowest id of it is taken.
+    package mutating func choose(
+        _ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>, from choice: TokenChoice = .any
+    ) -> Int32 {
+        if case .only(let id) = choice { return id }
+        let scores = narrow(adjust(logits, past: past), to: choice)
         return isGreedy ? Self.argmax(scores, vocabulary) : draw(select(scores))
     }
 
@@ -83,7 +88,36 @@ package struct Sampler {
         return UnsafePointer(adjusted)
     }
 
-    /// Minus infinity means forbidden, and only a bias forbids; so nothing else may overflow to it, nor to what makes NaN of it.
+    /// Puts forbidden tokens at minus infinity.
+    private func narrow(_ scores: UnsafePointer<Float>, to choice: TokenChoice) -> UnsafePointer<Float> {
+        func own() { if scores != UnsafePointer(adjusted) { adjusted.update(from: scores, count: vocabulary) } }
+        switch choice {
+        case .any, .only: return scores
+        case .except(let ids):
+            own()
+            for id in ids where id >= 0 && Int(id) < vocabulary { adjusted[Int(id)] = -.infinity }
+        case .among(let words):
+            own()
+            var first: Int?
+            for word in 0..<(vocabulary + 63) / 64 {
+                let base = word * 64, end = min(64, vocabulary - base)
+                var bits = words[word]
+                if end < 64 { bits &= (1 << UInt64(end)) - 1 }
+                if bits != 0, first == nil { first = base + bits.trailingZeroBitCount }
+                guard bits != ~0 else { continue }
+                if bits == 0 {
+                    (adjusted + base).update(repeating: -.infinity, count: end)
+                    continue
+                }
+                for bit in 0..<end where bits >> UInt64(bit) & 1 == 0 { adjusted[base + bit] = -.infinity }
+            }
+            // A bias may forbid all that the mask allows. The mask is what must hold.
+            if let first, adjusted[Int(Self.argmax(adjusted, vocabulary))] == -.infinity { adjusted[first] = 0 }
+        }
+        return UnsafePointer(adjusted)
+    }
+
+    /// Minus infinity means forbidden, and only a bias or a mask forbids; so nothing else may overflow to it, nor to what makes NaN of it.
     private static func finite(_ score: Float) -> Float {
         max(-.greatestFiniteMagnitude, min(score, .greatestFiniteMagnitude))
     }

@@ -61,7 +61,7 @@ package final class Session: @unchecked Sendable {
     // MARK: One call at a time
 
     /// Which generation that is driven by polling is meant; tickets are not used twice.
-    typealias GenerationTicket = UInt64
+    package typealias GenerationTicket = UInt64
 
     private struct Occupancy {
         var isRunning = false
@@ -105,7 +105,7 @@ package final class Session: @unchecked Sendable {
     }
 
     /// Reserves the session for a generation that is driven by polling.
-    func openGeneration() throws(KimiError) -> GenerationTicket {
+    package func openGeneration() throws(KimiError) -> GenerationTicket {
         try exclusive(renewing: true) {
             occupancy.withLock { occupancy in
                 occupancy.lastTicket += 1
@@ -115,14 +115,14 @@ package final class Session: @unchecked Sendable {
         }
     }
 
-    func call<T>(of ticket: GenerationTicket, _ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+    package func call<T>(of ticket: GenerationTicket, _ body: () throws(KimiError) -> T) throws(KimiError) -> T {
         try exclusive(as: ticket, body)
     }
 
     /// Gives the session free, at once or when the generation's running call ends; does nothing if another one is open, or none.
     ///
     /// - Parameter cancelling: whether its running call is to stop.
-    func close(_ ticket: GenerationTicket, cancelling: Bool = false) {
+    package func close(_ ticket: GenerationTicket, cancelling: Bool = false) {
         occupancy.withLock { occupancy in
             guard occupancy.generation == ticket else { return }
             occupancy.generation = nil
@@ -133,8 +133,8 @@ package final class Session: @unchecked Sendable {
     // MARK: Content
 
     /// Tokens held, the pending one included. Only within a call; `position` is for any thread.
-    var count: Int { sequence.count + (pending == nil ? 0 : 1) }
-    var contextLimit: Int { sequence.contextLimit }
+    package var count: Int { sequence.count + (pending == nil ? 0 : 1) }
+    package var contextLimit: Int { sequence.contextLimit }
     package var position: Int { visiblePosition.load(ordering: .relaxed) }
     package var vocabularySize: Int { model.vocabularySize }
 
@@ -163,13 +163,28 @@ package final class Session: @unchecked Sendable {
             guard (0...count).contains(length) else {
                 throw KimiError(.invalidArgument, "position is \(length); the session holds \(count) tokens", subject: "position")
             }
-            guard length < count else { return }
-            pending = nil
-            if length < sequence.count {
-                sequence.truncate(to: length)
-                logitsAreCurrent = false
-            }
+            keep(first: length)
         }
+    }
+
+    /// Forgets all but the first `length` tokens. Within a call.
+    private func keep(first length: Int) {
+        guard length < count else { return }
+        pending = nil
+        if length < sequence.count {
+            sequence.truncate(to: length)
+            logitsAreCurrent = false
+        }
+    }
+
+    /// Forgets what `ids` does not begin with; returns how many of its tokens are held then. Within a call.
+    package func keep(prefixOf ids: [Int32]) -> Int {
+        var common = 0
+        let held = sequence.tokens
+        while common < min(held.count, ids.count), held[common] == ids[common] { common += 1 }
+        if let pending, common == held.count, common < ids.count, ids[common] == pending { common += 1 }
+        keep(first: common)
+        return common
     }
 
     /// Puts a loaded sequence in place of the present one. Within a call.

@@ -59,10 +59,10 @@ extension Sampler {
         }
     }
 
-    mutating func choose(_ logits: [Float], past: [Int32] = []) -> Int32 {
+    mutating func choose(_ logits: [Float], past: [Int32] = [], from choice: TokenChoice = .any) -> Int32 {
         logits.withUnsafeBufferPointer { logits in
             past.withUnsafeBufferPointer { past in
-                logits.baseAddress.map { choose($0, past: past) } ?? -1
+                logits.baseAddress.map { choose($0, past: past, from: choice) } ?? -1
             }
         }
     }
