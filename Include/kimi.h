@@ -8,12 +8,12 @@
  *         kimi_session_create(model, NULL, &session, &error) == KIMI_OK)
  *         kimi_session_generate_text(session, "Once upon a time", KIMI_NUL, NULL, on_event, NULL, &error);
  *
- * Sections, in order of use: status and errors, version, model, tokenizer, session, generation, statistics.
+ * Sections, in order of use: status and errors, version, model, tokenizer, session, generation, conversation, statistics.
  *
  * Rules that hold everywhere
  *   Status     Every fallible call returns a kimi_status: KIMI_OK, or a negative code. Details come as an optional
  *              kimi_error: pass NULL if they are not wanted. Out-parameters are set to NULL or 0 on failure.
- *   Handles    kimi_model, kimi_session, kimi_generation, kimi_decoder and kimi_error are opaque. A handle that is NULL,
+ *   Handles    kimi_model, kimi_session, kimi_generation, kimi_chat, kimi_tool_result, kimi_decoder and kimi_error are opaque. A handle that is NULL,
  *              destroyed, or was never made by this library is recognised and gives KIMI_ERROR_INVALID_HANDLE; it is
  *              never dereferenced. Destroying NULL does nothing.
  *   Strings    Input strings are a pointer and a length in bytes, UTF-8, copied during the call. The length KIMI_NUL means
@@ -32,7 +32,7 @@
  *
  * Threads
  *   model, its tokenizer      immutable: any number of threads at once
- *   session, generation       one call at a time; a second caller gets KIMI_ERROR_BUSY and changes nothing
+ *   session, generation, chat one call at a time; a second caller gets KIMI_ERROR_BUSY and changes nothing
  *   kimi_session_cancel       any thread, at any time while the session exists
  *   close and destroy         any thread, at any time: the handle is invalid from then on; what a running call still
  *                             uses is freed when that call returns (a session's running call is cancelled)
@@ -508,6 +508,237 @@ kimi_status kimi_generation_next(kimi_generation *generation, kimi_event *event,
 
 /** Ends and frees the generation; the session keeps the tokens it has. */
 void kimi_generation_destroy(kimi_generation *generation);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Conversation: requests in OpenAI's JSON in, typed events out
+ *
+ * A request is one JSON object as OpenAI's chat completions take it: messages, tools, tool_choice, parallel_tool_calls,
+ * response_format, max_completion_tokens, temperature, top_p, seed, stop and so on; besides, "mode" ("instant", "thinking",
+ * "agent", "swarm"), "reasoning_budget", and both public switches of thinking: "chat_template_kwargs": {"thinking": false} and
+ * "thinking": {"type": "disabled"}. Text in any of its fields never becomes a special token.
+ *
+ * The session keeps what its cache already holds of the prompt: only what is new is evaluated. Its tokens are the conversation's
+ * as long as nothing else is evaluated on it. Sources/KimiChat/EVENTS.md has all events and their order.
+ */
+
+#define KIMI_MODE_AUTO 0 /**< what the request says, else KIMI_MODE_THINKING */
+#define KIMI_MODE_INSTANT 1 /**< no reasoning; temperature 0.6 */
+#define KIMI_MODE_THINKING 2 /**< reasoning first, at most 8,192 tokens; temperature 1 */
+#define KIMI_MODE_AGENT 3 /**< thinking, and tools are called in a loop of up to 300 steps */
+#define KIMI_MODE_SWARM 4 /**< an agent of up to 15 steps; sub-agents are not in this version, which a NOTICE says */
+
+#define KIMI_CONTEXT_STOP 0 /**< finish with KIMI_FINISH_CONTEXT */
+#define KIMI_CONTEXT_DROP_RESULTS 1 /**< put a note in place of the oldest tool results and go on */
+#define KIMI_CONTEXT_ASK 2 /**< ask the context callback each time */
+
+/** Says what to do when the next step does not fit: `needed` tokens with a limit of `limit`. KIMI_CONTEXT_STOP or _DROP_RESULTS. */
+typedef int32_t (*kimi_context_callback)(int64_t needed, int64_t limit, void *user_data);
+
+/** What a request does not say, and what overrides it. */
+typedef struct kimi_chat_options {
+    uint32_t struct_size;
+    /** KIMI_MODE_... */
+    int32_t mode;
+    /** The most tokens of one step's answer, reasoning included; 0: what the request says, else what the context holds. */
+    int64_t max_tokens;
+    /** The most reasoning tokens of a step, then the thought is closed; -1 (_init): what the request says, else the mode's. */
+    int64_t reasoning_budget;
+    /** As in kimi_generation_options; 0: the request's, else a random one. */
+    uint64_t seed;
+    /** Below 0 (_init): the request's, else the mode's. */
+    float temperature;
+    float top_p;
+    /**
+     * 1 (_init): a call has the name of a declared tool, its arguments satisfy the tool's schema, and an answer the
+     * response_format. 0: nothing is enforced; a damaged call is reported as KIMI_CHAT_CALL_REJECTED.
+     */
+    int32_t constrain;
+    /** Steps of an agent: 1 to 10,000; 0: the mode's. With 1 step, calls finish the turn and the host answers with a next request. */
+    int32_t step_limit;
+    /** 0: the messages are the whole conversation. 1: they follow what was said on this session before. */
+    int32_t append;
+    /** How many tool callbacks may run at the same time, 1 to 64, if they allow other threads; 0: 1. */
+    int32_t parallel_calls;
+    /** KIMI_CONTEXT_... */
+    int32_t context_policy;
+    int32_t reserved;
+    /** For KIMI_CONTEXT_ASK. */
+    kimi_context_callback context_callback;
+    void *context_user_data;
+} kimi_chat_options;
+
+kimi_status kimi_chat_options_init(kimi_chat_options *options, size_t size);
+
+#define KIMI_CHAT_START 1 /**< a step's prompt is rendered: `total` tokens, `done` of them in the cache; code 1: reasoning comes first */
+#define KIMI_CHAT_PROMPT 2 /**< `done` of `total` new prompt tokens are evaluated */
+#define KIMI_CHAT_REASONING 3 /**< `text`: more reasoning */
+#define KIMI_CHAT_CONTENT 4 /**< `text`: more of the answer */
+#define KIMI_CHAT_CALL_BEGIN 5 /**< a call of tool `name` with `call_id` begins */
+#define KIMI_CHAT_CALL_ARGUMENTS 6 /**< `text`: more of its arguments */
+#define KIMI_CHAT_CALL_END 7 /**< `text`: all of its arguments, a JSON object */
+#define KIMI_CHAT_CALL_REJECTED 8 /**< no call: `code` is KIMI_REJECTED_..., `text` its beginning; not after a CALL_BEGIN of a constrained call */
+#define KIMI_CHAT_RESULT_NEEDED 9 /**< polling: the host is to call kimi_chat_submit for `call_id` */
+#define KIMI_CHAT_RESULT 10 /**< `text`: what a tool answered; code KIMI_RESULT_... */
+#define KIMI_CHAT_NOTICE 11 /**< `text`: something worth knowing; code KIMI_NOTICE_... */
+#define KIMI_CHAT_FINISH 12 /**< the last event: `finish_reason`, and the counts of all steps */
+
+#define KIMI_FINISH_TOOL_CALLS 5 /**< the answer is calls, and the host is to answer them with a next request */
+#define KIMI_FINISH_STEPS 6 /**< the step limit is reached and the model wants to call more tools */
+
+#define KIMI_REJECTED_UNKNOWN_TOOL 1 /**< no declared tool has this name, or several might be meant */
+#define KIMI_REJECTED_ARGUMENTS 2 /**< its arguments are no JSON object */
+#define KIMI_REJECTED_UNFINISHED 3 /**< the answer ended within the call */
+
+#define KIMI_RESULT_OK 0
+#define KIMI_RESULT_FAILED 1 /**< the callback returned non-zero, or the host submitted a failure */
+#define KIMI_RESULT_TIMED_OUT 2
+
+#define KIMI_NOTICE_IGNORED_FIELD 1 /**< a field of the request that this library does not know */
+#define KIMI_NOTICE_SCHEMA 2 /**< a keyword of a schema that cannot be enforced: what it would forbid is allowed */
+#define KIMI_NOTICE_REASONING_BUDGET 3 /**< the reasoning budget is used up; the thought was closed and the answer follows */
+#define KIMI_NOTICE_CONTEXT 4 /**< less than an eighth of the context is left */
+#define KIMI_NOTICE_RESULTS_DROPPED 5 /**< notes took the place of old tool results, to make room */
+#define KIMI_NOTICE_MODE 6 /**< something the mode promises is not in this version */
+
+typedef struct kimi_chat_event {
+    uint32_t struct_size;
+    int32_t type; /**< KIMI_CHAT_... */
+    int32_t step; /**< the step it belongs to, from 0 */
+    int32_t call; /**< the number of the call in the request, from 0; -1 if the event is of no call */
+    /** Borrowed until the event function returns or the next poll; NUL-terminated, never NULL. UTF-8 characters are never cut. */
+    const char *text;
+    size_t text_length;
+    const char *call_id; /**< "functions.NAME:INDEX", as `text`; "" if the event is of no call */
+    const char *name; /**< of the tool, as `text` */
+    int32_t code;
+    int32_t finish_reason; /**< FINISH: KIMI_FINISH_... */
+    int64_t done;
+    int64_t total;
+    /** FINISH: tokens of all steps: of prompts, of those found in the cache, and generated, reasoning included. */
+    int64_t prompt_tokens;
+    int64_t cached_tokens;
+    int64_t generated_tokens;
+    int64_t reasoning_tokens;
+} kimi_chat_event;
+
+/** Receives events on the calling thread. Non-zero stops the turn, and the call returns that value unchanged (use positive ones). */
+typedef int32_t (*kimi_chat_callback)(const kimi_chat_event *event, void *user_data);
+
+/**
+ * Answers a request: renders it, evaluates what the session's cache does not hold, and generates until the turn ends. Calls of
+ * tools that have a callback (kimi_session_add_tool) are answered in a loop, as many steps as the mode or options allow; calls of
+ * other tools end the turn with KIMI_FINISH_TOOL_CALLS.
+ *
+ * options and callback may be NULL. Errors: KIMI_ERROR_INVALID_ARGUMENT (the request: the subject is the field's path, such as
+ * messages[2].role), _UNSUPPORTED (a checkpoint without chat tokens; pictures), _CONTEXT_FULL (the prompt does not fit), and
+ * as kimi_session_evaluate. After an error or a cancellation the conversation is as before the request.
+ */
+kimi_status kimi_session_send(kimi_session *session, const char *request, size_t length, const kimi_chat_options *options,
+                              kimi_chat_callback callback, void *user_data, kimi_error **out_error);
+
+/** One user message, appended to the session's conversation: kimi_session_send with `append` and nothing but a text. */
+kimi_status kimi_session_say(kimi_session *session, const char *text, size_t length, const kimi_chat_options *options,
+                             kimi_chat_callback callback, void *user_data, kimi_error **out_error);
+
+/** The last assistant message as OpenAI JSON: role, content, reasoning_content, tool_calls. out_json is transferred; out_length may be NULL. */
+kimi_status kimi_session_turn(kimi_session *session, char **out_json, size_t *out_length, kimi_error **out_error);
+
+/** The whole conversation, as a JSON array of messages. out_json is transferred; out_length may be NULL. */
+kimi_status kimi_session_messages(kimi_session *session, char **out_json, size_t *out_length, kimi_error **out_error);
+
+/* Tools with callbacks */
+
+/** One call, borrowed during the callback. */
+typedef struct kimi_tool_call {
+    uint32_t struct_size;
+    int32_t step;
+    const char *id;
+    const char *name;
+    const char *arguments; /**< a JSON object that satisfies the tool's schema, NUL-terminated */
+    size_t arguments_length;
+} kimi_tool_call;
+
+/** Where a callback puts its answer; invalid after it has returned. */
+typedef struct kimi_tool_result kimi_tool_result;
+
+/** Sets the answer, UTF-8 (copied); a second call replaces it. The thread of the callback. */
+kimi_status kimi_tool_result_set(kimi_tool_result *result, const char *text, size_t length, kimi_error **out_error);
+
+/**
+ * Runs a tool. 0: what was set is the answer, or an empty one. Anything else: the model is told that the tool failed, with what was
+ * set as the reason. Must not use the session that calls it (KIMI_ERROR_BUSY), but for kimi_session_cancel.
+ */
+typedef int32_t (*kimi_tool_callback)(const kimi_tool_call *call, kimi_tool_result *result, void *user_data);
+
+typedef struct kimi_tool {
+    uint32_t struct_size;
+    /**
+     * 0: no limit. Else the callback must return within so many milliseconds (1 to 86,400,000), or the model is told that it timed
+     * out, and what it does afterwards is ignored. With a limit it runs on a thread of the library's.
+     */
+    int32_t timeout_milliseconds;
+    const char *name; /**< of letters, digits, _ and -, 1 to 64; copied, as all strings here */
+    const char *description; /**< or NULL */
+    const char *parameters; /**< a JSON Schema of an object; NULL: no parameters */
+    kimi_tool_callback callback; /**< NULL: the host answers by polling or with a next request */
+    void *user_data;
+    /** 1: the callback may run on threads of the library's, at the same time as others, see parallel_calls. 0: on the calling thread. */
+    int32_t any_thread;
+    int32_t reserved;
+} kimi_tool;
+
+/** Declares a tool for all requests of this session, after theirs; one of the same name is replaced. */
+kimi_status kimi_session_add_tool(kimi_session *session, const kimi_tool *tool, kimi_error **out_error);
+
+/** Takes it away; KIMI_ERROR_INVALID_ARGUMENT if there is none of this name. */
+kimi_status kimi_session_remove_tool(kimi_session *session, const char *name, size_t length, kimi_error **out_error);
+
+/* The same by polling */
+
+/** A request that the host drives by polling. Until it has finished or is destroyed, its session is busy. */
+typedef struct kimi_chat kimi_chat;
+
+/** Nothing is computed yet; the request is read and checked. */
+kimi_status kimi_chat_start(kimi_session *session, const char *request, size_t length, const kimi_chat_options *options,
+                            kimi_chat **out_chat, kimi_error **out_error);
+
+/**
+ * Computes until the next event and stores it; set event->struct_size first (at least 8). Where steps are left, a call of a tool
+ * without callback gives RESULT_NEEDED; when all that are needed were given, the next poll waits for kimi_chat_submit: it is
+ * KIMI_ERROR_INVALID_ARGUMENT until each has a result. After FINISH gives FINISH again, and after an error the same error.
+ */
+kimi_status kimi_chat_next(kimi_chat *chat, kimi_chat_event *event, kimi_error **out_error);
+
+/** The result of one call. code is KIMI_RESULT_OK or KIMI_RESULT_FAILED. An id that is not waited for is KIMI_ERROR_INVALID_ARGUMENT. */
+kimi_status kimi_chat_submit(kimi_chat *chat, const char *call_id, size_t call_id_length, const char *text, size_t length,
+                             int32_t code, kimi_error **out_error);
+
+/** Ends and frees the request; the session's conversation is as before it unless it had finished. */
+void kimi_chat_destroy(kimi_chat *chat);
+
+/* Without a session */
+
+/** The prompt of a request as text, special tokens by their names. mode is KIMI_MODE_... out_text is transferred; out_length may be NULL. */
+kimi_status kimi_render(const kimi_model *model, const char *request, size_t length, int32_t mode,
+                        char **out_text, size_t *out_length, kimi_error **out_error);
+
+/** The prompt of a request as ids. Buffer rules as in kimi_tokenize. */
+kimi_status kimi_render_ids(const kimi_model *model, const char *request, size_t length, int32_t mode,
+                            int32_t *ids, size_t capacity, size_t *out_count, kimi_error **out_error);
+
+/**
+ * What a model's output says, as JSON: content, reasoning_content (null if there is none), tool_calls (id, name, arguments),
+ * finish_reason. thinking is 1 if the prompt ended within a thought. out_json is transferred; out_length may be NULL.
+ */
+kimi_status kimi_parse_output(const kimi_model *model, const int32_t *ids, size_t count, int32_t thinking,
+                              char **out_json, size_t *out_length, kimi_error **out_error);
+
+/** The same for output as text, in which names of special tokens are those tokens. */
+kimi_status kimi_parse_output_text(const kimi_model *model, const char *text, size_t length, int32_t thinking,
+                                   char **out_json, size_t *out_length, kimi_error **out_error);
+
+/** OpenAI tools, a JSON array, as the TypeScript namespace that the model was trained on. out_text is transferred; out_length may be NULL. */
+kimi_status kimi_tools_to_typescript(const char *tools, size_t length, char **out_text, size_t *out_length, kimi_error **out_error);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Statistics

@@ -91,11 +91,20 @@ package struct Sampler {
     /// Puts forbidden tokens at minus infinity.
     private func narrow(_ scores: UnsafePointer<Float>, to choice: TokenChoice) -> UnsafePointer<Float> {
         func own() { if scores != UnsafePointer(adjusted) { adjusted.update(from: scores, count: vocabulary) } }
+        // A bias may forbid all that is left. The choice is what must hold.
+        func leave(_ first: Int?) {
+            if let first, adjusted[Int(Self.argmax(adjusted, vocabulary))] == -.infinity { adjusted[first] = 0 }
+        }
         switch choice {
         case .any, .only: return scores
         case .except(let ids):
             own()
             for id in ids where id >= 0 && Int(id) < vocabulary { adjusted[Int(id)] = -.infinity }
+        case .oneOf(let ids):
+            let kept = ids.filter { $0 >= 0 && Int($0) < vocabulary }.map { (id: Int($0), score: scores[Int($0)]) }
+            adjusted.update(repeating: -.infinity, count: vocabulary)
+            for (id, score) in kept { adjusted[id] = score }
+            leave(kept.map(\.id).min())
         case .among(let words):
             own()
             var first: Int?
@@ -111,8 +120,7 @@ package struct Sampler {
                 }
                 for bit in 0..<end where bits >> UInt64(bit) & 1 == 0 { adjusted[base + bit] = -.infinity }
             }
-            // A bias may forbid all that the mask allows. The mask is what must hold.
-            if let first, adjusted[Int(Self.argmax(adjusted, vocabulary))] == -.infinity { adjusted[first] = 0 }
+            leave(first)
         }
         return UnsafePointer(adjusted)
     }

@@ -1,18 +1,6 @@
 import CKimiSystem
 import KimiCore
 
-/// What may come next: all tokens, or fewer.
-package enum TokenChoice {
-    case any
-    /// All but these; ids outside the vocabulary do not count.
-    case except([Int32])
-    /// Those whose bit is set, in words of 64 in the order of ids: at least one, and a word for every 64 ids begun. Lent until the
-    /// token is chosen.
-    case among(UnsafePointer<UInt64>)
-    /// This one. Nothing is drawn, so the draws of later tokens do not depend on it.
-    case only(Int32)
-}
-
 /// The steps of one request below its text: the prompt by chunks, then a token at a time. Drives its session; one thread at a
 /// time, within a call of the session.
 package struct TokenLoop {

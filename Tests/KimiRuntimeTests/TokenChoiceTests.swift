@@ -1,10 +1,11 @@
+import KimiCore
 import KimiRuntime
 import KimiTestSupport
 import Testing
 
 struct TokenChoiceTests {
     enum Kind: CaseIterable {
-        case except, among, oneBit
+        case except, among, oneBit, oneOf
 
         /// Whether a token may be chosen, in words.
         func allows(_ id: Int) -> Bool {
@@ -12,11 +13,13 @@ struct TokenChoiceTests {
             case .except: id % 3 != 0
             case .among: id % 5 == 1
             case .oneBit: id == 65
+            case .oneOf: id == 2 || id == 64
             }
         }
 
         func lend<R>(_ size: Int, _ body: (TokenChoice) throws -> R) throws -> R {
             if self == .except { return try body(.except((0..<size).filter { $0 % 3 == 0 }.map { Int32($0) } + [-1, Int32(size)])) }
+            if self == .oneOf { return try body(.oneOf([64, 2, -1, Int32(size)])) }
             var words = [UInt64](repeating: 0, count: (size + 63) / 64)
             for id in 0..<size where allows(id) { words[id / 64] |= 1 << UInt64(id % 64) }
             // Bits beyond the vocabulary are nobody's.
