@@ -1,4 +1,5 @@
 import Foundation
+import KimiCore
 import KimiRuntime
 
 /// What kimi.h says about choosing a token, written down once more, slowly and in double: penalties, bias, temperature, top_k,
