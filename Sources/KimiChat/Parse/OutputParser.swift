@@ -101,6 +101,13 @@ package struct OutputParser {
         return events
     }
 
+    /// Takes the next tokens, however many come at once.
+    package mutating func feed(_ ids: some Sequence<Int32>) -> [OutputEvent] {
+        var events: [OutputEvent] = []
+        for id in ids { events += feed(id) }
+        return events
+    }
+
     /// No more tokens come. What is held back is given out; a call that has not ended is none.
     package mutating func finish() -> [OutputEvent] {
         var events: [OutputEvent] = []
