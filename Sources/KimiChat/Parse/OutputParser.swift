@@ -55,14 +55,14 @@ package struct OutputParser {
         self.firstCall = firstCall
         var kinds: [Int32: OutputTable.Kind] = [:]
         for id in tokenizer.specialIDs.values { kinds[id] = .other }
-        let markers: [(Int32?, OutputTable.Kind)] = [
-            (tokens.endThink, .endThink), (tokens.toolCallsBegin, .sectionBegin), (tokens.toolCallsEnd, .sectionEnd),
-            (tokens.toolCallBegin, .callBegin), (tokens.toolCallArgumentBegin, .argumentBegin), (tokens.toolCallEnd, .callEnd),
+        let markers: [(Marker, OutputTable.Kind)] = [
+            (.think, .think), (.endThink, .endThink), (.toolCallsBegin, .sectionBegin), (.toolCallsEnd, .sectionEnd),
+            (.toolCallBegin, .callBegin), (.toolCallArgumentBegin, .argumentBegin), (.toolCallEnd, .callEnd),
         ]
-        for (id, kind) in markers { if let id { kinds[id] = kind } }
+        for (marker, kind) in markers { if let id = tokens[marker] { kinds[id] = kind } }
         for id in endTokens { kinds[id] = .endOfTurn }
         self.kinds = kinds
-        state = startsInReasoning ? .reasoning : .content
+        state = startsInReasoning ? .reasoning : .opening
         decoder = StreamDecoder(tokenizer, continuing: true)
     }
 
@@ -129,7 +129,7 @@ package struct OutputParser {
         let text = String(decoding: bytes, as: UTF8.self)
         switch state {
         case .reasoning: events.append(.reasoning(text))
-        case .content: events.append(.content(text))
+        case .opening, .content: events.append(.content(text))
         case .header: header += text
         case .arguments: say(arguments: text, &events)
         case .section, .ended: break

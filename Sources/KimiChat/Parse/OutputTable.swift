@@ -4,6 +4,8 @@
 enum OutputTable {
     enum State: Int, CaseIterable {
         case reasoning
+        /// Content, and nothing came yet: K2 Thinking opens its thought itself.
+        case opening
         case content
         /// In a section of calls, between two of them.
         case section
@@ -15,6 +17,7 @@ enum OutputTable {
 
     enum Kind: Int, CaseIterable {
         case text
+        case think
         case endThink
         case sectionBegin
         case sectionEnd
@@ -50,8 +53,12 @@ enum OutputTable {
         case (.reasoning, .text), (.content, .text), (.header, .text), (.arguments, .text): (.take, state)
         case (.section, .text): (.drop, .section)
 
+        case (.opening, .think): (.leave, .reasoning)
+        case (.opening, .other), (.opening, .argumentBegin), (.opening, .callEnd), (.opening, .sectionEnd): (.drop, .opening)
+        case (.opening, _): entry(.content, kind)
+
         case (.reasoning, .endThink): (.leave, .content)
-        case (.content, .endThink), (.arguments, .endThink): (.takeName, state)
+        case (.content, .endThink), (.content, .think), (.arguments, .endThink), (.arguments, .think): (.takeName, state)
 
         // A section closes an open thought. One that begins within a call begins nothing: the call goes on.
         case (.reasoning, .sectionBegin), (.content, .sectionBegin): (.leave, .section)
