@@ -43,6 +43,7 @@ extension ChatRequest {
 
     // MARK: Tools
 
+    /// Whether there are such tools, who runs the request knows: a session may have tools of its own.
     private mutating func readToolChoice(_ root: RequestField) throws(KimiError) {
         guard let field = root.member("tool_choice") else { return }
         let right = "\"none\", \"auto\", \"required\" or {\"type\": \"function\", \"function\": {\"name\": NAME}}"
@@ -57,12 +58,9 @@ extension ChatRequest {
             _ = try function.object("an object with a name")
             let name = try function.required("name", "the name of a declared tool")
             let text = try name.text()
-            guard tools.contains(where: { $0.name == text }) else { throw name.refused("the name of a declared tool") }
+            guard ToolDeclaration.isName(text) else { throw name.refused("the name of a declared tool") }
             toolChoice = .named(text)
         default: throw field.refused(right)
-        }
-        if toolChoice == .required && tools.isEmpty {
-            throw KimiError(.invalidArgument, "tool_choice is \"required\" and there are no tools", subject: "tool_choice")
         }
     }
 
