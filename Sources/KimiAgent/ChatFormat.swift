@@ -10,7 +10,7 @@ package final class ChatFormat: Sendable {
     package let renderer: PromptRenderer
     let tokenizer: Tokenizer
     let endTokens: [Int32]
-    private let grammars = GrammarCache()
+    private let grammars = Mutex(GrammarCache())
     private let tree = Mutex<VocabularyTree?>(nil)
 
     /// - Throws: `unsupported` if the checkpoint has no tokens for conversations.
@@ -32,14 +32,18 @@ package final class ChatFormat: Sendable {
         }
     }
 
-    /// The grammar of a tool's arguments: an object that its schema allows.
+    /// The grammar of a tool's arguments: an object that its schema allows; an empty one if it has none.
     func arguments(of tool: ToolDeclaration) -> Grammar {
-        guard let parameters = tool.parameters else { return grammars.grammar(.object(JSONObject())) }
-        return grammars.grammar(parameters)
+        var schema = JSONObject()
+        if let parameters = tool.parameters?.objectValue { schema = parameters }
+        // A schema that does not say so is still one of arguments, and those are an object.
+        _ = schema.add("type", .string("object"))
+        if tool.parameters == nil { _ = schema.add("additionalProperties", .bool(false)) }
+        return grammars.withLock { $0.grammar(of: .object(schema)) }
     }
 
     /// The grammar of an answer.
-    func answer(of schema: JSON) -> Grammar { grammars.grammar(schema) }
+    func answer(of schema: JSON) -> Grammar { grammars.withLock { $0.grammar(of: schema) } }
 
     /// The prompt of a conversation.
     func prompt(_ messages: [ChatMessage], tools: [ToolDeclaration], thinks: Bool) throws(KimiError) -> RenderedPrompt {

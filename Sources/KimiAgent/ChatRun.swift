@@ -39,8 +39,9 @@ package final class ChatRun: @unchecked Sendable {
     private var saidContextIsNear = false
 
     private enum Phase {
-        /// A prompt to be evaluated: all of it, or what follows the tokens held.
+        /// A prompt to be evaluated: all of it, all of it after old results were dropped, or what follows the tokens held.
         case prompt(whole: [Int32])
+        case shortened([Int32])
         case more([Int32])
         case generating(Step)
         case waiting([PendingCall])
@@ -117,11 +118,11 @@ package final class ChatRun: @unchecked Sendable {
 
     private func advance() throws(KimiError) {
         switch phase {
-        case .prompt(let ids):
-            try chat.session.call(of: ticket) { () throws(KimiError) in
-                try chat.session.cancellation.check()
-                try begin(ids, held: chat.session.keep(prefixOf: ids))
-            }
+        case .prompt(var ids):
+            if !hasRoom(ids.count), let fewer = try makeRoom(needed: ids.count) { ids = fewer }
+            try beginAnew(ids)
+        case .shortened(let ids):
+            try beginAnew(ids)
         case .more(let ids):
             try chat.session.call(of: ticket) { () throws(KimiError) in
                 try chat.session.cancellation.check()
@@ -140,7 +141,14 @@ package final class ChatRun: @unchecked Sendable {
         }
     }
 
-    private func begin(_ ids: [Int32], held: Int) throws(KimiError) { try begin(held: held, new: Array(ids[held...])) }
+    /// A whole prompt, of which the session may hold a beginning.
+    private func beginAnew(_ ids: [Int32]) throws(KimiError) {
+        try chat.session.call(of: ticket) { () throws(KimiError) in
+            try chat.session.cancellation.check()
+            let held = chat.session.keep(prefixOf: ids)
+            try begin(held: held, new: Array(ids[held...]))
+        }
+    }
 
     /// Within a call of the session.
     private func begin(held: Int, new: [Int32]) throws(KimiError) {
@@ -230,10 +238,12 @@ package final class ChatRun: @unchecked Sendable {
         step += 1
         startsInReasoning = more.startsInReasoning
         let needed = chat.session.position + more.ids.count
-        if needed < chat.session.contextLimit {
+        if hasRoom(needed) {
             phase = .more(more.ids)
         } else if let ids = try makeRoom(needed: needed) {
-            phase = .prompt(whole: ids)
+            phase = .shortened(ids)
+        } else if needed < chat.session.contextLimit {
+            phase = .more(more.ids)
         } else {
             finish(.context)
         }

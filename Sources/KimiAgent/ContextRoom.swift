@@ -2,7 +2,13 @@ import KimiChat
 import KimiCore
 
 extension ChatRun {
-    /// The next step does not fit: what the host's policy says.
+    /// Whether a prompt leaves room for an answer of the usual length.
+    func hasRoom(_ prompt: Int) -> Bool {
+        let limit = chat.session.contextLimit
+        return prompt < limit - min(plan.generation.maxTokens ?? .max, limit / 8)
+    }
+
+    /// A prompt of `needed` tokens leaves too little room for an answer: what the host's policy says. nil: nothing was dropped.
     func makeRoom(needed: Int) throws(KimiError) -> [Int32]? {
         let limit = chat.session.contextLimit
         let drops: Bool = switch options.contextPolicy {

@@ -42,7 +42,8 @@ final class Step {
             tokens: format.tokens, tokenizer: format.tokenizer, endTokens: format.endTokens, startsInReasoning: run.startsInReasoning,
             tools: plan.toolNames, firstCall: firstCall)
         constraint = TurnConstraint(
-            tokens: format.tokens, tokenizer: format.tokenizer, vocabulary: format.vocabulary, endTokens: format.endTokens,
+            tokens: format.tokens, tokenizer: format.tokenizer, vocabulary: format.vocabulary,
+            modelVocabulary: run.chat.session.vocabularySize, endTokens: format.endTokens,
             startsInReasoning: run.startsInReasoning, options: plan.constraint(step: run.step, firstCall: firstCall))
         matcher = StopMatcher(plan.stopStrings)
     }

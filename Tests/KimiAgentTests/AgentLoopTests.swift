@@ -8,7 +8,8 @@ import Synchronization
 import Testing
 
 struct AgentLoopTests {
-    static let forced = #"{"messages":[{"role":"user","content":"Weather?"}],"tool_choice":"required","max_tokens":400}"#
+    static let forced = #"{"messages":[{"role":"user","content":"Weather?"}],"tool_choice":"required","max_tokens":400,"#
+        + #""parallel_tool_calls":false,"logit_bias":"# + Tiny.terse + "}"
 
     @Test("a call is valid, its tool is run, and the model goes on from its answer")
     func loop() throws {
@@ -56,7 +57,7 @@ struct AgentLoopTests {
     @Test("without callbacks the calls finish the turn, and the next request answers them")
     func hostAnswers() throws {
         let chat = try Tiny.chat()
-        let json = #"{"messages":[{"role":"user","content":"Weather?"}],"tools":["# + Weather.json + #"],"tool_choice":"required"}"#
+        let json = #"{"messages":[{"role":"user","content":"Weather?"}],"tools":["# + Weather.json + #"],"tool_choice":"required","logit_bias":"# + Tiny.terse + "}"
         let all = try events(chat, json) { $0.mode = .instant }
         #expect(all.finish == .toolCalls)
         let call = try #require(all.all(.callEnd).first)
@@ -76,7 +77,7 @@ struct AgentLoopTests {
         var ids: [String] = []
         var messages = #"{"role":"user","content":"Weather?"}"#
         while ids.count < 300 {
-            let json = #"{"messages":[\#(messages)],"tool_choice":"required","parallel_tool_calls":false}"#
+            let json = #"{"messages":[\#(messages)],"tool_choice":"required","parallel_tool_calls":false,"logit_bias":\#(Tiny.terse)}"#
             let all = try events(chat, json) { ($0.mode, $0.append, $0.seed) = (.instant, !ids.isEmpty, UInt64(ids.count + 1)) }
             let call = try #require(all.all(.callEnd).first)
             #expect(all.all(.callEnd).count == 1)

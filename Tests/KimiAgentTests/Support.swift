@@ -15,6 +15,15 @@ enum Tiny {
         return try Model(folder: Fixtures.path("tiny-kimi"), options: options)
     }
 
+    /// A `logit_bias` against white space and escapes, which random weights write as gladly as anything else, and at length.
+    static let terse: String = {
+        guard let tokenizer = try? shared.get().tokenizer else { return "{}" }
+        let ids = (0..<Int32(tokenizer.vocabularySize)).filter { id in
+            tokenizer.piece(id).map { $0.contains(0x5C) || $0.allSatisfy { [0x20, 0x0A, 0x0D, 0x09].contains($0) } } ?? false
+        }
+        return "{" + ids.map { "\"\($0)\":-30" }.joined(separator: ",") + "}"
+    }()
+
     static func chat(contextLimit: Int? = nil) throws -> ChatSession {
         ChatSession(try Session(model: shared.get(), contextLimit: contextLimit))
     }

@@ -11,7 +11,7 @@ import KimiCore
 ///   more than 16 digits;
 /// - a number of more than 64 characters; where it is bounded, more than 20 digits before the point or 17 behind it, and where
 ///   both it and `multipleOf` are fractions, more than 2^53 steps;
-/// - more than 256 characters of white space in a row;
+/// - more white space in a row than `spaceLimit`: what serialisers write at that depth, and some;
 /// - arrays and objects nested deeper than 64, or more than 4,096 keys in one object;
 /// - lone surrogates.
 package final class Grammar: @unchecked Sendable {
@@ -39,8 +39,9 @@ package final class Grammar: @unchecked Sendable {
 
     static let depthLimit: Int32 = 64
     static let unsatisfiable: Int32 = 1 << 20
-    /// The most characters of white space between two tokens of JSON.
-    package static let spaceLimit = 256
+    /// The most characters of white space between two tokens of JSON, within so many arrays and objects. A model that is at a loss
+    /// writes white space for ever; indentation takes eight characters a level at most.
+    package static func spaceLimit(depth: Int) -> Int { 32 + 8 * depth }
 
     /// Compiles a schema. Never fails: what cannot be enforced is listed in `degradations`, up to "any JSON value".
     package convenience init(schema: JSON) {

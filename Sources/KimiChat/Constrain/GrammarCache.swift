@@ -9,16 +9,17 @@ package struct GrammarCache {
     /// - Parameter limit: how many grammars are kept.
     package init(limit: Int = 128) { self.limit = max(limit, 1) }
 
-    /// The grammar of a schema. Schemas are the same if their texts are, byte for byte.
-    ///
-    /// - Throws: what `JSON.parse` throws, if the text is not JSON.
-    package mutating func grammar(schemaText text: [UInt8], file: String) throws(KimiError) -> Grammar {
+    /// The grammar of a schema. Schemas are the same if they are written the same.
+    package mutating func grammar(of schema: JSON) -> Grammar {
+        var writer = JSONWriter()
+        writer.element(schema)
+        let text = Array(writer.text.utf8)
         time += 1
         if let known = grammars[text]?.grammar {
             grammars[text]?.lastUse = time
             return known
         }
-        let grammar = Grammar(schema: try JSON.parse(text, file: file))
+        let grammar = Grammar(schema: schema)
         if grammars.count >= limit, let oldest = grammars.min(by: { $0.value.lastUse < $1.value.lastUse }) {
             grammars[oldest.key] = nil
         }

@@ -46,7 +46,7 @@ final class GrammarMachine {
     @inline(__always)
     func stepSpace(_ configuration: Configuration, _ byte: UInt8) -> Bool {
         guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else { return false }
-        guard configuration.frame.spaces < Grammar.spaceLimit else { return true }
+        guard Int(configuration.frame.spaces) < Grammar.spaceLimit(depth: Int(configuration.frame.depth)) else { return true }
         var frame = configuration.frame
         frame.spaces += 1
         emit(frame, configuration.stack)

@@ -2,7 +2,9 @@ extension GrammarMatcher {
     /// The configuration with the registers set alike that cannot matter within one token, so that masks are found again.
     func canonical(_ configuration: Configuration) -> Configuration {
         var result = configuration
-        if Int(result.frame.spaces) + vocabulary.longestSpaces <= Grammar.spaceLimit { result.frame.spaces = 0 }
+        if Int(result.frame.spaces) + vocabulary.longestSpaces <= Grammar.spaceLimit(depth: Int(result.frame.depth)) {
+            result.frame.spaces = 0
+        }
         switch result.frame.kind {
         case .number:
             // An exponent needs room for four more characters.
