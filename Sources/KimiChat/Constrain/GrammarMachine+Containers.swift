@@ -139,6 +139,11 @@ struct OpenKeys {
     @inline(__always)
     func isPossible(_ node: LiteralTree.Node) -> Bool { allowsOther || isDeclaredPossible(node) }
 
+    /// Whether a required key that is still missing is below a node of the tree.
+    func holdsRequired(_ node: LiteralTree.Node) -> Bool {
+        object.x > 0 && (node.low..<node.high).contains { isRequired($0) && isOpen($0) }
+    }
+
     private func isDeclaredPossible(_ node: LiteralTree.Node) -> Bool {
         guard node.low < node.high else { return false }
         if isTight { return (node.low..<node.high).contains { isOpen($0) } }
