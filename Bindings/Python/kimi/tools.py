@@ -180,8 +180,10 @@ def result_text(result: Any) -> str:
 
 
 def failure_text(error: BaseException) -> str:
-    """What an exception tells the model."""
+    """What an exception tells the model: its kind and message, of arguments that do not fit the message alone."""
     text = str(error)
+    if isinstance(error, Mismatch):
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
