@@ -17,7 +17,10 @@ FORCED: Dict[str, Any] = {"mode": "instant", "tool_choice": "required", "max_tok
 
 class Chats(KimiTest):
     def test_turn_and_stream_are_the_same(self) -> None:
-        for options in ({"mode": "instant", "max_tokens": 20}, {"mode": "thinking", "max_tokens": 40, "reasoning_budget": 10}):
+        cases: List[Any] = [
+            {"mode": "instant", "max_tokens": 20}, {"mode": "thinking", "max_tokens": 40, "reasoning_budget": 10},
+        ]
+        for options in cases:
             with self.subTest(options), self.model.session() as session:
                 turn = session.chat("Hello", seed=7, **options)
                 session.reset()
@@ -91,18 +94,23 @@ class Chats(KimiTest):
 
     def test_options_out_of_range(self) -> None:
         with self.model.session() as session:
-            for options in (
+            out_of_range: List[Any] = [
                 {"mode": "deep"}, {"max_tokens": 0}, {"reasoning_budget": -1}, {"seed": -1}, {"seed": 2**64}, {"step_limit": 0},
                 {"step_limit": 10_001}, {"parallel_tools": 65}, {"context": "forget"}, {"temperature": float("nan")},
-            ):
+            ]
+            for options in out_of_range:
                 with self.subTest(options), self.assertRaises(ValueError):
-                    session.chat("x", **options)  # type: ignore[call-overload]
-            for options in ({"temperature": -1.0}, {"top_p": 2.0}, {"tool_choice": "required"}, {"response_format": {"type": "x"}}):
+                    session.chat("x", **options)
+            refused: List[Any] = [
+                {"temperature": -1.0}, {"top_p": 2.0}, {"tool_choice": "required"}, {"response_format": {"type": "x"}},
+            ]
+            for options in refused:
                 with self.subTest(options), self.fails(kimi.Status.INVALID_ARGUMENT):
-                    session.chat("x", **options)  # type: ignore[call-overload]
-            for bad in (5, [5], None):
+                    session.chat("x", **options)
+            no_messages: List[Any] = [5, [5], None]
+            for bad in no_messages:
                 with self.subTest(bad), self.assertRaises((TypeError, kimi.Error)):
-                    session.chat(bad)  # type: ignore[call-overload]
+                    session.chat(bad)
             with self.assertRaises(TypeError):
                 session.say(5)  # type: ignore[call-overload]
             # A refused request leaves the session free.
@@ -209,9 +217,10 @@ class Endings(KimiTest):
             asked.append((needed, limit))
             return "drop_results"
 
-        for context in ("stop", "drop_results", drop):
+        policies: List[Any] = ["stop", "drop_results", drop]
+        for context in policies:
             with self.subTest(context), self.model.session(context_limit=500) as session:
-                turn = session.chat("Find.", [find], seed=1, step_limit=12, context=context, **FORCED)  # type: ignore[call-overload]
+                turn = session.chat("Find.", [find], seed=1, step_limit=12, context=context, **FORCED)
                 if context == "stop":
                     self.assertEqual(turn.finish_reason, "context")
                 else:
@@ -232,7 +241,7 @@ class Endings(KimiTest):
         session.close()
         calls: Any = (
             lambda: session.chat("x"), lambda: session.say("x"), lambda: session.messages, lambda: session.turn,
-            lambda: session.add_tool(FIND), lambda: session.remove_tool("find"),
+            lambda: session.add_tool({"name": "find"}), lambda: session.remove_tool("find"),
         )
         for call in calls:
             with self.fails(kimi.Status.INVALID_HANDLE):
