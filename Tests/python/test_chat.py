@@ -25,7 +25,7 @@ class Chats(KimiTest):
                 turn = session.chat("Hello", seed=7, **options)
                 session.reset()
                 chat = session.chat([{"role": "user", "content": "Hello"}], seed=7, stream=True, **options)
-                events = list(chat)
+                events: List[Any] = list(chat)
                 self.assertEqual(chat.turn, turn)
                 self.assertEqual("".join(map(str, events)), turn.content)
                 self.assertEqual(str(turn), turn.content)
@@ -39,13 +39,15 @@ class Chats(KimiTest):
                 self.assertEqual(turn.reasoning is not None, thinking)
                 self.assertEqual("".join(e.text for e in events if isinstance(e, kimi.Reasoning)), turn.reasoning or "")
                 start = events[0]
-                self.assertEqual((start.total, turn.usage.prompt_tokens), (len(self.model.render_ids("Hello", mode=options["mode"])),) * 2)
+                prompt = self.model.render_ids("Hello", mode=options["mode"])
+                self.assertEqual((start.total, turn.usage.prompt_tokens), (len(prompt), len(prompt)))
                 self.assertLessEqual(turn.usage.generated_tokens, options["max_tokens"])
                 self.assertGreaterEqual(turn.usage.generated_tokens, turn.usage.reasoning_tokens)
 
     def test_messages_and_turn(self) -> None:
         with self.model.session() as session:
-            first = session.chat([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}], seed=1, **SHORT)
+            messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
+            first = session.chat(messages, seed=1, **SHORT)
             self.assertEqual(first.message, first.messages[-1])
             self.assertEqual({name: session.turn.get(name) for name in first.message}, first.message)
             second = session.say("Go on.", seed=2, **SHORT)

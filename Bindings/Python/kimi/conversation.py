@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from ._request import Context, Messages
 
+_FLOATS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
+
 # Functions are there to be called: where no mode says how often, as an agent's.
 _STEPS_WITH_FUNCTIONS = 300
 
@@ -45,6 +47,13 @@ class ChatOptions(TypedDict, total=False):
     """0 is greedy [the mode's]."""
     top_p: Optional[SupportsFloat]
     """Keeps the most likely tokens that together reach this probability [the mode's]."""
+    top_k: Optional[int]
+    min_p: Optional[SupportsFloat]
+    presence_penalty: Optional[SupportsFloat]
+    frequency_penalty: Optional[SupportsFloat]
+    repetition_penalty: Optional[SupportsFloat]
+    logit_bias: Optional[Mapping[int, SupportsFloat]]
+    """These as in `GenerationOptions`."""
     seed: Optional[int]
     """Equal seeds give equal draws, 0 to 2**64 - 1 [a new one each time]."""
     stop: Union[None, str, list[str]]
@@ -149,7 +158,7 @@ class Conversation(Owned):
             context=options.pop("context", None) or "stop",
         )
         fields = {"tool_choice": _request.tool_choice(options.pop("tool_choice", None)), **options}
-        for name in ("temperature", "top_p"):
+        for name in _FLOATS:
             if fields.get(name) is not None:
                 fields[name] = real(fields[name], name)
         chat = Chat(self, _request.request(messages, tools, fields), struct, functions, parallel)
