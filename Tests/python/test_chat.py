@@ -53,7 +53,8 @@ class Chats(KimiTest):
             second = session.say("Go on.", seed=2, **SHORT)
             roles = [message["role"] for message in session.messages]
             self.assertEqual(roles, ["system", "user", "assistant", "user", "assistant"])
-            self.assertEqual([m["content"] for m in session.messages], ["Be brief.", "Hello", first.content, "Go on.", second.content])
+            contents = [message["content"] for message in session.messages]
+            self.assertEqual(contents, ["Be brief.", "Hello", first.content, "Go on.", second.content])
             # What was said before is in the cache, but for what the prompt shows differently: past thoughts.
             self.assertGreater(second.usage.cached_tokens, 0)
             # The whole conversation at once is another way to say the same.

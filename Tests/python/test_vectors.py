@@ -38,8 +38,9 @@ class Vectors(KimiTest):
     def test_mode(self) -> None:
         prompts = {mode: self.model.render("Hello", mode=mode) for mode in (None, "instant", "thinking", "agent", "swarm")}
         self.assertTrue(prompts["instant"].endswith("<think></think>"), prompts["instant"])
+        thinking = "<|im_user|>user<|im_middle|>Hello<|im_end|><|im_assistant|>assistant<|im_middle|><think>"
         for mode in (None, "thinking", "agent"):
-            self.assertEqual(prompts[mode], "<|im_user|>user<|im_middle|>Hello<|im_end|><|im_assistant|>assistant<|im_middle|><think>")
+            self.assertEqual(prompts[mode], thinking)
         for off in ({"thinking": {"type": "disabled"}}, {"chat_template_kwargs": {"thinking": False}}):
             self.assertEqual(self.model.render("Hello", **off), prompts["instant"])
         with self.assertRaises(ValueError):

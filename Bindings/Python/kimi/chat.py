@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional
 
 from ._arguments import text_bytes
@@ -68,8 +69,7 @@ class Chat(Owned, Iterator[ChatEvent]):
         return self
 
     def __next__(self) -> ChatEvent:
-        # One reader at a time: the event's text is borrowed until the next poll.
-        with self._reading:
+        with self._alone():
             if self._handle is None:
                 raise StopIteration
             try:
@@ -119,8 +119,23 @@ class Chat(Owned, Iterator[ChatEvent]):
     def submit(self, call_id: str, result: Any, failed: bool = False) -> None:
         """The result of a call that came as `ResultNeeded`: a str as it is, anything else as JSON. `failed`: the reason why there
         is none."""
-        with self._reading:
+        with self._alone():
             self._submit(call_id, result_text(result), failed)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One call at a time, as in C: an event's text is borrowed until the next one, and functions run within a call."""
+        if not self._reading.acquire(blocking=False):
+            raise Error(Status.BUSY, "the chat is in use: by another thread, or by the function that it is calling")
+        try:
+            yield
+        finally:
+            self._reading.release()
+
+    def close(self) -> None:
+        """Ends the chat; unless it had finished, the conversation is as before it. Functions on other threads are left alone."""
+        super().close()
+        self._wake()
 
     def _submit(self, call_id: str, text: str, failed: bool) -> None:
         # A str may hold halves of surrogate pairs, which have no UTF-8; a result is never lost over them.
@@ -128,7 +143,7 @@ class Chat(Owned, Iterator[ChatEvent]):
         self._library.call("kimi_chat_submit", self._handle, id, len(id), data, len(data), 1 if failed else 0)
 
     def _wake(self) -> None:
-        """Ends the wait for functions on other threads, after the session was cancelled."""
+        """Ends the wait for functions on other threads."""
         runs = self._runs
         if runs is not None:
             runs.stop()

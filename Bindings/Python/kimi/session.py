@@ -128,7 +128,7 @@ class Session(Conversation):
 
     def cancel(self) -> None:
         """Stops what runs on this session, from any thread: it raises Error, Status.CANCELLED, within one layer of one step;
-        a generation ends with a FinishEvent whose reason is "cancelled"."""
+        a generation ends with a FinishEvent whose reason is "cancelled". A chat no longer waits for functions on other threads."""
         status = self._library.kimi_session_cancel(self._handle)
         self._wake_chat()
         if status != 0:
