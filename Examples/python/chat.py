@@ -5,6 +5,7 @@ or swarm; MAX_TOKENS limits each answer.
 """
 
 import sys
+from typing import Any
 
 import kimi
 
@@ -15,13 +16,13 @@ def main(arguments: list[str]) -> int:
     if not 1 <= len(arguments) <= 4 or arguments[1:2] and arguments[1] not in MODES:
         print(f"usage: chat.py DIR [{'|'.join(MODES)} [MAX_TOKENS [SEED]]]", file=sys.stderr)
         return 2
-    folder, mode, max_tokens, seed = (arguments + [None] * 3)[:4]
+    options: dict[str, Any] = dict(zip(("mode", "max_tokens", "seed"), [*arguments[1:2], *map(int, arguments[2:])]))
 
     try:
-        with kimi.Model(folder) as model, model.session() as session:
+        with kimi.Model(arguments[0]) as model, model.session() as session:
             print("> ", end="", flush=True)
             for line in sys.stdin:
-                answer(session, line.strip(), mode, max_tokens and int(max_tokens), seed and int(seed))
+                answer(session, line.strip(), options)
                 print("> ", end="", flush=True)
             print()
     except kimi.Error as error:
@@ -30,13 +31,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def answer(session: kimi.Session, line: str, mode, max_tokens, seed) -> None:
+def answer(session: kimi.Session, line: str, options: dict[str, Any]) -> None:
     """Streams the answer to one line, the thought marked. Without a finished answer the conversation is as before the line."""
     if not line:
         return
     last = None
     try:
-        for event in session.say(line, mode=mode, max_tokens=max_tokens, seed=seed, stream=True):
+        for event in session.say(line, stream=True, **options):
             if isinstance(event, (kimi.Reasoning, kimi.Content)):
                 if type(event) is not last:
                     print("\n" * (last is not None) + ("[thought] " if isinstance(event, kimi.Reasoning) else "[answer] "), end="")
