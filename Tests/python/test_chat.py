@@ -13,7 +13,6 @@ import kimi
 
 # Small enough that a babbling model soon gets to the point.
 SHORT: Dict[str, Any] = {"reasoning_budget": 8, "max_tokens": 400}
-FORCED: Dict[str, Any] = {"mode": "instant", "tool_choice": "required", "max_tokens": 400}
 
 class Chats(KimiTest):
     def test_turn_and_stream_are_the_same(self) -> None:
@@ -85,8 +84,9 @@ class Chats(KimiTest):
         }
         form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
         with self.model.session() as session:
+            options = {**self.forced(), "tool_choice": None}
             for seed in range(12):
-                turn = session.chat("Who?", mode="instant", response_format=form, seed=seed, max_tokens=200)
+                turn = session.chat("Who?", response_format=form, seed=seed, **options)
                 self.assertEqual(turn.finish_reason, "stop")
                 person = json.loads(turn.content)
                 self.assertEqual(set(person), {"name", "age"})
@@ -157,11 +157,11 @@ class Endings(KimiTest):
         with self.model.session() as session:
             for parallel in (1, 2):
                 with self.assertRaises(KeyboardInterrupt):
-                    session.chat("Find.", [find], parallel_tools=parallel, seed=1, **FORCED)
+                    session.chat("Find.", [find], parallel_tools=parallel, seed=1, **self.forced())
                 self.assertEqual(session.messages, [])
             session.add_tool(find)
             with self.assertRaises(KeyboardInterrupt):
-                session.chat("Find.", seed=1, **FORCED)
+                session.chat("Find.", seed=1, **self.forced())
             session.remove_tool("find")
             self.usable(session)
 
@@ -190,7 +190,7 @@ class Endings(KimiTest):
         try:
             with self.model.session() as session:
                 begin = time.monotonic()
-                self.cancelled(session, "Find.", [find], seed=1, **FORCED)
+                self.cancelled(session, "Find.", [find], seed=1, **self.forced())
                 self.assertLess(time.monotonic() - begin, 30)
                 self.usable(session)
         finally:
@@ -211,33 +211,36 @@ class Endings(KimiTest):
             turn = session.chat("Hello", seed=1, reasoning_budget=10_000)
             self.assertIn(turn.finish_reason, ("context", "stop"))
 
+    def test_results_that_do_not_fit(self) -> None:
         asked: List[Any] = []
 
-        def find(kind: Literal["a"]) -> str:
-            return "word " * 60
+        def find() -> str:
+            return "word " * 200
 
         def drop(needed: int, limit: int) -> Literal["stop", "drop_results"]:
             asked.append((needed, limit))
             return "drop_results"
 
+        def broken(needed: int, limit: int) -> Any:
+            raise ZeroDivisionError
+
         policies: List[Any] = ["stop", "drop_results", drop]
         for context in policies:
-            with self.subTest(context), self.model.session(context_limit=500) as session:
-                turn = session.chat("Find.", [find], seed=1, step_limit=12, context=context, **FORCED)
+            with self.subTest(context), self.model.session(context_limit=2000) as session:
+                turn = session.chat("Find.", [find], seed=1, step_limit=12, context=context, **self.forced(always=True))
                 if context == "stop":
                     self.assertEqual(turn.finish_reason, "context")
                 else:
                     self.assertIn("results_dropped", [notice.kind for notice in turn.notices])
+                    self.assertEqual(turn.finish_reason, "steps")
         self.assertGreater(len(asked), 0)
         for needed, limit in asked:
-            self.assertEqual(limit, 500)
-            self.assertGreater(needed, limit)
-
-        def broken(needed: int, limit: int) -> Any:
-            raise ZeroDivisionError
-
-        with self.model.session(context_limit=500) as session, self.assertRaises(ZeroDivisionError):
-            session.chat("Find.", [find], seed=1, step_limit=12, context=broken, **FORCED)
+            self.assertEqual(limit, 2000)
+            self.assertGreater(needed, 1500)
+        with self.model.session(context_limit=2000) as session:
+            with self.assertRaises(ZeroDivisionError):
+                session.chat("Find.", [find], seed=1, step_limit=12, context=broken, **self.forced(always=True))
+            self.usable(session)
 
     def test_closed_session(self) -> None:
         session = self.model.session()

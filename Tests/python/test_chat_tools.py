@@ -12,7 +12,6 @@ import kimi
 
 # Small enough that a babbling model soon gets to the point.
 SHORT: Dict[str, Any] = {"reasoning_budget": 8, "max_tokens": 400}
-FORCED: Dict[str, Any] = {"mode": "instant", "tool_choice": "required", "max_tokens": 400}
 
 FIND = {
     "type": "function",
@@ -43,7 +42,7 @@ class Tools(KimiTest):
     def test_calls_for_the_caller(self) -> None:
         with self.model.session() as session:
             for seed in range(10):
-                turn = session.chat("Find it.", [FIND], seed=seed, **FORCED)
+                turn = session.chat("Find it.", [FIND], seed=seed, **self.forced())
                 self.assertEqual(turn.finish_reason, "tool_calls")
                 self.assertGreater(len(turn.tool_calls), 0)
                 for at, call in enumerate(turn.tool_calls):
@@ -53,7 +52,7 @@ class Tools(KimiTest):
             # The caller answers with a next request, in OpenAI's form.
             messages = [{"role": "user", "content": "Find it."}, *turn.messages]
             messages += [{"role": "tool", "tool_call_id": call.id, "content": "found"} for call in turn.tool_calls]
-            after = session.chat(messages, [FIND], seed=3, **{**FORCED, "tool_choice": "none"})
+            after = session.chat(messages, [FIND], seed=3, **self.forced(tool_choice="none"))
             self.assertEqual(after.tool_calls, [])
             self.assertGreater(after.usage.cached_tokens, 0)
 
@@ -70,7 +69,7 @@ class Tools(KimiTest):
             for mode in ("instant", "thinking", "agent"):
                 calls.clear()
                 turn = session.chat(
-                    "Find it.", [find], mode=mode, tool_choice=find, seed=5, step_limit=3, parallel_tool_calls=False, **SHORT
+                    "Find it.", [find], seed=5, step_limit=3, **self.forced(mode=mode, tool_choice=find, reasoning_budget=8)
                 )
                 self.assertGreater(len(calls), 0)
                 for kind, count, exact, thread in calls:
@@ -90,7 +89,7 @@ class Tools(KimiTest):
             return "found"
 
         with self.model.session() as session:
-            events = list(session.chat("Find.", [find], stream=True, seed=1, step_limit=2, parallel_tool_calls=False, **FORCED))
+            events = list(session.chat("Find.", [find], stream=True, seed=1, step_limit=2, **self.forced()))
         kinds = [type(event).__name__ for event in events if not isinstance(event, (kimi.Prompt, kimi.Content))]
         self.assertEqual(kinds[:2], ["Start", "CallBegin"])
         end = next(event for event in events if isinstance(event, kimi.CallEnd))
@@ -105,7 +104,7 @@ class Tools(KimiTest):
             raise LookupError("nothing of this kind")
 
         with self.model.session() as session:
-            events = list(session.chat("Find.", [find], stream=True, seed=1, step_limit=2, **FORCED))
+            events = list(session.chat("Find.", [find], stream=True, seed=1, step_limit=2, **self.forced()))
         results = [event for event in events if isinstance(event, kimi.ToolResult)]
         self.assertGreater(len(results), 0)
         for result in results:
@@ -121,31 +120,31 @@ class Tools(KimiTest):
 
         try:
             with self.model.session() as session:
-                turn = session.chat("Find.", [find], seed=1, step_limit=2, parallel_tool_calls=False, **FORCED)
+                turn = session.chat("Find.", [find], seed=1, step_limit=2, **self.forced())
             result = next(message for message in turn.messages if message["role"] == "tool")
             self.assertIn("0.05 seconds", result["content"])
         finally:
             release.set()
 
     def test_several_at_the_same_time(self) -> None:
-        # Each waits for the other: they only come back if they run together.
-        for seed in range(40):
-            barrier = threading.Barrier(2)
+        # Each waits for the others: they only come back if they run together.
+        with self.model.session() as session:
+            options = self.forced(parallel_tool_calls=True, max_tokens=2000, seed=1)
+            chat = session.chat("Find.", [FIND], stream=True, **options)
+            count = sum(isinstance(event, kimi.CallEnd) for event in chat)
+            self.assertTrue(2 <= count <= 64, count)
+            barrier = threading.Barrier(count)
 
-            def find(kind: Literal["a"]) -> str:
-                barrier.wait(20)
+            @kimi.tool
+            def find(kind: Literal["a", "b"], count: int) -> str:
+                barrier.wait(30)
                 return threading.current_thread().name
 
-            with self.model.session() as session:
-                chat = session.chat("Find.", [find], stream=True, seed=seed, step_limit=1, **FORCED)
-                calls = [event for event in chat if isinstance(event, kimi.CallEnd)]
-                if len(calls) != 2:
-                    continue
-                turn = session.chat("Find.", [find], seed=seed, step_limit=2, parallel_tools=2, **FORCED)
-                results = [message for message in turn.messages if message["role"] == "tool"]
-                self.assertEqual([result["content"] for result in results[:2]], ["kimi tool find"] * 2)
-                return
-        self.skipTest("no seed gave two calls")
+            find.parameters = FIND["function"]["parameters"]  # type: ignore[index, assignment]
+            find.description = "Finds."
+            turn = session.chat("Find.", [find], step_limit=2, parallel_tools=count, **options)
+            results = [message for message in turn.messages if message["role"] == "tool"]
+            self.assertEqual([result["content"] for result in results[:count]], ["kimi tool find"] * count)
 
     def test_tools_without_functions_beside_others(self) -> None:
         def other(x: int) -> str:
@@ -157,8 +156,8 @@ class Tools(KimiTest):
             self.assertIn("find", str(caught.exception))
             needed = 0
             with session.chat(
-                "Find.", [other, FIND], stream=True, mode="instant", seed=1, step_limit=2, max_tokens=300,
-                tool_choice={"type": "function", "function": {"name": "find"}}, parallel_tool_calls=False,
+                "Find.", [other, FIND], stream=True, seed=1, step_limit=2,
+                **self.forced(tool_choice={"type": "function", "function": {"name": "find"}}),
             ) as chat:
                 for event in chat:
                     if isinstance(event, kimi.ResultNeeded):
@@ -185,7 +184,7 @@ class Tools(KimiTest):
             gc.collect()
             results = []
             for seed in range(6):
-                for event in session.chat("Find.", stream=True, seed=seed, step_limit=2, **FORCED):
+                for event in session.chat("Find.", stream=True, seed=seed, step_limit=2, **self.forced()):
                     if isinstance(event, kimi.ToolResult):
                         results.append((event.status, event.text))
             self.assertGreater(len(results), 0)
@@ -197,7 +196,7 @@ class Tools(KimiTest):
             with self.fails(kimi.Status.INVALID_ARGUMENT):
                 session.remove_tool("find")
             with self.fails(kimi.Status.INVALID_ARGUMENT):
-                session.chat("Find.", **FORCED)
+                session.chat("Find.", **self.forced())
 
     def test_tools_of_the_session_may_not_use_it(self) -> None:
         errors: List[Any] = []
@@ -216,7 +215,7 @@ class Tools(KimiTest):
                     session.add_tool(find)
                 else:
                     session.remove_tool("find")
-                session.chat("Find.", None if declare else [find], seed=1, step_limit=2, **FORCED)
+                session.chat("Find.", None if declare else [find], seed=1, step_limit=2, **self.forced())
                 self.assertGreater(len(errors), 0)
                 self.assertEqual(set(errors), {kimi.Status.BUSY})
                 errors.clear()

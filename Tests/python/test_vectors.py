@@ -28,6 +28,8 @@ class Vectors(KimiTest):
     def test_prompts_as_ids(self) -> None:
         names = list(self.model.special_tokens)
         for at, case in enumerate(vectors("chat_template")):
+            if "<|media_" in case["prompt"] or "video_placeholder" in case["prompt"]:
+                continue
             with self.subTest(at):
                 ids = self.model.render_ids(case["messages"], case["tools"], **self.request(case))
                 self.assertEqual(self.model.decode(ids).decode(), case["prompt"])
