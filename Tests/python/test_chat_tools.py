@@ -84,6 +84,37 @@ class Tools(KimiTest):
                 self.assertEqual(results[0]["tool_call_id"], "functions.find:0")
                 self.assertEqual(turn.messages[0]["tool_calls"][0]["id"], "functions.find:0")
 
+    def test_messages_of_a_turn(self) -> None:
+        def find(kind: Literal["a"]) -> str:
+            raise LookupError("nothing")
+
+        with self.model.session() as session:
+            question = {"role": "user", "content": "Find."}
+            turn = session.chat([question], [find], seed=1, step_limit=3, **self.forced(always=True))
+            self.assertEqual(session.messages, [question, *turn.messages])
+            self.assertEqual(session.turn, turn.message)
+            self.assertEqual([message["role"] for message in turn.messages], ["assistant", "tool"] * 2 + ["assistant"])
+            self.assertIn("LookupError: nothing", turn.messages[1]["content"])
+            # Said again as a request they are a conversation like any other.
+            results = [{"role": "tool", "tool_call_id": call.id, "content": "Found."} for call in turn.tool_calls]
+            after = session.chat([question, *turn.messages, *results], [find], **self.forced(tool_choice="none"))
+            self.assertEqual(session.messages, [question, *turn.messages, *results, *after.messages])
+
+    def test_three_hundred_calls(self) -> None:
+        calls: List[int] = []
+
+        def count() -> int:
+            calls.append(len(calls))
+            return calls[-1]
+
+        with self.model.session() as session:
+            turn = session.chat("Count.", [count], seed=1, **self.forced(always=True))
+        self.assertEqual((turn.finish_reason, calls), ("steps", list(range(299))))
+        ids = [call["id"] for message in turn.messages for call in message.get("tool_calls", [])]
+        self.assertEqual(ids, [f"functions.count:{number}" for number in range(300)])
+        # Each step evaluates only what is new: about forty tokens.
+        self.assertLess(turn.usage.prompt_tokens - turn.usage.cached_tokens, 300 * 60)
+
     def test_events_of_a_call(self) -> None:
         def find(kind: Literal["a", "b"]) -> str:
             return "found"

@@ -80,6 +80,8 @@ class Chat(Owned, Iterator[ChatEvent]):
         if isinstance(event, Finish):
             self._finished = True
             self.close()
+            if event.finish_reason != "cancelled":
+                self._builder.replace_messages(self._session.messages)
         return event
 
     def _next(self) -> ChatEvent:

@@ -81,9 +81,7 @@ class TurnBuilder:
             turn.tool_calls.append(ToolCall(event.call_id, event.name, event.arguments))
         elif isinstance(event, ToolResult):
             self._close()
-            turn.messages.append(
-                {"role": "tool", "tool_call_id": event.call_id, "name": event.name, "content": event.text}
-            )
+            turn.messages.append({"role": "tool", "content": event.text, "tool_call_id": event.call_id})
         elif isinstance(event, Notice):
             turn.notices.append(event)
         elif isinstance(event, CallRejected):
@@ -100,12 +98,20 @@ class TurnBuilder:
         turn = self._turn
         turn.content = "".join(self._content)
         turn.reasoning = None if self._reasoning is None else "".join(self._reasoning)
-        message: dict[str, Any] = {"role": "assistant", "content": turn.content}
+        message: dict[str, Any] = {"role": "assistant", "content": turn.content or (None if turn.tool_calls else "")}
         if turn.reasoning is not None:
             message["reasoning_content"] = turn.reasoning
         if turn.tool_calls:
             message["tool_calls"] = [call.message for call in turn.tool_calls]
         turn.messages.append(message)
+
+    def replace_messages(self, conversation: list[dict[str, Any]]) -> None:
+        """Takes the turn's messages from the session's conversation, which ends with them: there results are as the model read
+        them, failures with a word in front, so that a request that repeats them finds all of it in the cache."""
+        count = len(self._turn.messages)
+        end = conversation[-count:] if count else []
+        if [message["role"] for message in end] == [message["role"] for message in self._turn.messages]:
+            self._turn.messages = end
 
     @property
     def turn(self) -> Turn:
