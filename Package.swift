@@ -53,9 +53,12 @@ let package = Package(
             name: "KimiRuntime",
             dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiModel", "CKimiSystem"]),
         .target(
+            name: "KimiAgent",
+            dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime"]),
+        .target(
             name: "KimiBench", dependencies: ["KimiCore", "KimiTopology", "KimiModel", "KimiRuntime", "CKimiKernels"]),
         .target(
-            name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiModel", "KimiRuntime"],
+            name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime", "KimiAgent"],
             exclude: ["kimi.map"], linkerSettings: librarySettings),
         .executableTarget(
             name: "kimi",
@@ -83,6 +86,8 @@ let package = Package(
         .testTarget(name: "CKimiKernelsTests", dependencies: ["CKimiKernels", "KimiTestSupport"]),
         .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "CKimiSystem", "CMallocCount", "KimiTestSupport"]),
         .testTarget(name: "KimiRuntimeTests", dependencies: ["KimiRuntime", "KimiTestSupport"]),
+        .testTarget(
+            name: "KimiAgentTests", dependencies: ["KimiAgent", "KimiChat", "KimiModel", "KimiRuntime", "KimiTestSupport"]),
         .testTarget(name: "KimiBenchTests", dependencies: ["KimiBench", "CKimiKernels", "KimiTestSupport"]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
         .executableTarget(

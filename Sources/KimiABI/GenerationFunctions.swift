@@ -1,7 +1,6 @@
 public import CKimi
 import KimiCore
 import KimiRuntime
-import Synchronization
 
 private var defaultOptions: kimi_generation_options {
     var options = kimi_generation_options()
@@ -41,13 +40,6 @@ private func convert(_ c: kimi_generation_options) throws(KimiError) -> Generati
         options.stopStrings.append(Array(try bytes(view.bytes, view.length, "stop_strings")))
     }
     return options
-}
-
-private func flag(_ value: Int32, _ name: String) throws(KimiError) -> Bool {
-    guard value == 0 || value == 1 else {
-        throw KimiError(.invalidArgument, "\(name) is \(value); it must be 0 or 1", subject: name)
-    }
-    return value == 1
 }
 
 // MARK: Events
@@ -165,14 +157,12 @@ final class GenerationHandle: @unchecked Sendable {
     let generation: Generation
     private let storage: EventStorage
     /// One thread fills the storage at a time; the session alone does not see to that, for it is free before the event is shown.
-    private let isPolled = Atomic<Bool>(false)
+    private let isPolled = Occupied()
 
     /// The next event in C form.
     func next() throws(KimiError) -> kimi_event {
-        guard isPolled.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
-            throw KimiError(.busy, "another thread is polling this generation")
-        }
-        defer { isPolled.store(false, ordering: .releasing) }
+        guard isPolled.enter() else { throw KimiError(.busy, "another thread is polling this generation") }
+        defer { isPolled.leave() }
         return storage.show(try generation.next()) { $0 }
     }
 

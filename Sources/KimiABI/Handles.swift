@@ -1,3 +1,4 @@
+import KimiAgent
 import KimiCore
 import KimiRuntime
 import KimiTokenizer
@@ -6,8 +7,10 @@ import Synchronization
 /// What a handle of the C interface can stand for.
 enum Handled {
     case model(Model)
-    case session(Session)
+    case session(ChatSession)
     case generation(GenerationHandle)
+    case chat(ChatHandle)
+    case toolResult(ResultHandle)
     case decoder(DecoderHandle)
     case error(ErrorHandle)
 }
@@ -94,9 +97,22 @@ func model(_ handle: OpaquePointer?) throws(KimiError) -> Model {
     return model
 }
 
-func session(_ handle: OpaquePointer?) throws(KimiError) -> Session {
+/// A session with its conversation.
+func chatSession(_ handle: OpaquePointer?) throws(KimiError) -> ChatSession {
     guard case .session(let session)? = Handles.object(handle) else { throw invalid("session") }
     return session
+}
+
+func session(_ handle: OpaquePointer?) throws(KimiError) -> Session { try chatSession(handle).session }
+
+func chat(_ handle: OpaquePointer?) throws(KimiError) -> ChatHandle {
+    guard case .chat(let chat)? = Handles.object(handle) else { throw invalid("chat") }
+    return chat
+}
+
+func toolResult(_ handle: OpaquePointer?) throws(KimiError) -> ResultHandle {
+    guard case .toolResult(let result)? = Handles.object(handle) else { throw invalid("tool_result") }
+    return result
 }
 
 func generation(_ handle: OpaquePointer?) throws(KimiError) -> GenerationHandle {

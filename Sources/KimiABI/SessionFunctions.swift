@@ -1,4 +1,5 @@
 public import CKimi
+import KimiAgent
 import KimiCore
 import KimiRuntime
 
@@ -26,7 +27,7 @@ private var defaultOptions: kimi_session_options {
             throw KimiError(.invalidArgument, "reserved is \(options.reserved); it must be 0", subject: "reserved")
         }
         let limit = options.context_limit == 0 ? nil : Int(options.context_limit)
-        out.pointee = try Handles.add(.session(try Session(model: model, contextLimit: limit)))
+        out.pointee = try Handles.add(.session(ChatSession(try Session(model: model, contextLimit: limit))))
     }
 }
 
@@ -36,14 +37,14 @@ private var defaultOptions: kimi_session_options {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let out = try require(outSession, "out_session")
-        out.pointee = try Handles.add(.session(try session(handle).fork()))
+        out.pointee = try Handles.add(.session(try chatSession(handle).fork()))
     }
 }
 
 @c @implementation public func kimi_session_destroy(_ handle: OpaquePointer?) {
     let removed = Handles.remove(handle) { if case .session = $0 { true } else { false } }
     // A call that runs on it holds its own reference; it ends soon, and the last reference frees the session.
-    if case .session(let session)? = removed { session.cancellation.end() }
+    if case .session(let chat)? = removed { chat.session.cancellation.end() }
 }
 
 @c @implementation public func kimi_session_reset(

@@ -28,6 +28,22 @@ func bytes(
     return UnsafeRawBufferPointer(start: text, count: found)
 }
 
+/// A caller's text, copied.
+func utf8(_ text: UnsafePointer<CChar>?, _ length: Int, _ name: String) throws(KimiError) -> String {
+    guard let text = String(validating: try bytes(text, length, name), as: UTF8.self) else {
+        throw KimiError(.invalidArgument, "\(name) is not UTF-8", subject: name)
+    }
+    return text
+}
+
+/// A caller's yes or no.
+func flag(_ value: Int32, _ name: String) throws(KimiError) -> Bool {
+    guard value == 0 || value == 1 else {
+        throw KimiError(.invalidArgument, "\(name) is \(value); it must be 0 or 1", subject: name)
+    }
+    return value == 1
+}
+
 /// A caller's path.
 func path(_ text: UnsafePointer<CChar>?, _ length: Int) throws(KimiError) -> String {
     let raw = try bytes(text, length, "path")
@@ -83,6 +99,15 @@ func require<T>(_ out: UnsafeMutablePointer<T?>?, _ name: String) throws(KimiErr
     return out
 }
 
+/// Whether a thread is inside: one at a time.
+final class Occupied: Sendable {
+    private let isInside = Atomic<Bool>(false)
+
+    /// False, and nothing changed, if another thread is.
+    func enter() -> Bool { isInside.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged }
+    func leave() { isInside.store(false, ordering: .releasing) }
+}
+
 // MARK: Memory that changes its owner
 
 /// Blocks given to the caller and not freed yet: `kimi_free` frees these and nothing else.
@@ -93,7 +118,7 @@ func transfer(
     _ text: String, _ out: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ outLength: UnsafeMutablePointer<Int>?
 ) throws(KimiError) {
     outLength?.pointee = 0
-    let out = try require(out, "out_json")
+    let out = try require(out, "the pointer for the result")
     guard let copy = strdup(text) else { throw KimiError(.outOfMemory, "no memory for a result") }
     let address = UInt(bitPattern: copy)
     transferred.withLock { _ = $0.insert(address) }

@@ -24,6 +24,10 @@ private let version: StaticString = "0.1.0"
     case "kimi_session_options": MemoryLayout<kimi_session_options>.size
     case "kimi_generation_options": MemoryLayout<kimi_generation_options>.size
     case "kimi_event": MemoryLayout<kimi_event>.size
+    case "kimi_chat_options": MemoryLayout<kimi_chat_options>.size
+    case "kimi_chat_event": MemoryLayout<kimi_chat_event>.size
+    case "kimi_tool": MemoryLayout<kimi_tool>.size
+    case "kimi_tool_call": MemoryLayout<kimi_tool_call>.size
     case "kimi_session_stats": MemoryLayout<kimi_session_stats>.size
     case "kimi_string_view": MemoryLayout<kimi_string_view>.size
     case "kimi_logit_bias": MemoryLayout<kimi_logit_bias>.size

@@ -37,6 +37,12 @@ package struct JSONWriter {
         nest("{", "}", body)
     }
 
+    /// An array as the whole text or as an array element.
+    package mutating func array(_ body: (inout JSONWriter) -> Void) {
+        separate()
+        nest("[", "]", body)
+    }
+
     package mutating func array(_ name: String, _ body: (inout JSONWriter) -> Void) {
         key(name)
         nest("[", "]", body)
@@ -52,6 +58,28 @@ package struct JSONWriter {
     }
     package mutating func null(_ name: String) { key(name); text += "null" }
     package mutating func element(_ value: Int) { separate(); text += String(value) }
+    /// A value as it was read; numbers beyond 64 bits as the nearest double.
+    package mutating func element(_ value: JSON) {
+        switch value {
+        case .null: separate(); text += "null"
+        case .bool(let value): separate(); text += value ? "true" : "false"
+        case .integer(let value): separate(); text += String(value)
+        case .number(let value): separate(); text += "\(value)"
+        case .string(let value): element(value)
+        case .array(let values): array { json in for value in values { json.element(value) } }
+        case .object(let members):
+            object { json in
+                for name in members.keys {
+                    guard let value = members[name] else { continue }
+                    json.key(name)
+                    json.needsComma = false
+                    json.element(value)
+                    json.needsComma = true
+                }
+            }
+        }
+    }
+
     package mutating func element(_ value: String) { separate(); text += Self.quoted(value) }
 
     /// The string in quotes with JSON's escapes.

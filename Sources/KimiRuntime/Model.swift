@@ -4,6 +4,7 @@ import KimiCore
 import KimiModel
 import KimiTokenizer
 import KimiTopology
+import Synchronization
 
 /// An opened checkpoint: what `kimi_model` stands for. Immutable; shared by sessions on any thread.
 package final class Model: Sendable {
@@ -13,6 +14,8 @@ package final class Model: Sendable {
     /// The most tokens a session may hold.
     package let contextLimit: Int
     package let options: Options
+    /// What a room above makes once for a model and keeps with it.
+    package let companion = Mutex<(any Sendable)?>(nil)
 
     package struct Options: Sendable {
         /// nil: one for each core of the process's cpuset.

@@ -1,6 +1,7 @@
 import Foundation
 import KimiCore
 import KimiRuntime
+import KimiTestSupport
 import Testing
 
 /// Penalties, bias, and numbers at the edges.

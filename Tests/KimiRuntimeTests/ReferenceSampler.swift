@@ -1,5 +1,7 @@
 import Foundation
+import KimiCore
 import KimiRuntime
+import KimiTestSupport
 
 /// What kimi.h says about choosing a token, written down once more, slowly and in double: penalties, bias, temperature, top_k,
 /// top_p, min_p.

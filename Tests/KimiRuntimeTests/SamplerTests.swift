@@ -1,6 +1,7 @@
 import Foundation
 import KimiCore
 import KimiRuntime
+import KimiTestSupport
 import Testing
 
 struct SamplerTests {

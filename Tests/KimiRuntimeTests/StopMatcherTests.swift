@@ -1,4 +1,5 @@
 import KimiRuntime
+import KimiTestSupport
 import Testing
 
 struct StopMatcherTests {

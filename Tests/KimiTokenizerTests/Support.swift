@@ -23,20 +23,8 @@ let pairs = Result { () throws -> Tokenizer in
     return try Tokenizer(folder: folder.path)
 }
 
-/// splitmix64, as in make_vectors.py.
-struct SplitMix {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SplitMix {
+    /// As in make_vectors.py.
     mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }
 

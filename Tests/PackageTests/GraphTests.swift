@@ -11,7 +11,7 @@ struct GraphTests {
         ["KimiCheckpoint", "KimiTopology", "KimiTokenizer"],
         ["KimiModel", "KimiChat"],
         ["KimiRuntime"],
-        ["KimiBench"],
+        ["KimiBench", "KimiAgent"],
         ["KimiABI", "kimi"],
     ]
 

@@ -1,0 +1,93 @@
+public import CKimi
+import KimiAgent
+import KimiChat
+import KimiCore
+import Synchronization
+
+/// Where a tool's callback puts its answer.
+final class ResultHandle: Sendable {
+    private let text = Mutex("")
+
+    var answer: String { text.withLock { $0 } }
+    func set(_ answer: String) { text.withLock { $0 = answer } }
+}
+
+@c @implementation public func kimi_tool_result_set(
+    _ handle: OpaquePointer?, _ text: UnsafePointer<CChar>?, _ length: Int, _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        let result = try toolResult(handle)
+        let text = try utf8(text, length, "text")
+        guard text.utf8.count <= ToolAnswer.longest else {
+            throw KimiError(
+                .invalidArgument, "the result has \(text.utf8.count) bytes; at most \(ToolAnswer.longest) are taken", subject: "text")
+        }
+        result.set(text)
+    }
+}
+
+/// Runs a C callback for one call.
+private func answer(
+    _ request: ToolCallRequest, _ callback: kimi_tool_callback, _ userData: UserData
+) -> ToolAnswer {
+    let result = ResultHandle()
+    guard let handle = try? Handles.add(.toolResult(result)) else {
+        return ToolAnswer(.failed, "too many handles are alive for the tool to be called")
+    }
+    // After this the callback's thread may keep the pointer, but it is no handle any more.
+    defer { _ = Handles.remove(handle) { if case .toolResult = $0 { true } else { false } } }
+    let code = request.id.withCString { id in
+        request.name.withCString { name in
+            request.arguments.withCString { arguments in
+                var call = kimi_tool_call()
+                call.struct_size = UInt32(MemoryLayout<kimi_tool_call>.size)
+                call.step = Int32(clamping: request.step)
+                (call.id, call.name, call.arguments) = (id, name, arguments)
+                call.arguments_length = request.arguments.utf8.count
+                return withUnsafePointer(to: call) { callback($0, handle, userData.pointer) }
+            }
+        }
+    }
+    return ToolAnswer(code == 0 ? .ok : .failed, result.answer)
+}
+
+/// A C tool in the agent's terms; strings are copied.
+private func convert(_ c: kimi_tool) throws(KimiError) -> HostTool {
+    let name = try utf8(c.name, c.name == nil ? 0 : -1, "name")
+    let description: String? = c.description == nil ? nil : try utf8(c.description, -1, "description")
+    let parameters: UnsafeRawBufferPointer? = c.parameters == nil ? nil : try bytes(c.parameters, -1, "parameters")
+    guard (0...86_400_000).contains(c.timeout_milliseconds) else {
+        throw KimiError(
+            .invalidArgument, "timeout_milliseconds is \(c.timeout_milliseconds); it must be 0 (no limit) to 86400000",
+            subject: "timeout_milliseconds")
+    }
+    guard c.reserved == 0 else {
+        throw KimiError(.invalidArgument, "reserved is \(c.reserved); it must be 0", subject: "reserved")
+    }
+    let anyThread = try flag(c.any_thread, "any_thread")
+    let declaration = try ToolDeclaration(name: name, description: description, parameters: parameters)
+    let userData = UserData(pointer: c.user_data)
+    var run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
+    if let callback = c.callback { run = { request in answer(request, callback, userData) } }
+    return HostTool(
+        declaration: declaration, timeoutMilliseconds: c.timeout_milliseconds == 0 ? nil : Int(c.timeout_milliseconds),
+        anyThread: anyThread, run: run)
+}
+
+@c @implementation public func kimi_session_add_tool(
+    _ handle: OpaquePointer?, _ callerTool: UnsafePointer<kimi_tool>?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        let chat = try chatSession(handle)
+        guard callerTool != nil else { throw KimiError(.invalidArgument, "tool is NULL", subject: "tool") }
+        chat.tools.add(try convert(try options(callerTool, defaults: kimi_tool(), "kimi_tool")))
+    }
+}
+
+@c @implementation public func kimi_session_remove_tool(
+    _ handle: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ length: Int, _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        try chatSession(handle).tools.remove(try utf8(name, length, "name"))
+    }
+}

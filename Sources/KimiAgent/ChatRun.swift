@@ -1,0 +1,312 @@
+import KimiChat
+import KimiCore
+import KimiRuntime
+import KimiTokenizer
+import Synchronization
+
+/// A request on its way, event by event: render, evaluate, generate, call tools, and again until the answer.
+///
+/// Until it has finished, failed, or was abandoned, its session is busy for everybody else. `next` lets one thread in at a time.
+package final class ChatRun: @unchecked Sendable {
+    // Safe because everything mutable is touched only by the one thread that has set `isInside`; `submit` goes through a lock.
+    let chat: ChatSession
+    let options: ChatOptions
+    let format: ChatFormat
+    let request: ChatRequest
+    let isPolled: Bool
+    private let ticket: Session.GenerationTicket
+
+    /// What is said so far, this request's messages included.
+    var messages: [ChatMessage]
+    let plan: TurnPlan
+    var usage = ChatUsage()
+    /// The step that is computed, from 0.
+    var step = 0
+    /// Calls of this request so far, and the index of the first of them in the conversation.
+    var calls = 0
+    let firstCall: Int
+    /// Whether the answer of the step begins in a thought that the prompt opened.
+    var startsInReasoning: Bool
+    /// Whether the model ended its last answer with the end of the message.
+    private var closedTurn = true
+    private var phase: Phase
+    private var queue: [ChatEvent] = []
+    private var last: ChatEvent?
+    private var failure: KimiError?
+    private let isInside = Atomic<Bool>(false)
+    /// Results of calls that the host answers, by id.
+    private let submitted = Mutex<[String: ToolAnswer?]>([:])
+    private var saidContextIsNear = false
+
+    private enum Phase {
+        /// A prompt to be evaluated: all of it, all of it after old results were dropped, or what follows the tokens held.
+        case prompt(whole: [Int32])
+        case shortened([Int32])
+        case more([Int32])
+        case generating(Step)
+        case waiting([PendingCall])
+        case over
+    }
+
+    struct PendingCall {
+        let number: Int
+        let request: ToolCallRequest
+        var answer: ToolAnswer?
+    }
+
+    /// Reads the request; nothing is computed yet.
+    ///
+    /// - Parameter isPolled: whether the host answers calls of tools without callback while the request is open.
+    /// - Throws: `invalidArgument`, `unsupported`, `contextFull`, `busy`.
+    package init(_ chat: ChatSession, request: ChatRequest, options: ChatOptions, isPolled: Bool) throws(KimiError) {
+        self.chat = chat
+        self.options = options
+        self.request = request
+        self.isPolled = isPolled
+        format = try chat.session.model.chatFormat()
+        messages = (options.append ? chat.past : []) + request.messages
+        plan = try TurnPlan(
+            request: request, options: options, hostTools: chat.tools.all, format: format, model: chat.session.model)
+        let rendered = try format.prompt(messages, tools: plan.declared, thinks: plan.thinks)
+        phase = .prompt(whole: rendered.ids)
+        startsInReasoning = rendered.startsInReasoning
+        firstCall = rendered.toolCallIDs.nextIndex
+        queue = plan.notices
+        // Last: once all is set, a refusal would run deinit.
+        ticket = try chat.session.openGeneration()
+    }
+
+    deinit { chat.session.close(ticket) }
+
+    /// The host gives the request up: what computes now is cancelled, and the session becomes free.
+    package func abandon() { chat.session.close(ticket, cancelling: true) }
+
+    /// The next event; the finish again and again once it was reached, and likewise an error.
+    ///
+    /// - Throws: `busy` to a second thread; `invalidArgument` while results are missing, which does not end the request.
+    package func next() throws(KimiError) -> ChatEvent {
+        guard isInside.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
+            throw KimiError(.busy, "another thread is computing this request's next event")
+        }
+        defer { isInside.store(false, ordering: .releasing) }
+        if let failure { throw failure }
+        do throws(KimiError) {
+            if case .waiting(let pending) = phase, queue.isEmpty {
+                try chat.session.cancellation.check()
+                if let missing = missing(pending) { throw missing }
+                try takeResults(pending)
+            }
+            while queue.isEmpty {
+                if let last { return last }
+                try advance()
+            }
+            return queue.removeFirst()
+        } catch {
+            if error.status == .cancelled, isPolled {
+                finish(.cancelled)
+                return queue.removeFirst()
+            }
+            if case .waiting = phase, error.subject == "call_id" { throw error }
+            failure = error
+            phase = .over
+            chat.session.close(ticket)
+            throw error
+        }
+    }
+
+    // MARK: Steps
+
+    private func advance() throws(KimiError) {
+        switch phase {
+        case .prompt(var ids):
+            if !hasRoom(ids.count), let fewer = try makeRoom(needed: ids.count) { ids = fewer }
+            try beginAnew(ids)
+        case .shortened(let ids):
+            try beginAnew(ids)
+        case .more(let ids):
+            try chat.session.call(of: ticket) { () throws(KimiError) in
+                try chat.session.cancellation.check()
+                let held = chat.session.count
+                try begin(held: held, new: ids)
+            }
+        case .generating(let step):
+            let ended = try chat.session.call(of: ticket) { () throws(KimiError) -> StepEnd? in
+                try chat.session.cancellation.check()
+                return try step.advance { queue.append($0) }
+            }
+            noticeContext()
+            if let ended { try end(step, ended) }
+        case .waiting, .over:
+            finish(.stop)
+        }
+    }
+
+    /// A whole prompt, of which the session may hold a beginning.
+    private func beginAnew(_ ids: [Int32]) throws(KimiError) {
+        try chat.session.call(of: ticket) { () throws(KimiError) in
+            try chat.session.cancellation.check()
+            let held = chat.session.keep(prefixOf: ids)
+            try begin(held: held, new: Array(ids[held...]))
+        }
+    }
+
+    /// Within a call of the session.
+    private func begin(held: Int, new: [Int32]) throws(KimiError) {
+        let total = held + new.count
+        guard total < chat.session.contextLimit else {
+            throw KimiError(
+                .contextFull,
+                "the prompt has \(total) tokens, and the session's context limit is \(chat.session.contextLimit)", subject: "messages")
+        }
+        usage.prompt += total
+        usage.cached += held
+        var start = ChatEvent(.start, step: step)
+        (start.done, start.total, start.code) = (held, total, plan.thinks ? 1 : 0)
+        queue.append(start)
+        phase = .generating(try Step(run: self, prompt: new))
+    }
+
+    /// Says once that the context is nearly full.
+    private func noticeContext() {
+        let limit = chat.session.contextLimit
+        guard !saidContextIsNear, chat.session.position > limit - limit / 8 else { return }
+        saidContextIsNear = true
+        notice(.context, "the session holds \(chat.session.position) tokens of \(limit)")
+    }
+
+    func report(_ event: ChatEvent) { queue.append(event) }
+
+    /// A step's answer is complete: tools, or the end.
+    private func end(_ ended: Step, _ reason: StepEnd) throws(KimiError) {
+        usage.generated += ended.generated
+        usage.reasoning += ended.reasoning
+        messages.append(ended.message)
+        closedTurn = ended.endsMessage
+        let calls = ended.calls
+        guard reason == .stop, !calls.isEmpty else { return finish(reason.finish) }
+        let tools = calls.map { call in plan.hostTools.first { $0.declaration.name == call.name } }
+        guard step + 1 < plan.stepLimit else { return finish(plan.stepLimit == 1 ? .toolCalls : .steps) }
+        guard isPolled || tools.allSatisfy({ $0?.run != nil }) else { return finish(.toolCalls) }
+        var pending = calls.enumerated().map { index, call in
+            PendingCall(
+                number: self.calls + index,
+                request: ToolCallRequest(step: step, id: call.id ?? "", name: call.name, arguments: call.arguments))
+        }
+        self.calls += calls.count
+        let runnable = pending.indices.filter { tools[$0]?.run != nil }
+        let answers = try ToolThreads.run(
+            runnable.compactMap { index in tools[index].map { (pending[index].request, $0) } },
+            parallel: options.parallelCalls, cancellation: chat.session.cancellation)
+        for (index, answer) in zip(runnable, answers) {
+            pending[index].answer = answer
+            reportResult(pending[index])
+        }
+        let needed = pending.filter { $0.answer == nil }
+        guard needed.isEmpty else {
+            submitted.withLock { table in for call in needed { table[call.request.id] = .some(nil) } }
+            for call in needed {
+                var event = event(.resultNeeded, of: call)
+                event.text = call.request.arguments
+                queue.append(event)
+            }
+            phase = .waiting(pending)
+            return
+        }
+        try goOn(with: pending)
+    }
+
+    private func event(_ kind: ChatEvent.Kind, of call: PendingCall) -> ChatEvent {
+        var event = ChatEvent(kind, step: step)
+        (event.call, event.callID, event.name) = (call.number, call.request.id, call.request.name)
+        return event
+    }
+
+    private func reportResult(_ call: PendingCall) {
+        guard let answer = call.answer else { return }
+        var event = event(.result, of: call)
+        event.text = answer.text
+        event.code = answer.outcome.rawValue
+        queue.append(event)
+    }
+
+    /// All calls of the step are answered: the next step.
+    private func goOn(with pending: [PendingCall]) throws(KimiError) {
+        messages += pending.map { ChatMessage.result(of: $0.request.id, $0.answer?.forModel ?? "") }
+        let more = try format.renderer.continuation(
+            results: pending.map { ToolResult(id: $0.request.id, text: $0.answer?.forModel ?? "") }, thinks: plan.thinks,
+            closesTurn: !closedTurn)
+        step += 1
+        startsInReasoning = more.startsInReasoning
+        let needed = chat.session.position + more.ids.count
+        if hasRoom(needed) {
+            phase = .more(more.ids)
+        } else if let ids = try makeRoom(needed: needed) {
+            phase = .shortened(ids)
+        } else if needed < chat.session.contextLimit {
+            phase = .more(more.ids)
+        } else {
+            finish(.context)
+        }
+    }
+
+    // MARK: Results from the host
+
+    /// The answer to one call that was reported as needing one. Any thread.
+    ///
+    /// - Throws: `invalidArgument` for an id that is not waited for, or that has its answer.
+    package func submit(_ id: String, _ answer: ToolAnswer) throws(KimiError) {
+        guard answer.text.utf8.count <= ToolAnswer.longest else {
+            throw KimiError(
+                .invalidArgument, "the result has \(answer.text.utf8.count) bytes; at most \(ToolAnswer.longest) are taken", subject: "text")
+        }
+        let refusal: KimiError? = submitted.withLock { table in
+            guard let entry = table[id] else {
+                let waiting = table.filter { $0.value == nil }.keys.sorted().joined(separator: ", ")
+                return KimiError(
+                    .invalidArgument,
+                    "no call \"\(id.prefix(80))\" waits for a result; \(waiting.isEmpty ? "none does" : "waiting: \(waiting)")", subject: "call_id")
+            }
+            guard entry == nil else {
+                return KimiError(.invalidArgument, "the call \"\(id.prefix(80))\" has its result already", subject: "call_id")
+            }
+            table[id] = .some(answer)
+            return nil
+        }
+        if let refusal { throw refusal }
+    }
+
+    private func missing(_ pending: [PendingCall]) -> KimiError? {
+        let table = submitted.withLock { $0 }
+        let missing = pending.filter { $0.answer == nil && table[$0.request.id].flatMap { $0 } == nil }
+        guard !missing.isEmpty else { return nil }
+        return KimiError(
+            .invalidArgument, "calls wait for their results: \(missing.map(\.request.id).joined(separator: ", ")); submit them first",
+            subject: "call_id")
+    }
+
+    private func takeResults(_ pending: [PendingCall]) throws(KimiError) {
+        let table = submitted.withLock { table in
+            defer { table.removeAll() }
+            return table
+        }
+        var answered = pending
+        for index in answered.indices where answered[index].answer == nil {
+            answered[index].answer = table[answered[index].request.id].flatMap { $0 }
+            reportResult(answered[index])
+        }
+        try goOn(with: answered)
+    }
+
+    // MARK: The end
+
+    func finish(_ reason: ChatEvent.Finish) {
+        var event = ChatEvent(.finish, step: step)
+        event.finish = reason
+        event.usage = usage
+        queue.append(event)
+        last = event
+        phase = .over
+        if reason != .cancelled { chat.replace(messages: messages) }
+        chat.session.close(ticket)
+    }
+}

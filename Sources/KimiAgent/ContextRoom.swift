@@ -1,0 +1,59 @@
+import KimiChat
+import KimiCore
+
+extension ChatRun {
+    /// Whether a prompt leaves room for an answer of the usual length.
+    func hasRoom(_ prompt: Int) -> Bool {
+        let limit = chat.session.contextLimit
+        return prompt < limit - min(plan.generation.maxTokens ?? .max, limit / 8)
+    }
+
+    /// A prompt of `needed` tokens leaves too little room for an answer: what the host's policy says. nil: nothing was dropped.
+    func makeRoom(needed: Int) throws(KimiError) -> [Int32]? {
+        let limit = chat.session.contextLimit
+        let drops: Bool = switch options.contextPolicy {
+        case .stop: false
+        case .dropResults: true
+        case .ask(let ask): ask(needed, limit)
+        }
+        guard drops else { return nil }
+        // A quarter of the context is to be free afterwards, so that this does not come again at the next step.
+        let target = limit - limit / 4
+        let places = messages.indices.filter { messages[$0].droppedResult != nil }
+        func rendered(dropping count: Int) throws(KimiError) -> (messages: [ChatMessage], ids: [Int32]) {
+            var kept = messages
+            for index in places.prefix(count) { kept[index] = messages[index].droppedResult ?? messages[index] }
+            return (kept, try format.prompt(kept, tools: plan.declared, thinks: plan.thinks).ids)
+        }
+        // The fewest that make enough room, by halves: rendering a long conversation takes its time.
+        var most = try rendered(dropping: places.count)
+        guard !places.isEmpty, most.ids.count < limit else { return nil }
+        var low = 0, high = places.count
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            let found = try rendered(dropping: middle)
+            if found.ids.count <= target { (high, most) = (middle, found) } else { low = middle }
+        }
+        messages = most.messages
+        notice(.resultsDropped, "\(high) old tool results were replaced by notes to make room: \(needed) tokens did not fit into \(limit)")
+        return most.ids
+    }
+
+    func notice(_ kind: ChatEvent.Notice, _ text: String) {
+        var event = ChatEvent(.notice, step: step)
+        event.code = kind.rawValue
+        event.text = text
+        report(event)
+    }
+}
+
+extension ChatMessage {
+    /// A tool result with a note in place of its text; nil if the note would be no shorter.
+    fileprivate var droppedResult: ChatMessage? {
+        let note = "[removed to save context: \(text.utf8.count) bytes]"
+        guard role == .tool, note.utf8.count < text.utf8.count else { return nil }
+        var message = self
+        message.content = .text(note)
+        return message
+    }
+}

@@ -1,0 +1,103 @@
+import KimiChat
+import KimiCore
+import Synchronization
+
+/// One call, as a tool's callback sees it.
+package struct ToolCallRequest: Sendable {
+    package let step: Int
+    package let id: String
+    package let name: String
+    /// A JSON object.
+    package let arguments: String
+
+    package init(step: Int, id: String, name: String, arguments: String) {
+        (self.step, self.id, self.name, self.arguments) = (step, id, name, arguments)
+    }
+}
+
+/// What a tool answered.
+package struct ToolAnswer: Sendable {
+    package enum Outcome: Int32, Sendable {
+        case ok = 0
+        case failed = 1
+        case timedOut = 2
+    }
+
+    package var outcome: Outcome
+    package var text: String
+
+    package init(_ outcome: Outcome, _ text: String) {
+        self.outcome = outcome
+        self.text = text
+    }
+
+    /// The longest answer that is taken, in bytes: 64 MiB.
+    package static let longest = 64 << 20
+
+    /// What the model reads.
+    var forModel: String {
+        switch outcome {
+        case .ok: text
+        case .failed: text.isEmpty ? "Error: the tool failed." : "Error: \(text)"
+        case .timedOut: "Error: the tool did not answer in time."
+        }
+    }
+}
+
+/// A tool that the host has declared on a session.
+package struct HostTool: Sendable {
+    package let declaration: ToolDeclaration
+    /// nil: no limit.
+    package let timeoutMilliseconds: Int?
+    /// Whether it may run on other threads than the caller's, and beside others.
+    package let anyThread: Bool
+    /// nil: the host answers by polling, or with its next request.
+    package let run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
+
+    package init(
+        declaration: ToolDeclaration, timeoutMilliseconds: Int?, anyThread: Bool,
+        run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
+    ) {
+        self.declaration = declaration
+        self.timeoutMilliseconds = timeoutMilliseconds
+        self.anyThread = anyThread
+        self.run = run
+    }
+
+    /// Whether it runs on a thread of the library's.
+    var hasOwnThread: Bool { timeoutMilliseconds != nil || anyThread }
+}
+
+/// The tools of a session, in the order in which they were added. Any thread.
+package final class ToolTable: Sendable {
+    private let tools = Mutex<[HostTool]>([])
+
+    package init() {}
+
+    package init(copying other: ToolTable) { let all = other.all; tools.withLock { $0 = all } }
+
+    package var all: [HostTool] { tools.withLock { $0 } }
+
+    /// Adds a tool, in the place of one that has its name.
+    package func add(_ tool: HostTool) {
+        tools.withLock { tools in
+            if let index = tools.firstIndex(where: { $0.declaration.name == tool.declaration.name }) {
+                tools[index] = tool
+            } else {
+                tools.append(tool)
+            }
+        }
+    }
+
+    /// - Throws: `invalidArgument` if there is no tool of this name.
+    package func remove(_ name: String) throws(KimiError) {
+        let found = tools.withLock { tools in
+            let before = tools.count
+            tools.removeAll { $0.declaration.name == name }
+            return tools.count < before
+        }
+        guard found else {
+            throw KimiError(.invalidArgument, "no tool \"\(name.prefix(80))\" was added to this session", subject: "name")
+        }
+    }
+}
