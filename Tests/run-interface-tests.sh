@@ -66,8 +66,10 @@ mkdir -p "$out/lib"
 ln -sf "$build/libkimi.so" "$out/lib/libkimi.so.1"
 
 test_abi() { "$root/Tests/c/check_abi.sh" "$build/libkimi.so"; }
-test_hostile() { c_test hostile hostile hostile_model hostile_session hostile_generation; }
-test_contract() { c_test contract contract contract_files contract_evaluate contract_generate contract_options contract_threads; }
+test_hostile() { c_test hostile hostile hostile_model hostile_session hostile_generation \
+    hostile_chat; }
+test_contract() { c_test contract contract contract_files contract_evaluate contract_generate contract_options contract_threads \
+    contract_chat contract_chat_tools; }
 # Without malloc's caches of freed blocks, which count as allocated, so that the numbers are exact.
 test_cycles() { GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 c_test cycles cycles; }
 test_allocations() { c_test allocations allocations; }
@@ -127,8 +129,52 @@ test_cmake() {
     cmake_example "$prefix" "$out/cmake" && check_example "$out/cmake/generate" || return 1
     # Another major version is not this one.
     sed 's/find_package(kimi 0.1/find_package(kimi 1.0/' "$root/Examples/c/CMakeLists.txt" >"$out/cmake/CMakeLists.txt"
-    cp "$root/Examples/c/generate.c" "$out/cmake/"
+    cp "$root/Examples/c/"*.c "$out/cmake/"
     ! cmake -S "$out/cmake" -B "$out/cmake/other" -DCMAKE_PREFIX_PATH="$prefix"
+}
+
+# What a terminal chat must do: two answers of at most 12 tokens, the same for the same seed, and a usage line.
+check_chat() { # command line without arguments
+    local text status
+    text=$(printf 'Hello\n\nAnd now?\n' | "$@" "$model" instant 12 5) || { echo "it failed: $text"; return 1; }
+    printf '%s\n' "$text"
+    [ "$(grep -cE '^\[[0-9]+ tokens\]' <<<"$text")" = 2 ] || { echo "not two answers"; return 1; }
+    [ "$text" = "$(printf 'Hello\n\nAnd now?\n' | "$@" "$model" instant 12 5)" ] || { echo "the same seed gives another text"; return 1; }
+    text=$(echo Hello | "$@" "$model" thinking 12 5) && [[ "$text" == *"[thought] "* ]] || { echo "no thought in '$text'"; return 1; }
+    text=$(echo Hello | "$@" /no-such-folder 2>&1 >/dev/null) && { echo "success without a folder"; return 1; }
+    [[ "$text" == *no-such-folder* ]] || { echo "the error is '$text'"; return 1; }
+    "$@" "$model" deep >/dev/null 2>&1
+    [ $? = 2 ] || { echo "no usage"; return 1; }
+}
+
+# What an agent must do when its first answer has to be a call: a call is made and answered. Some seeds call both tools, or all three.
+check_tools() { # names of the tools, command line up to the model, what follows it
+    local names=$1 text seed seen=
+    shift
+    for seed in 1 2 3 4 5 6 7 8; do
+        text=$("$@" $seed) || { echo "it failed with seed $seed: $text"; return 1; }
+        printf '%s\n' "$text" | head -c 2000
+        # Every call has an answer in the line behind it.
+        [ "$(grep -cE "^> ($names) " <<<"$text")" -gt 0 ] || { echo "no call with seed $seed"; return 1; }
+        [ "$(grep -cE "^> ($names) " <<<"$text")" -le "$(grep -c '^< ' <<<"$text")" ] || { echo "a call without an answer"; return 1; }
+        seen+=$(grep -oE "^> ($names) " <<<"$text")
+    done
+    for name in ${names//|/ }; do
+        [[ "$seen" == *"> $name "* ]] || { echo "$name was never called"; return 1; }
+    done
+}
+
+test_conversation_c() {
+    check_chat "$out/pkgconfig/chat" &&
+        check_tools "calculate|find_files" "$out/pkgconfig/tools" "$model" "$root/Examples" \
+            '{"messages": [{"role": "user", "content": "Which files?"}], "tool_choice": "required"}'
+}
+test_conversation_python() {
+    local python=$out/venv/bin/python
+    export KIMI_LIBRARY=$prefix/lib/libkimi.so.1
+    check_chat "$python" "$root/Examples/python/chat.py" &&
+        check_tools "query_books|calculate|search_files" "$python" "$root/Examples/python/tools.py" "$model" "Which books?" \
+            --folder "$root/Examples" --force --seed
 }
 
 test_luajit() { KIMI_LIBRARY=$prefix/lib/libkimi.so.1 check_example luajit "$root/Examples/lua/generate.lua"; }
@@ -141,7 +187,10 @@ test_valgrind() {
     "${check[@]}" "$out/pkgconfig/generate" "$model" "$prompt" 8 || return 1
     "${check[@]}" "$out/pkgconfig/generate" "$model" "$prompt" 8 77 || return 1
     "${check[@]}" "$out/pkgconfig/generate" /no-such-folder "$prompt"
-    [ $? = 1 ]
+    [ $? = 1 ] || return 1
+    printf 'Hello\nAgain\n' | "${check[@]}" "$out/pkgconfig/chat" "$model" instant 4 1 &&
+        "${check[@]}" "$out/pkgconfig/tools" "$model" "$root/Examples" \
+            '{"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "required", "max_tokens": 100}' 1
 }
 
 python_environment() { # folder, options of venv
@@ -185,6 +234,8 @@ run luajit
 run valgrind
 run python
 run python_numpy
+run conversation_c
+run conversation_python
 
 echo "interface: $passed passed, $failed failed"
 [ $failed = 0 ]

@@ -55,6 +55,10 @@ void contract_open(void) {
     SAME_SIZE(kimi_session_options);
     SAME_SIZE(kimi_generation_options);
     SAME_SIZE(kimi_event);
+    SAME_SIZE(kimi_chat_options);
+    SAME_SIZE(kimi_chat_event);
+    SAME_SIZE(kimi_tool_call);
+    SAME_SIZE(kimi_tool);
     SAME_SIZE(kimi_session_stats);
 
     /* Progress: in order, to the end, on this thread; and it can stop. */
@@ -181,5 +185,8 @@ int main(int count, char **arguments) {
     contract_polling();
     contract_callbacks();
     contract_threads();
+    contract_chat();
+    contract_chat_tools();
+    contract_chat_cancel();
     return finish();
 }

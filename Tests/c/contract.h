@@ -20,5 +20,8 @@ void contract_options(void);
 void contract_polling(void);
 void contract_callbacks(void);
 void contract_threads(void);
+void contract_chat(void);
+void contract_chat_tools(void);
+void contract_chat_cancel(void);
 
 #endif

@@ -129,12 +129,13 @@ static void versions(void) {
     kimi_free(json);
 }
 
-/* The three _init functions are one contract. */
+/* The four _init functions are one contract. */
 static void inits(void) {
     union {
         kimi_model_options a;
         kimi_session_options b;
         kimi_generation_options c;
+        kimi_chat_options d;
         unsigned char bytes[512];
     } options;
 #define INIT(type, of) \
@@ -155,6 +156,7 @@ static void inits(void) {
     INIT(kimi_model_options, a)
     INIT(kimi_session_options, b)
     INIT(kimi_generation_options, c)
+    INIT(kimi_chat_options, d)
 }
 
 static const struct {
@@ -166,6 +168,8 @@ static const struct {
     {"decoder", hostile_decoder}, {"session", hostile_session}, {"evaluate", hostile_evaluate},
     {"files", hostile_files},   {"options", hostile_options}, {"generate", hostile_generate},
     {"polling", hostile_polling}, {"statistics", hostile_statistics},
+    {"chat", hostile_chat},     {"chat options", hostile_chat_options},
+    {"requests", hostile_requests}, {"tools", hostile_tools},
 };
 
 int main(int count, char **arguments) {

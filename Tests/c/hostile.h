@@ -25,5 +25,9 @@ void hostile_options(void);
 void hostile_generate(void);
 void hostile_polling(void);
 void hostile_statistics(void);
+void hostile_chat(void);
+void hostile_chat_options(void);
+void hostile_requests(void);
+void hostile_tools(void);
 
 #endif

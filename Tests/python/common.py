@@ -56,6 +56,20 @@ class KimiTest(unittest.TestCase):
         cls.model = kimi.Model(TINY)
 
     @classmethod
+    def forced(cls, always: bool = False, **options: Any) -> dict[str, Any]:
+        """Options of a chat that make the model call one tool in its first step, `always` in each.
+
+        Blank tokens are made unlikely: of random weights come long runs of white space, which JSON allows.
+        """
+        bias = {id: -100 for id in range(cls.model.vocabulary_size) if not cls.model.piece(id).strip()}
+        if always:
+            bias[cls.model.token_id("<|tool_calls_section_begin|>")] = 100
+        return {
+            "mode": "instant", "tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 500,
+            "logit_bias": bias, **options,
+        }
+
+    @classmethod
     def tearDownClass(cls) -> None:
         cls.model.close()
 

@@ -95,10 +95,17 @@ class Library:
 
     def json(self, name: str, *arguments: Any) -> Any:
         """Calls a function whose results are a transferred JSON text and its length."""
+        return json.loads(self._transferred(name, *arguments))
+
+    def text(self, name: str, *arguments: Any) -> str:
+        """Calls a function whose results are a transferred text and its length."""
+        return self._transferred(name, *arguments).decode("utf-8", "replace")
+
+    def _transferred(self, name: str, *arguments: Any) -> bytes:
         memory, length = ctypes.c_void_p(), ctypes.c_size_t()
         try:
             self.call(name, *arguments, ctypes.byref(memory), ctypes.byref(length))
-            return json.loads(ctypes.string_at(memory.value or 0, length.value))
+            return ctypes.string_at(memory.value or 0, length.value) if length.value else b""
         finally:
             self.kimi_free(memory)
 

@@ -10,6 +10,8 @@ import ctypes
 from ctypes import c_char_p, c_float, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
+from ._chat_structures import CHAT_PROTOTYPES, CHAT_STRUCTURES
+
 ABI_VERSION = 1
 
 LogCallback = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
@@ -119,6 +121,7 @@ SIZED_STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "kimi_generation_options": GenerationOptionsStruct,
     "kimi_event": EventStruct,
     "kimi_session_stats": SessionStats,
+    **CHAT_STRUCTURES,
 }
 
 _handle, _status = c_void_p, c_int32
@@ -181,4 +184,5 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "kimi_generation_next": (_status, [_handle, ctypes.POINTER(EventStruct), _error_out]),
     "kimi_generation_destroy": (None, [_handle]),
     "kimi_session_get_stats": (_status, [_handle, ctypes.POINTER(SessionStats), _error_out]),
+    **CHAT_PROTOTYPES,
 }

@@ -19,7 +19,7 @@ _PROMPT, _TOKEN, _FINISH = 1, 2, 3
 _FINISH_REASONS = {1: "stop", 2: "length", 3: "context", 4: "cancelled"}
 
 # kimi.h keeps 0 for "a new seed each time". A 0 given in Python is a seed like any other, so it becomes this one.
-_SEED_ZERO = 0x9E3779B97F4A7C15
+SEED_ZERO = 0x9E3779B97F4A7C15
 
 
 class GenerationOptions(TypedDict, total=False):
@@ -80,7 +80,7 @@ def _fill(struct: GenerationOptionsStruct, options: Mapping[str, Any]) -> None:
     if "top_k" in given:
         struct.top_k = integer(given["top_k"], "top_k")
     if "seed" in given:
-        struct.seed = integer(given["seed"], "seed", UINT64) or _SEED_ZERO
+        struct.seed = integer(given["seed"], "seed", UINT64) or SEED_ZERO
     struct.greedy = 1 if given.get("greedy") else 0
     struct.ignore_end = 1 if given.get("ignore_end") else 0
     struct.top_logprobs = _top_logprobs(given.get("logprobs"), given.get("top_logprobs"))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Callable, Iterable, Optional, SupportsIndex
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, SupportsIndex, Union
 
+from . import _request
 from ._arguments import INT64, Path, Text, choice, id_array, id_pointer, integer, path_bytes, text_bytes
 from ._handle import Owned
 from ._library import keep_callback_exception, library
 from ._structures import LogCallback, ModelOptions, ProgressCallback
 from .session import Session
+
+if TYPE_CHECKING:
+    from ._request import Messages
+    from .tools import ToolLike
 
 _ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3, "avx512vnni": 4}
 _CACHE = {"auto": 0, "f32": 1, "bf16": 2, "int8": 3}
@@ -181,6 +186,32 @@ class Model(Owned):
             self._specials = self._library.json("kimi_special_tokens", self._handle)
         return dict(self._specials or {})
 
+    def render(
+        self, messages: Messages, tools: Optional[Iterable[ToolLike]] = None, mode: Optional[str] = None, **fields: Any
+    ) -> str:
+        """The prompt of a request as text, special tokens by their names: not to be encoded again, use `render_ids`.
+
+        Messages, tools, mode and further fields are those of `Session.chat`.
+        """
+        data = _request.request(messages, tools, fields)
+        return self._library.text("kimi_render", self._handle, data, len(data), _request.mode_number(mode))
+
+    def render_ids(
+        self, messages: Messages, tools: Optional[Iterable[ToolLike]] = None, mode: Optional[str] = None, **fields: Any
+    ) -> list[int]:
+        """The prompt of a request as ids: text in it never becomes a special token."""
+        data = _request.request(messages, tools, fields)
+        ids, count = self._library.counted(
+            "kimi_render_ids",
+            self._handle,
+            data,
+            len(data),
+            _request.mode_number(mode),
+            buffer=lambda capacity: (ctypes.c_int32 * capacity)(),
+            guess=len(data) // 2 + 64,
+        )
+        return list(ids[:count])
+
     def decoder(self) -> Decoder:
         """A decoder for a stream of ids."""
         return Decoder(self)
@@ -235,3 +266,18 @@ def _progress_trampoline(progress: Callable[[int, int], Optional[bool]]) -> Call
             return 1
 
     return trampoline
+
+
+def parse_output(model: Model, output: Union[Text, Iterable[SupportsIndex]], thinking: bool = True) -> dict[str, Any]:
+    """What a model's output says: content, reasoning_content, tool_calls (id, name, arguments), finish_reason.
+
+    output: ids, or a text in which names of special tokens are those tokens. thinking: the prompt ended within a thought.
+    """
+    found: dict[str, Any]
+    if isinstance(output, (str, bytes, bytearray)):
+        data = text_bytes(output, "output")
+        found = model._library.json("kimi_parse_output_text", model._handle, data, len(data), 1 if thinking else 0)
+    else:
+        ids = id_array(output, "output")
+        found = model._library.json("kimi_parse_output", model._handle, id_pointer(ids), len(ids), 1 if thinking else 0)
+    return found

@@ -1,4 +1,4 @@
-"""One sequence of tokens and its cache."""
+"""One sequence of tokens and its cache, and the conversation on it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Iterable, Optional, SupportsIndex, Union
 
 from . import _arrays
 from ._arguments import INT64, Path, Text, id_array, id_pointer, integer, path_bytes
-from ._handle import Owned
 from ._structures import SessionOptions, SessionStats
+from .conversation import Conversation
 from .generation import Generation
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Prompt = Union[Text, Iterable[SupportsIndex]]
 _EVALUATE_ALL = 1
 
 
-class Session(Owned):
+class Session(Conversation):
     """A sequence of tokens, made by `Model.session`. One call at a time: a second caller gets Error, Status.BUSY.
 
     Close it, use it in a `with` block, or let it go. `cancel`, `position` and `close` may be called from any thread.
@@ -31,6 +31,7 @@ class Session(Owned):
     _release = "kimi_session_destroy"
 
     def __init__(self, model: Model, context_limit: Optional[int] = None, *, _handle: Optional[int] = None) -> None:
+        super().__init__()
         self._handle = _handle
         self._model = model
         self._library = model._library
@@ -112,7 +113,10 @@ class Session(Owned):
         except BaseException:
             self._library.kimi_session_destroy(handle)
             raise
-        return Session(self._model, _handle=handle.value)
+        fork = Session(self._model, _handle=handle.value)
+        # A fork has the tools, too, and their callbacks must live as long as it does.
+        fork._tools = dict(self._tools)
+        return fork
 
     def reset(self) -> None:
         """Forgets all tokens."""
@@ -124,8 +128,9 @@ class Session(Owned):
 
     def cancel(self) -> None:
         """Stops what runs on this session, from any thread: it raises Error, Status.CANCELLED, within one layer of one step;
-        a generation ends with a FinishEvent whose reason is "cancelled"."""
+        a generation ends with a FinishEvent whose reason is "cancelled". A chat no longer waits for functions on other threads."""
         status = self._library.kimi_session_cancel(self._handle)
+        self._wake_chat()
         if status != 0:
             raise self._library._error(status, ctypes.c_void_p())
 

@@ -1,0 +1,215 @@
+"""The conversation of a session: `chat`, `say`, and tools that all its requests know."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Optional, SupportsFloat, TypedDict, Union, overload
+
+from . import _request
+from ._arguments import real, text_bytes
+from ._handle import Owned
+from ._session_tools import SessionTool
+from .chat import Chat
+from .tools import Tool, ToolLike, as_tool
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._request import Context, Messages
+
+_FLOATS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
+
+# Functions are there to be called: where no mode says how often, as an agent's.
+_STEPS_WITH_FUNCTIONS = 300
+
+
+class ChatOptions(TypedDict, total=False):
+    """What `Session.chat` takes besides messages and tools. An option that is None or left out has the value in brackets.
+
+    Any other keyword becomes a field of the request; one that the library does not know gives a `Notice`.
+    """
+
+    mode: Optional[Literal["instant", "thinking", "agent", "swarm"]]
+    """Fixes reasoning, sampling and steps [what other fields of the request say, else "thinking"]."""
+    tool_choice: Any
+    """"none", "auto", "required", OpenAI's object, or a tool that must be called ["auto"]."""
+    parallel_tool_calls: Optional[bool]
+    """Whether an answer may hold several calls [True]."""
+    response_format: Optional[Mapping[str, Any]]
+    """{"type": "json_object"}, or "json_schema" with a schema that the answer satisfies [text]."""
+    max_tokens: Optional[int]
+    """The most tokens of one step's answer, reasoning included [as many as the context holds]."""
+    reasoning_budget: Optional[int]
+    """The most reasoning tokens of a step; then the thought is closed and the answer follows [the mode's]."""
+    temperature: Optional[SupportsFloat]
+    """0 is greedy [the mode's]."""
+    top_p: Optional[SupportsFloat]
+    """Keeps the most likely tokens that together reach this probability [the mode's]."""
+    top_k: Optional[int]
+    min_p: Optional[SupportsFloat]
+    presence_penalty: Optional[SupportsFloat]
+    frequency_penalty: Optional[SupportsFloat]
+    repetition_penalty: Optional[SupportsFloat]
+    logit_bias: Optional[Mapping[int, SupportsFloat]]
+    """These as in `GenerationOptions`."""
+    seed: Optional[int]
+    """Equal seeds give equal draws, 0 to 2**64 - 1 [a new one each time]."""
+    stop: Union[None, str, list[str]]
+    """Ends the answer before the first of these strings appears in it [none]."""
+    step_limit: Optional[int]
+    """The most steps, 1 to 10,000. With 1, calls end the turn, and the caller answers them with a next request
+    [with functions among the tools the mode's, 300 in modes without a loop; else 1]."""
+    append: Optional[bool]
+    """The messages follow what was said on this session before [False: they are the whole conversation]."""
+    constrain: Optional[bool]
+    """A call names a declared tool and its arguments satisfy the schema; an answer satisfies response_format [True]."""
+    context: Optional[Context]
+    """When the next step does not fit: "stop", "drop_results" (notes take the place of the oldest tool results), or a function
+    of the tokens needed and the limit that returns one of the two ["stop"]."""
+    parallel_tools: Optional[int]
+    """How many functions may run at the same time, 1 to 64; above 1 on threads of their own [1: on the calling thread]."""
+
+
+class Conversation(Owned):
+    """What a session offers in OpenAI's terms."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, SessionTool] = {}
+        self._chat: Optional[weakref.ref[Chat]] = None
+
+    @overload
+    def chat(
+        self, messages: Messages, tools: Optional[Iterable[ToolLike]] = None, *, stream: Literal[False] = False,
+        **options: Unpack[ChatOptions],
+    ) -> Turn: ...
+
+    @overload
+    def chat(
+        self, messages: Messages, tools: Optional[Iterable[ToolLike]] = None, *, stream: Literal[True],
+        **options: Unpack[ChatOptions],
+    ) -> Chat: ...
+
+    def chat(
+        self, messages: Messages, tools: Optional[Iterable[ToolLike]] = None, *, stream: bool = False, **options: Any
+    ) -> Union[Turn, Chat]:
+        """Answers messages: OpenAI's, or one text of the user's. Gives the `Turn`, with `stream` the events as they come.
+
+        tools: OpenAI's objects, `@kimi.tool` functions, or functions with type hints. Functions are called when the model calls
+        them, and it goes on with what they return; what they raise is told to the model. Calls of tools without a function end
+        the turn, and the caller answers them with a next request; mixed with functions they come as `ResultNeeded` and need
+        `stream` and `Chat.submit`. The options are those of `ChatOptions`.
+        """
+        return self._ask(messages, tools, stream, options)
+
+    @overload
+    def say(
+        self, text: str, tools: Optional[Iterable[ToolLike]] = None, *, stream: Literal[False] = False,
+        **options: Unpack[ChatOptions],
+    ) -> Turn: ...
+
+    @overload
+    def say(
+        self, text: str, tools: Optional[Iterable[ToolLike]] = None, *, stream: Literal[True],
+        **options: Unpack[ChatOptions],
+    ) -> Chat: ...
+
+    def say(
+        self, text: str, tools: Optional[Iterable[ToolLike]] = None, *, stream: bool = False, **options: Any
+    ) -> Union[Turn, Chat]:
+        """`chat` with one user message that follows what was said on this session before."""
+        if not isinstance(text, str):
+            raise TypeError(f"text must be str, not {type(text).__name__}")
+        options.setdefault("append", True)
+        return self._ask(text, tools, stream, options)
+
+    def _ask(
+        self, messages: Messages, given: Optional[Iterable[ToolLike]], stream: bool, options: dict[str, Any]
+    ) -> Union[Turn, Chat]:
+        tools = None if given is None else [as_tool(tool) for tool in given]
+        functions = [tool for tool in tools or () if isinstance(tool, Tool)]
+        mode = options.pop("mode", None)
+        parallel = options.pop("parallel_tools", None) or 1
+        steps = options.pop("step_limit", None)
+        if steps is None:
+            if functions or any(tool.has_function for tool in self._tools.values()):
+                steps = None if mode in ("agent", "swarm") else _STEPS_WITH_FUNCTIONS
+            elif tools or self._tools:
+                steps = 1
+        without = [str(name) for name in map(_name_without_function, tools or ()) if name is not None]
+        without += [tool.name for tool in self._tools.values() if not tool.has_function]
+        if without and steps != 1 and not stream:
+            raise ValueError(
+                f"no function for the tool {without[0]}: with step_limit=1 its calls end the turn; where functions are called "
+                "beside it, use stream=True and Chat.submit"
+            )
+        constrain, append = options.pop("constrain", None), options.pop("append", None)
+        struct = _request.options(
+            self._library,
+            mode=mode,
+            max_tokens=options.pop("max_tokens", None),
+            reasoning_budget=options.pop("reasoning_budget", None),
+            seed=options.pop("seed", None),
+            constrain=constrain is None or constrain,
+            step_limit=steps,
+            append=bool(append),
+            parallel_tools=parallel,
+            context=options.pop("context", None) or "stop",
+        )
+        fields = {"tool_choice": _request.tool_choice(options.pop("tool_choice", None)), **options}
+        for name in _FLOATS:
+            if fields.get(name) is not None:
+                fields[name] = real(fields[name], name)
+        chat = Chat(self, _request.request(messages, tools, fields), struct, functions, parallel)
+        self._chat = weakref.ref(chat)
+        if stream:
+            return chat
+        with chat:
+            return chat.finish()
+
+    def add_tool(self, tool: ToolLike, *, any_thread: bool = False) -> None:
+        """Declares a tool for all requests of this session, after theirs; one of the same name is replaced.
+
+        Its function is called within the library's call, on the thread that reads events. With `any_thread`, or a time limit, on
+        a thread of the library's; with `parallel_tools` at the same time as others.
+        """
+        made = SessionTool(as_tool(tool), any_thread, self._library)
+        self._library.call("kimi_session_add_tool", self._handle, ctypes.byref(made.struct))
+        self._tools[made.name] = made
+
+    def remove_tool(self, name: str) -> None:
+        """Takes a tool away that `add_tool` declared; Error if there is none of this name."""
+        data = text_bytes(name, "name")
+        self._library.call("kimi_session_remove_tool", self._handle, data, len(data))
+        self._tools.pop(name, None)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The whole conversation in OpenAI's form."""
+        found: list[dict[str, Any]] = self._library.json("kimi_session_messages", self._handle)
+        return found
+
+    @property
+    def turn(self) -> dict[str, Any]:
+        """The last assistant message in OpenAI's form: role, content, reasoning_content, tool_calls."""
+        found: dict[str, Any] = self._library.json("kimi_session_turn", self._handle)
+        return found
+
+    def _answers(self, name: str) -> bool:
+        """Whether calls of this tool are answered within the library's call."""
+        tool = self._tools.get(name)
+        return tool is not None and tool.has_function
+
+    def _wake_chat(self) -> None:
+        """After a cancellation: the open chat no longer waits for functions."""
+        chat = self._chat() if self._chat is not None else None
+        if chat is not None:
+            chat._wake()
+
+
+def _name_without_function(tool: Union[Tool, Mapping[str, Any]]) -> Optional[object]:
+    if isinstance(tool, Tool):
+        return None
+    function = tool.get("function", tool)
+    return function.get("name", "") if isinstance(function, Mapping) else ""
