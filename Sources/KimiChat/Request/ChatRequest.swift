@@ -2,7 +2,8 @@ import KimiCore
 
 /// A request in the form of OpenAI's chat completions, checked.
 ///
-/// What is nil was not asked for: the mode's and the model's defaults hold. Ranges of sampling values are checked where they are used.
+/// What is nil was not asked for: the mode's and the model's defaults hold. Ranges of sampling values are checked where they are
+/// used.
 package struct ChatRequest: Sendable {
     package enum ToolChoice: Sendable, Equatable {
         case none, auto, required
@@ -57,8 +58,8 @@ package struct ChatRequest: Sendable {
 
     /// Reads a request's JSON text.
     ///
-    /// - Throws: `invalidArgument` for text that is not JSON (with the byte) and for values of a wrong kind, `unsupported` for what is
-    ///   right and not served. The path in the request is the error's subject.
+    /// - Throws: `invalidArgument` for text that is not JSON (with the byte) and for values of a wrong kind, `unsupported` for
+    ///   what is right and not served. The path in the request is the error's subject.
     package init(json bytes: UnsafeRawBufferPointer) throws(KimiError) {
         let value: JSON
         do {
