@@ -53,8 +53,9 @@ package struct ChatRequest: Sendable {
     /// Whether the prompt opens a thought: the request's own switch, else its mode, else the given one.
     package func thinks(otherwise mode: ChatMode) -> Bool { thinking ?? (self.mode ?? mode).thinks }
 
-    /// How deep a request may nest. A level of a JSON Schema takes two.
-    package static let maxDepth = 128
+    /// How deep a request may nest; a level of a JSON Schema takes two. What nests this deep fits a stack of 128 KB, the
+    /// smallest that hosts are known to give their threads.
+    package static let maxDepth = 96
 
     /// Reads a request's JSON text.
     ///
