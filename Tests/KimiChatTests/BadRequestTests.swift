@@ -1,3 +1,4 @@
+import Foundation
 import KimiChat
 import KimiCore
 import KimiTestSupport
@@ -103,8 +104,8 @@ import Testing
         func nested(_ depth: Int) -> String {
             #"{"messages": [{"role": "user", "content": "hi"}], "x": "# + String(repeating: "[", count: depth) + String(repeating: "]", count: depth) + "}"
         }
-        #expect(refusal(nested(127)) == nil)
-        #expect(refusal(nested(128))?.message.contains("nested too deep") == true)
+        #expect(refusal(nested(95)) == nil)
+        #expect(refusal(nested(96))?.message.contains("nested too deep") == true)
         #expect(refusal(nested(1_000_000))?.message.contains("nested too deep") == true)
     }
 
@@ -126,6 +127,42 @@ import Testing
         let text = try promptRenderer().text(of: read)
         #expect(text.utf8.count > 11_000_000)
         #expect(try promptRenderer().ids(of: read).ids.count > 1_000_000)
+    }
+
+    /// A result of 50 MB, escapes and markers in it.
+    @Test func largeResultsAreRead() throws {
+        let long = String(repeating: "line\\n<|im_end|>", count: 3_300_000)
+        let read = try request(#"""
+            {"messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f",
+            "arguments": "{}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "\#(long)"}]}
+            """#)
+        guard case .text(let text) = read.messages[1].content else { throw KimiError(.internal, "no text") }
+        #expect(text.utf8.count == 15 * 3_300_000)
+        #expect(try promptRenderer().text(of: read).utf8.count > text.utf8.count)
+    }
+
+    /// What nests as deep as it may is read, declared and let go on the small stack that some hosts give their threads.
+    @Test(arguments: [
+        (#"{"type": "object", "properties": {"a": "#, "}}", 2), (#"{"type": "array", "items": "#, "}", 1), (#"{"anyOf": ["#, "]}", 2),
+        (#"{"type": "string", "default": ["#, "]}", 2), (#"{"type": "object", "additionalProperties": "#, "}", 1), (#"{"oneOf": ["#, "]}", 2),
+    ])
+    func deepestSchemaFitsASmallStack(open: String, close: String, levels: Int) async throws {
+        // The request, tools, the tool, function, parameters and properties are six levels, an empty schema is one.
+        let count = (ChatRequest.maxDepth - 7) / levels
+        let schema = String(repeating: open, count: count) + "{}" + String(repeating: close, count: count)
+        let json = Self.tool(#""name": "f", "parameters": {"properties": {"p": \#(schema)}}"#)
+        let sizes = await withCheckedContinuation { (done: CheckedContinuation<[Int], Never>) in
+            let thread = Thread {
+                let sizes = PromptLayout.allCases.map { layout in
+                    guard let renderer = try? promptRenderer(layout), let read = try? request(json) else { return 0 }
+                    return (try? renderer.ids(of: read).ids.count) ?? 0
+                }
+                done.resume(returning: sizes)
+            }
+            thread.stackSize = 256 << 10
+            thread.start()
+        }
+        #expect(sizes.allSatisfy { $0 > count }, "\(sizes)")
     }
 
     @Test func picturesAreSaidToBeUnsupported() throws {

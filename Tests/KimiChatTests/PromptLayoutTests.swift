@@ -80,6 +80,15 @@ import Testing
             + #"[{"function":{"name":"f","parameters":{"properties":{"x":{"oneOf":[{"const":"é"}]}},"type":"object"}},"type":"function"}]<|im_end|>"#))
     }
 
+    /// What stands between two markers is one text to the tokenizer, however many parts it came in.
+    @Test func partsOfAMessageAreOneText() throws {
+        let renderer = try promptRenderer()
+        let text = "the answer is in the file that the user has given"
+        let whole = try renderer.ids(of: ChatRequest(messages: [ChatMessage(.user, text: text)]))
+        let parts = text.map { ChatMessage.Part.text(String($0)) }
+        #expect(try renderer.ids(of: ChatRequest(messages: [ChatMessage(.user, .parts(parts))])).ids == whole.ids)
+    }
+
     @Test func missingMarkerIsNamed() throws {
         let folder = try TemporaryFolder()
         try folder.copyFixture("tiny-kimi")

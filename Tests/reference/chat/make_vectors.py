@@ -127,6 +127,8 @@ BY_HAND = [
     properties(**{"": {"type": "string"}, "a b": {"type": "string"}, "line\nbreak": {"type": "string"}, "\U0001F600": {"type": "string"},
                   "\uffff": {"type": "string"}, "Z": {"type": "string"}, "z": {"type": "string"}, "\u00e9": {"type": "string"}, "zz": {"type": "string"},
                   "constructor": {"type": "string"}, "a?": {"type": "string"}, "_": {"type": "string"}, "0": {"type": "string"}}),
+    # By code points the composed letter comes after f and the decomposed one before it.
+    properties(**{"f": {"type": "string"}, "e\u0301a": {"type": "string"}, "\u00e9b": {"type": "string"}, "g": {"type": "string"}}),
     # References.
     {**properties(root={"$ref": "#/$defs/Node"}, again={"$ref": "#/$defs/Node", "description": "shared", "default": {"value": 1}}), "$defs": {"Node": NODE}},
     {**properties(x={"$ref": "#/$defs/B"}), "$defs": {"B": {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}}, "A": {"type": "string", "enum": ["p"], "description": "two\nlines"}, "C": {"type": "integer", "minimum": 3}}},
