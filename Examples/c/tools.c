@@ -14,19 +14,26 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The text of an object's only member. Both schemas allow plain ASCII alone, and a text with escapes is refused. */
-static int only_member(const char *json, const char *name, char *text, size_t capacity) {
-    size_t length = strlen(name);
-    json += strspn(json, "{ \t\r\n");
-    if (*json++ != '"' || strncmp(json, name, length) != 0 || json[length] != '"') return 0;
-    json += length + 1;
-    json += strspn(json, ": \t\r\n");
-    if (*json++ != '"') return 0;
-    length = strcspn(json, "\"\\");
-    if (json[length] != '"' || length >= capacity) return 0;
-    memcpy(text, json, length);
+/* Reads a JSON string of ASCII and gives the place behind it; NULL if it is none, or too long. */
+static const char *string(const char *json, char *text, size_t capacity) {
+    size_t length = 0;
+    if (*json++ != '"') return NULL;
+    for (; *json != '"'; json++) {
+        unsigned code = (unsigned char)*json;
+        int used = 0;
+        if (sscanf(json, "\\u00%2x%n", &code, &used) == 1 && used == 6) json += 5;
+        else if (code == '\\') code = (unsigned char)*++json == '/' ? '/' : 0;
+        if (code < ' ' || code > '~' || length + 1 >= capacity) return NULL;
+        text[length++] = (char)code;
+    }
     text[length] = 0;
-    return 1;
+    return json + 1;
+}
+
+/* The text of an object's only member, which the schemas below allow to be plain ASCII only. */
+static int only_member(const char *json, char *text, size_t capacity) {
+    json = string(json + strspn(json, "{ \t\r\n"), text, capacity);
+    return json != NULL && string(json + strspn(json, ": \t\r\n"), text, capacity) != NULL;
 }
 
 static int32_t answer(kimi_tool_result *result, const char *text, int32_t failed) {
@@ -62,7 +69,7 @@ static double value(const char **at, int level, int depth, const char **error) {
 static int32_t calculate(const kimi_tool_call *call, kimi_tool_result *result, void *user_data) {
     (void)user_data;
     char text[256];
-    if (!only_member(call->arguments, "expression", text, sizeof text)) return answer(result, "no plain expression", 1);
+    if (!only_member(call->arguments, text, sizeof text)) return answer(result, "no plain expression", 1);
     const char *at = text, *error = NULL;
     double sum = value(&at, 0, 0, &error);
     if (error == NULL && *at != 0) error = "something is left over at the end";
@@ -74,11 +81,8 @@ static int32_t calculate(const kimi_tool_call *call, kimi_tool_result *result, v
 /* Writes the paths below an open folder, which it closes. Links are not followed: nothing outside is ever seen. */
 static void find(int folder, const char *path, const char *part, int depth, FILE *found) {
     DIR *entries = fdopendir(folder);
-    if (entries == NULL) {
-        if (folder >= 0) close(folder);
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(entries)) != NULL && ftell(found) < 8192;) {
+    if (entries == NULL && folder >= 0) close(folder);
+    for (struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL && ftell(found) < 8192;) {
         char below[4096];
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         if (snprintf(below, sizeof below, "%s%s", path, entry->d_name) >= (int)sizeof below - 1) continue;
@@ -86,13 +90,13 @@ static void find(int folder, const char *path, const char *part, int depth, FILE
         int inner = depth > 0 ? openat(folder, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
         if (inner >= 0) find(inner, strcat(below, "/"), part, depth - 1, found);
     }
-    closedir(entries);
+    if (entries != NULL) closedir(entries);
 }
 
 static int32_t find_files(const kimi_tool_call *call, kimi_tool_result *result, void *user_data) {
     char part[256], *text = NULL;
     size_t length;
-    FILE *found = only_member(call->arguments, "part_of_name", part, sizeof part) ? open_memstream(&text, &length) : NULL;
+    FILE *found = only_member(call->arguments, part, sizeof part) ? open_memstream(&text, &length) : NULL;
     if (found == NULL) return answer(result, "no plain part of a name", 1);
     find(open(user_data, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "", part, 16, found);
     int32_t failed = fclose(found) == 0 ? answer(result, length > 0 ? text : "no such file", 0) : 1;
@@ -109,10 +113,7 @@ static int32_t write_event(const kimi_chat_event *event, void *user_data) {
 }
 
 int main(int count, char **arguments) {
-    if (count < 4 || count > 5) {
-        fprintf(stderr, "usage: %s DIR FOLDER QUESTION [SEED]\n", arguments[0]);
-        return 2;
-    }
+    if (count < 4 || count > 5) return fprintf(stderr, "usage: %s DIR FOLDER QUESTION [SEED]\n", arguments[0]), 2;
 #define SCHEMA(name, pattern) \
     "{\"type\": \"object\", \"properties\": {\"" name "\": {\"type\": \"string\", \"pattern\": \"" pattern "\"}}, " \
     "\"required\": [\"" name "\"], \"additionalProperties\": false}"
@@ -125,7 +126,6 @@ int main(int count, char **arguments) {
     kimi_chat_options options;
     kimi_chat_options_init(&options, sizeof options);
     options.mode = KIMI_MODE_AGENT;
-    options.step_limit = 20;
     options.reasoning_budget = 1024;
     if (count > 4) options.seed = strtoull(arguments[4], NULL, 10);
 
@@ -140,7 +140,6 @@ int main(int count, char **arguments) {
         status = (*arguments[3] == '{' ? kimi_session_send : kimi_session_say)(session, arguments[3], KIMI_NUL, &options,
                                                                                write_event, NULL, &error);
     if (status != KIMI_OK) fprintf(stderr, "tools: %s (%s)\n", kimi_error_message(error), kimi_status_name(status));
-
     /* Destroying NULL does nothing, so this is right wherever it failed. */
     kimi_error_destroy(error);
     kimi_session_destroy(session);

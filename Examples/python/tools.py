@@ -1,11 +1,12 @@
-"""An agent with real tools, a database, a calculator and a file search: tools.py DIR QUESTION [--folder FOLDER] [--force] [--seed N]
+"""An agent with real tools, a database, a calculator and a file search: tools.py DIR QUESTION [--folder FOLDER] [--options JSON]
 
 The model calls the functions below until it has an answer. The search sees FOLDER (this one, if none is given) and what is below
-it, nothing else. With --force the first answer must be a call.
+it, nothing else. JSON has options of Session.chat, such as {"seed": 1, "tool_choice": "required"}.
 """
 
 import argparse
 import ast
+import json
 import operator
 import sqlite3
 import sys
@@ -106,14 +107,10 @@ def main() -> int:
     parser.add_argument("dir", help="folder of a checkpoint")
     parser.add_argument("question")
     parser.add_argument("--folder", type=Path, default=folder, help="what the file search may see")
-    parser.add_argument("--force", action="store_true", help="the first answer must be a call")
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--options", type=json.loads, default={}, help="options of Session.chat, as JSON")
     given = parser.parse_args()
     folder = given.folder
-
-    options = {"mode": "agent", "step_limit": 20, "reasoning_budget": 1024, "seed": given.seed}
-    if given.force:
-        options["tool_choice"] = "required"
+    options = {"mode": "agent", "step_limit": 20, "reasoning_budget": 1024, **given.options}
     try:
         with kimi.Model(given.dir) as model, model.session() as session:
             for event in session.chat(given.question, [query_books, calculate, search_files], stream=True, **options):

@@ -135,6 +135,7 @@ private func run(
     _ outLength: UnsafeMutablePointer<Int>?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
+        clear(outJSON, outLength)
         try transfer(try chatSession(handle).lastTurnJSON(), outJSON, outLength)
     }
 }
@@ -144,6 +145,7 @@ private func run(
     _ outLength: UnsafeMutablePointer<Int>?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
+        clear(outJSON, outLength)
         try transfer(try chatSession(handle).messagesJSON(), outJSON, outLength)
     }
 }
@@ -174,6 +176,7 @@ final class ChatHandle: @unchecked Sendable {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let out = try require(outChat, "out_chat")
+        out.pointee = nil
         let chat = try chatSession(handle)
         let options = try convert(try options(callerOptions, defaults: defaultOptions, "kimi_chat_options"))
         let request = try ChatRequest(json: try bytes(request, length, "request"))

@@ -95,8 +95,7 @@ private struct LogSink: @unchecked Sendable {
     _ outLength: UnsafeMutablePointer<Int>?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
-        outJSON?.pointee = nil
-        outLength?.pointee = 0
+        clear(outJSON, outLength)
         try transfer(try model(handle).info, outJSON, outLength)
     }
 }

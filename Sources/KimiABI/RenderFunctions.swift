@@ -9,6 +9,7 @@ import KimiCore
     _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
+        clear(outText, outLength)
         let model = try model(handle)
         let request = try ChatRequest(json: try bytes(request, length, "request"))
         try transfer(try model.chatFormat().text(of: request, mode: try mode(chosen)), outText, outLength)
@@ -34,8 +35,12 @@ import KimiCore
     _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
+        clear(outJSON, outLength)
         let model = try model(handle)
         let ids = Array(try array(ids, count, "ids"))
+        if let wrong = ids.first(where: { $0 < 0 || Int($0) >= model.vocabularySize }) {
+            throw KimiError(.invalidArgument, "\(wrong) is no token of this checkpoint", subject: "ids")
+        }
         try transfer(try model.chatFormat().parsed(ids, thinking: try flag(thinking, "thinking")), outJSON, outLength)
     }
 }
@@ -46,6 +51,7 @@ import KimiCore
     _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
+        clear(outJSON, outLength)
         let model = try model(handle)
         // Names of special tokens in a model's output are what the model said.
         let ids = try model.tokenizer.encode(try bytes(text, length, "text"), special: true)
@@ -58,6 +64,7 @@ import KimiCore
     _ outLength: UnsafeMutablePointer<Int>?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
+        clear(outText, outLength)
         try transfer(try ToolDeclaration.declaration(of: try bytes(tools, length, "tools")), outText, outLength)
     }
 }

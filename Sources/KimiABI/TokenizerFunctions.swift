@@ -98,8 +98,7 @@ final class ByteStorage {
     _ outLength: UnsafeMutablePointer<Int>?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
-        outJSON?.pointee = nil
-        outLength?.pointee = 0
+        clear(outJSON, outLength)
         let specials = try model(handle).tokenizer.specialIDs.sorted { $0.value < $1.value }
         var json = JSONWriter()
         json.object { json in for (name, id) in specials { json.member(name, Int(id)) } }

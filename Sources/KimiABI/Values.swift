@@ -113,17 +113,29 @@ final class Occupied: Sendable {
 /// Blocks given to the caller and not freed yet: `kimi_free` frees these and nothing else.
 private let transferred = Mutex(Set<UInt>())
 
-/// Gives the caller a NUL-terminated copy of a text.
+/// What the out-parameters of a transferred text hold if the call fails. First in every call that has them.
+func clear(_ out: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ outLength: UnsafeMutablePointer<Int>?) {
+    out?.pointee = nil
+    outLength?.pointee = 0
+}
+
+/// Gives the caller a NUL-terminated copy of a text, which may hold NUL bytes itself.
 func transfer(
     _ text: String, _ out: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ outLength: UnsafeMutablePointer<Int>?
 ) throws(KimiError) {
     outLength?.pointee = 0
     let out = try require(out, "the pointer for the result")
-    guard let copy = strdup(text) else { throw KimiError(.outOfMemory, "no memory for a result") }
+    // A String has fewer bytes than Int.max by far, so that one more is no overflow.
+    let count = text.utf8.count
+    guard let memory = malloc(count + 1) else { throw KimiError(.outOfMemory, "no memory for a result") }
+    let copy = memory.bindMemory(to: CChar.self, capacity: count + 1)
+    let bytes = UnsafeMutableRawBufferPointer(start: memory, count: count + 1)
+    bytes.copyBytes(from: text.utf8)
+    bytes[count] = 0
     let address = UInt(bitPattern: copy)
     transferred.withLock { _ = $0.insert(address) }
     out.pointee = copy
-    outLength?.pointee = text.utf8.count
+    outLength?.pointee = count
 }
 
 @c @implementation public func kimi_free(_ memory: UnsafeMutableRawPointer?) {

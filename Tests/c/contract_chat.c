@@ -5,10 +5,21 @@ const char find_tool[] =
     "{\"type\": \"object\", \"properties\": {\"kind\": {\"enum\": [\"a\", \"b\"]}}, \"required\": [\"kind\"], "
     "\"additionalProperties\": false}";
 
-const char *request(const char *members) {
-    static char json[4096];
+const char *request(kimi_model *model, const char *members) {
+    static char json[16384], bias[8192];
+    kimi_error *error = NULL;
+    if (!*bias) {
+        size_t end = 0;
+        for (int32_t id = 0; id < kimi_model_vocabulary_size(model) && end < sizeof bias - 32; id++) {
+            char piece[256];
+            size_t length = 0;
+            EXPECT(KIMI_OK, kimi_token_piece(model, id, piece, sizeof piece, &length, &error));
+            while (length > 0 && strchr(" \t\r\n", piece[length - 1])) length--;
+            if (length == 0) end += (size_t)sprintf(bias + end, "%s\"%d\": -100", end ? ", " : "", id);
+        }
+    }
     snprintf(json, sizeof json, "{\"messages\": [{\"role\": \"user\", \"content\": \"Find it.\"}], \"mode\": \"instant\", "
-                                "\"max_tokens\": 300%s%s}", *members ? ", " : "", members);
+                                "\"max_tokens\": 300, \"logit_bias\": {%s}%s%s}", bias, *members ? ", " : "", members);
     return json;
 }
 
@@ -49,10 +60,11 @@ int32_t record_turn(const kimi_chat_event *event, void *user_data) {
     CHECK(event->text && event->call_id && event->name && strlen(event->text) == event->text_length, "event %d: texts",
           event->type);
     CHECK(event->struct_size >= sizeof *event, "%u", event->struct_size);
-    bool of_call = event->type >= KIMI_CHAT_CALL_BEGIN && event->type <= KIMI_CHAT_RESULT &&
-                   event->type != KIMI_CHAT_CALL_REJECTED;
-    CHECK((event->call >= 0) == of_call && (*event->call_id != 0) == of_call, "event %d of call %d '%s'", event->type,
-          event->call, event->call_id);
+    /* A rejected call has a number, and no id that could be answered. */
+    bool of_call = event->type >= KIMI_CHAT_CALL_BEGIN && event->type <= KIMI_CHAT_RESULT;
+    bool has_id = of_call && event->type != KIMI_CHAT_CALL_REJECTED;
+    CHECK((event->call >= 0) == of_call && (*event->call_id != 0) == has_id, "event %d of call %d '%s'", event->type, event->call,
+          event->call_id);
     CHECK(event->step >= seen->step && event->step <= seen->step + 1, "step %d after %d", event->step, seen->step);
     seen->step = event->step;
     if (event->type == KIMI_CHAT_FINISH) {
@@ -77,7 +89,7 @@ void contract_chat(void) {
     options.max_tokens = 12;
 
     EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_session_turn(session, &(char *){NULL}, NULL, &error));
-    EXPECT(KIMI_OK, kimi_session_send(session, request(""), KIMI_NUL, &options, record_turn, &called, &error));
+    EXPECT(KIMI_OK, kimi_session_send(session, request(model, ""), KIMI_NUL, &options, record_turn, &called, &error));
     CHECK(called.counts[KIMI_CHAT_START] == 1 && called.counts[KIMI_CHAT_FINISH] == 1 && called.counts[KIMI_CHAT_PROMPT] > 0,
           "%s", called.log);
     CHECK(called.generated > 0 && called.generated <= 12, "%lld tokens", (long long)called.generated);
@@ -86,7 +98,7 @@ void contract_chat(void) {
     kimi_session *other = new_session(model);
     kimi_chat *chat = NULL;
     kimi_chat_event event = {.struct_size = sizeof event};
-    EXPECT(KIMI_OK, kimi_chat_start(other, request(""), KIMI_NUL, &options, &chat, &error));
+    EXPECT(KIMI_OK, kimi_chat_start(other, request(model, ""), KIMI_NUL, &options, &chat, &error));
     EXPECT(KIMI_ERROR_BUSY, kimi_session_reset(other, &error));
     do {
         if (EXPECT(KIMI_OK, kimi_chat_next(chat, &event, &error)) != KIMI_OK) break;
@@ -109,7 +121,7 @@ void contract_chat(void) {
 
     /* A refused request changes nothing; a chat that is not finished neither. */
     EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_session_send(other, "{\"messages\": 5}", KIMI_NUL, NULL, NULL, NULL, &error));
-    EXPECT(KIMI_OK, kimi_chat_start(other, request(""), KIMI_NUL, &options, &chat, &error));
+    EXPECT(KIMI_OK, kimi_chat_start(other, request(model, ""), KIMI_NUL, &options, &chat, &error));
     for (int i = 0; i < 3; i++) EXPECT(KIMI_OK, kimi_chat_next(chat, &event, &error));
     kimi_chat_destroy(chat);
     CHECK(message_count(other) == 4, "%d messages", message_count(other));
@@ -166,7 +178,7 @@ void contract_chat_cancel(void) {
     kimi_session *session = new_session(model);
     EXPECT(KIMI_OK, kimi_session_add_tool(session, &tool, &error));
     memset(&whole, 0, sizeof whole);
-    EXPECT(KIMI_OK, kimi_session_send(session, request(forced), KIMI_NUL, &options, record_turn, &whole, &error));
+    EXPECT(KIMI_OK, kimi_session_send(session, request(model, forced), KIMI_NUL, &options, record_turn, &whole, &error));
     CHECK(whole.counts[KIMI_CHAT_RESULT] > 0 && answered > 0, "no result in\n%s", whole.log);
     int held = message_count(session);
     for (int at = 1; at < whole.events; at += whole.events > 120 ? 1 + whole.events / 60 : 1) {
@@ -175,7 +187,7 @@ void contract_chat_cancel(void) {
         seen.act_at = at;
         seen.act = at % 2 ? cancel : stop;
         kimi_status wanted = at % 2 ? KIMI_ERROR_CANCELLED : 42;
-        EXPECT(wanted, kimi_session_send(session, request(forced), KIMI_NUL, &options, record_turn, &seen, &error));
+        EXPECT(wanted, kimi_session_send(session, request(model, forced), KIMI_NUL, &options, record_turn, &seen, &error));
         CHECK(seen.events == at, "%d events after the one of number %d", seen.events, at);
         CHECK(strncmp(seen.log, whole.log, 2) == 0, "another beginning");
         if (message_count(session) != held) {
@@ -185,7 +197,7 @@ void contract_chat_cancel(void) {
     }
     /* It goes on as if nothing had been. */
     memset(&seen, 0, sizeof seen);
-    EXPECT(KIMI_OK, kimi_session_send(session, request(forced), KIMI_NUL, &options, record_turn, &seen, &error));
+    EXPECT(KIMI_OK, kimi_session_send(session, request(model, forced), KIMI_NUL, &options, record_turn, &seen, &error));
     CHECK(seen.counts[KIMI_CHAT_FINISH] == 1 && seen.counts[KIMI_CHAT_CALL_END] == whole.counts[KIMI_CHAT_CALL_END], "%s",
           seen.log);
     kimi_session_destroy(session);
@@ -197,7 +209,8 @@ void contract_chat_cancel(void) {
         EXPECT(KIMI_OK, kimi_session_add_tool(seen.session, &tool, &error));
         seen.act_at = places[i];
         seen.act = destroy;
-        kimi_status status = kimi_session_send(seen.session, request(forced), KIMI_NUL, &options, record_turn, &seen, &error);
+        kimi_status status = kimi_session_send(seen.session, request(model, forced), KIMI_NUL, &options, record_turn, &seen,
+                                               &error);
         CHECK(status == KIMI_ERROR_CANCELLED || (i == 3 && status == KIMI_OK), "%s", kimi_status_name(status));
         kimi_error_destroy(error);
         error = NULL;

@@ -7,8 +7,11 @@
 /** The schema of one argument, kind: "a" or "b". */
 extern const char find_tool[];
 
-/** One user message in mode instant, with these members beside it. In a static buffer. */
-const char *request(const char *members);
+/**
+ * One user message in mode instant, with these members beside it. In a static buffer. Blank tokens are made unlikely: of random
+ * weights come long runs of white space, which JSON allows.
+ */
+const char *request(kimi_model *model, const char *members);
 
 kimi_chat_options seeded(uint64_t seed, int32_t steps);
 

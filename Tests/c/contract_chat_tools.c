@@ -9,11 +9,15 @@
 #define FIND "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"find\", \"parameters\": {\"type\": \"object\", " \
              "\"properties\": {\"kind\": {\"enum\": [\"a\", \"b\"]}}, \"required\": [\"kind\"], \"additionalProperties\": false}}}]"
 
+/* {"kind": "a"} or "b", in any spelling of JSON. */
 static bool is_valid(const char *arguments) {
     char plain[64];
     size_t length = 0;
-    for (; *arguments && length < sizeof plain - 1; arguments++)
-        if (!strchr(" \t\r\n", *arguments)) plain[length++] = *arguments;
+    for (; *arguments && length < sizeof plain - 1; arguments++) {
+        unsigned code = (unsigned char)*arguments;
+        if (sscanf(arguments, "\\u%4x", &code) == 1) arguments += 5;
+        if (!strchr(" \t\r\n", (int)code)) plain[length++] = (char)code;
+    }
     plain[length] = 0;
     return strcmp(plain, "{\"kind\":\"a\"}") == 0 || strcmp(plain, "{\"kind\":\"b\"}") == 0;
 }
@@ -31,6 +35,7 @@ int32_t found(const kimi_tool_call *call, kimi_tool_result *result, void *user_d
 /* What the callback below does. */
 static struct {
     enum { REENTER, FAIL, NOTHING, HUGE_RESULT, WAIT, CANCEL, BAD_TEXT } act;
+    kimi_model *model;
     kimi_session *session;
     kimi_tool_result *result;
     pthread_t thread;
@@ -47,16 +52,15 @@ static int32_t act(const kimi_tool_call *call, kimi_tool_result *result, void *u
     switch (inside.act) {
     case REENTER: {
         kimi_chat *chat = NULL;
-        kimi_tool tool = {.struct_size = sizeof tool, .name = "g"};
-        char *text = NULL;
+        kimi_tool other = {.struct_size = sizeof other, .name = "other"};
         EXPECT(KIMI_ERROR_BUSY, kimi_session_say(inside.session, "Me too.", KIMI_NUL, NULL, NULL, NULL, &error));
-        EXPECT(KIMI_ERROR_BUSY, kimi_session_send(inside.session, request(""), KIMI_NUL, NULL, NULL, NULL, &error));
-        EXPECT(KIMI_ERROR_BUSY, kimi_chat_start(inside.session, request(""), KIMI_NUL, NULL, &chat, &error));
-        EXPECT(KIMI_ERROR_BUSY, kimi_session_turn(inside.session, &text, NULL, &error));
-        EXPECT(KIMI_ERROR_BUSY, kimi_session_messages(inside.session, &text, NULL, &error));
-        EXPECT(KIMI_ERROR_BUSY, kimi_session_add_tool(inside.session, &tool, &error));
-        EXPECT(KIMI_ERROR_BUSY, kimi_session_remove_tool(inside.session, "find", KIMI_NUL, &error));
+        EXPECT(KIMI_ERROR_BUSY, kimi_session_send(inside.session, request(inside.model, ""), KIMI_NUL, NULL, NULL, NULL, &error));
+        EXPECT(KIMI_ERROR_BUSY, kimi_chat_start(inside.session, request(inside.model, ""), KIMI_NUL, NULL, &chat, &error));
         EXPECT(KIMI_ERROR_BUSY, kimi_session_reset(inside.session, &error));
+        /* What was said before this request can be read, and tools declared for the next one. */
+        CHECK(message_count(inside.session) == 0, "%d messages", message_count(inside.session));
+        EXPECT(KIMI_OK, kimi_session_add_tool(inside.session, &other, &error));
+        EXPECT(KIMI_OK, kimi_session_remove_tool(inside.session, "other", KIMI_NUL, &error));
         return 0;
     }
     case FAIL:
@@ -104,7 +108,7 @@ static kimi_status ask(kimi_session *session, turn *seen, const kimi_chat_option
     kimi_error *error = NULL;
     memset(seen, 0, sizeof *seen);
     inside.calls = 0;
-    return EXPECT(wanted, kimi_session_send(session, request(FORCED), KIMI_NUL, options, record_turn, seen, &error));
+    return EXPECT(wanted, kimi_session_send(session, request(inside.model, FORCED), KIMI_NUL, options, record_turn, seen, &error));
 }
 
 static void callbacks(kimi_model *model) {
@@ -148,12 +152,12 @@ static void callbacks(kimi_model *model) {
     EXPECT(KIMI_OK, kimi_session_add_tool(tiny, &tool, &error));
     inside.act = HUGE_RESULT;
     memset(&seen, 0, sizeof seen);
-    kimi_status status = kimi_session_send(tiny, request(FORCED), KIMI_NUL, &options, NULL, NULL, &error);
+    kimi_status status = kimi_session_send(tiny, request(inside.model, FORCED), KIMI_NUL, &options, NULL, NULL, &error);
     CHECK(status == KIMI_OK || status == KIMI_ERROR_CONTEXT_FULL, "%s: %s", kimi_status_name(status), kimi_error_message(error));
     kimi_error_destroy(error);
     error = NULL;
     options.context_policy = KIMI_CONTEXT_DROP_RESULTS;
-    EXPECT(KIMI_OK, kimi_session_send(tiny, request(FORCED), KIMI_NUL, &options, NULL, NULL, &error));
+    EXPECT(KIMI_OK, kimi_session_send(tiny, request(inside.model, FORCED), KIMI_NUL, &options, NULL, NULL, &error));
     kimi_session_destroy(tiny);
     options.context_policy = KIMI_CONTEXT_STOP;
     inside.session = session;
@@ -200,7 +204,7 @@ static void at_the_same_time(kimi_model *model) {
         options = seeded(seed + 1, 2);
         calls = 0;
         memset(&seen, 0, sizeof seen);
-        EXPECT(KIMI_OK, kimi_session_send(session, request(required), KIMI_NUL, &options, record_turn, &seen, &error));
+        EXPECT(KIMI_OK, kimi_session_send(session, request(model, required), KIMI_NUL, &options, record_turn, &seen, &error));
         if (calls == 2 && seen.counts[KIMI_CHAT_CALL_END] != 2) calls = 0;
     }
     if (calls != 2) {
@@ -214,7 +218,7 @@ static void at_the_same_time(kimi_model *model) {
         EXPECT(KIMI_OK, kimi_session_add_tool(session, &tool, &error));
         options.parallel_calls = 2;
         memset(&seen, 0, sizeof seen);
-        EXPECT(KIMI_OK, kimi_session_send(session, request(required), KIMI_NUL, &options, record_turn, &seen, &error));
+        EXPECT(KIMI_OK, kimi_session_send(session, request(model, required), KIMI_NUL, &options, record_turn, &seen, &error));
         CHECK(seen.counts[KIMI_CHAT_RESULT] == 2, "%s", seen.log);
         pthread_barrier_destroy(&barrier);
     }
@@ -228,7 +232,7 @@ static void polling(kimi_model *model) {
     kimi_chat_options options = seeded(5, 3);
     kimi_chat *chat = NULL;
     kimi_chat_event event = {.struct_size = sizeof event};
-    EXPECT(KIMI_OK, kimi_chat_start(session, request(FORCED ", " FIND), KIMI_NUL, &options, &chat, &error));
+    EXPECT(KIMI_OK, kimi_chat_start(session, request(model, FORCED ", " FIND), KIMI_NUL, &options, &chat, &error));
     int answered = 0;
     for (int polls = 0; polls < 4000; polls++) {
         if (EXPECT(KIMI_OK, kimi_chat_next(chat, &event, &error)) != KIMI_OK || event.type == KIMI_CHAT_FINISH) break;
@@ -253,13 +257,14 @@ static void polling(kimi_model *model) {
     /* By callback, and in one step by polling: calls of tools without a callback are for the next request. */
     static turn seen;
     memset(&seen, 0, sizeof seen);
-    EXPECT(KIMI_OK, kimi_session_send(session, request(FORCED ", " FIND), KIMI_NUL, &options, record_turn, &seen, &error));
+    const char *by_callback = request(model, FORCED ", " FIND);
+    EXPECT(KIMI_OK, kimi_session_send(session, by_callback, KIMI_NUL, &options, record_turn, &seen, &error));
     CHECK(seen.finish_reason == KIMI_FINISH_TOOL_CALLS && seen.counts[KIMI_CHAT_RESULT_NEEDED] == 0, "%s", seen.log);
 
     /* Cancelled and destroyed while it waits for a result. */
     for (int round = 0; round < 2; round++) {
         held = message_count(session);
-        EXPECT(KIMI_OK, kimi_chat_start(session, request(FORCED ", " FIND), KIMI_NUL, &options, &chat, &error));
+        EXPECT(KIMI_OK, kimi_chat_start(session, request(model, FORCED ", " FIND), KIMI_NUL, &options, &chat, &error));
         do {
             if (EXPECT(KIMI_OK, kimi_chat_next(chat, &event, &error)) != KIMI_OK) break;
         } while (event.type != KIMI_CHAT_RESULT_NEEDED && event.type != KIMI_CHAT_FINISH);
@@ -279,7 +284,7 @@ static void polling(kimi_model *model) {
 }
 
 void contract_chat_tools(void) {
-    kimi_model *model = open_model(NULL);
+    kimi_model *model = inside.model = open_model(NULL);
     callbacks(model);
     at_the_same_time(model);
     polling(model);

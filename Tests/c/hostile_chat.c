@@ -51,8 +51,10 @@ void hostile_chat(void) {
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_tool_result_set(bad, "x", 1, &error));
         kimi_chat_destroy(bad);
     }
-    for (int i = 0; stranger(i, MODEL, &bad); i++) {
+    for (int i = 0; stranger(i, MODEL, &bad); i++, text = (char *)16) {
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_render(bad, hello, KIMI_NUL, KIMI_MODE_AUTO, &text, &count, &error));
+        CHECK(text == NULL && count == 0, "stranger %d leaves a prompt of %zu bytes", i, count);
+        text = (char *)16;
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_render_ids(bad, hello, KIMI_NUL, KIMI_MODE_AUTO, ids, 4, &count, &error));
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_parse_output(bad, ids, 0, 1, &text, &count, &error));
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_parse_output_text(bad, "x", 1, 1, &text, &count, &error));
@@ -91,6 +93,12 @@ void hostile_chat(void) {
     const int32_t wrong[] = {-1, vocabulary, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < 4; i++)
         EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_parse_output(model, &wrong[i], 1, 1, &text, NULL, &error));
+    CHECK(text == NULL, "a refused output leaves a text");
+    /* A text with a NUL byte in it comes whole. */
+    EXPECT(KIMI_OK, kimi_render(model, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\\u0000b\"}]}", KIMI_NUL, 0, &text,
+                                &count, &error));
+    CHECK(text && strlen(text) < count && memcmp(text + strlen(text) - 1, "a\0b", 3) == 0 && text[count] == 0, "%zu bytes", count);
+    kimi_free(text);
     EXPECT(KIMI_OK, kimi_parse_output(model, NULL, 0, 1, &text, NULL, &error));
     kimi_free(text);
 
@@ -190,7 +198,7 @@ void hostile_requests(void) {
         {TOOL("\"name\": \"f\", \"parameters\": 5"), "tools[0]"},
         {WITH("\"tools\": [" F ", " F "]"), "tools[1]"},
         {WITH("\"tool_choice\": 5"), "tool_choice"}, {WITH("\"tool_choice\": \"maybe\""), "tool_choice"},
-        {WITH("\"tool_choice\": \"required\""), "tool_choice"}, {WITH("\"mode\": \"deep\""), "mode"},
+        {WITH("\"mode\": \"deep\""), "mode"},
         {WITH("\"max_tokens\": -1"), "max_tokens"}, {WITH("\"max_tokens\": \"5\""), "max_tokens"},
         {WITH("\"max_tokens\": 1e300"), "max_tokens"}, {WITH("\"temperature\": \"hot\""), "temperature"},
         {WITH("\"seed\": \"x\""), "seed"}, {WITH("\"reasoning_budget\": -5"), "reasoning_budget"},
@@ -207,15 +215,19 @@ void hostile_requests(void) {
                       kimi_render(model, json, KIMI_NUL, 0, &text, NULL, &error));
         if (failures) printf("the request was %s\n", json);
     }
-    /* What only matters where tokens are chosen. */
+    /* What only matters where tokens are chosen, or the session's own tools are known. */
+    EXPECT_SAYING("tool_choice", KIMI_ERROR_INVALID_ARGUMENT,
+                  kimi_session_send(session, WITH("\"tool_choice\": \"required\""), KIMI_NUL, NULL, NULL, NULL, &error));
     EXPECT_SAYING("temperature", KIMI_ERROR_INVALID_ARGUMENT,
                   kimi_session_send(session, WITH("\"temperature\": -1"), KIMI_NUL, NULL, NULL, NULL, &error));
     EXPECT_SAYING("top_p", KIMI_ERROR_INVALID_ARGUMENT,
                   kimi_session_send(session, WITH("\"top_p\": 2"), KIMI_NUL, NULL, NULL, NULL, &error));
+    text = (char *)16;
     static const char *const tools[] = {"", "{}", "5", "[5]", "[{}]", "[{\"function\": 5}]", "[{\"function\": {\"name\": 5}}]"};
     for (size_t i = 0; i < sizeof tools / sizeof *tools; i++) {
         EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_tools_to_typescript(tools[i], KIMI_NUL, &text, NULL, &error));
         CHECK(text == NULL, "%s leaves a text", tools[i]);
+        text = (char *)16;
     }
     /* A hundred thousand brackets, and nearly as many properties. */
     const size_t deep = 100000;
@@ -257,7 +269,11 @@ void hostile_tools(void) {
     REFUSED("name", name, "");
     REFUSED("name", name, "a b");
     REFUSED("name", name, "\xff");
-    REFUSED("name", name, "a234567890123456789012345678901234567890123456789012345678901234x");
+    REFUSED("name", name, "a:b");
+    char long_name[200];
+    memset(long_name, 'a', sizeof long_name);
+    long_name[sizeof long_name - 1] = 0;
+    REFUSED("name", name, long_name);
     REFUSED("description", description, "\xff");
     REFUSED("parameters", parameters, "");
     REFUSED("parameters", parameters, "5");
@@ -281,7 +297,6 @@ void hostile_tools(void) {
     kimi_chat_event event = {.struct_size = sizeof event};
     if (EXPECT(KIMI_OK, kimi_chat_start(session, hello, KIMI_NUL, NULL, &chat, &error)) != KIMI_OK) return;
     EXPECT(KIMI_ERROR_BUSY, kimi_session_send(session, hello, KIMI_NUL, NULL, NULL, NULL, &error));
-    EXPECT(KIMI_ERROR_BUSY, kimi_session_add_tool(session, &good, &error));
     EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_chat_next(chat, NULL, &error));
     for (uint32_t size = 0; size < 8; size++) {
         event.struct_size = size;
