@@ -141,16 +141,18 @@ struct OpenKeys {
 
     /// Whether a required key that is still missing is below a node of the tree.
     func holdsRequired(_ node: LiteralTree.Node) -> Bool {
-        object.x > 0 && (node.low..<node.high).contains { isRequired($0) && isOpen($0) }
+        let required = machine.grammar.requiredBelow
+        let all = required[Int(shape.required + node.high)] - required[Int(shape.required + node.low)]
+        guard object.x > 0, all > 0 else { return false }
+        let written = machine.sets.ranks(object.a, from: node.low, to: node.high)
+        return written.count(where: { isRequired(Int32(truncatingIfNeeded: $0)) }) < Int(all)
     }
 
     private func isDeclaredPossible(_ node: LiteralTree.Node) -> Bool {
         guard node.low < node.high else { return false }
+        // What is required fits at any depth where the object itself does.
+        if onlyRequired { return holdsRequired(node) }
         if isTight { return (node.low..<node.high).contains { isOpen($0) } }
-        let written = machine.sets.ranks(object.a, from: node.low, to: node.high)
-        guard onlyRequired else { return written.count < Int(node.high - node.low) }
-        let required = machine.grammar.requiredBelow
-        let all = required[Int(shape.required + node.high)] - required[Int(shape.required + node.low)]
-        return written.count(where: { isRequired(Int32(truncatingIfNeeded: $0)) }) < Int(all)
+        return machine.sets.ranks(object.a, from: node.low, to: node.high).count < Int(node.high - node.low)
     }
 }

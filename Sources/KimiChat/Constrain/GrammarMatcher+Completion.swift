@@ -1,14 +1,17 @@
 extension GrammarMatcher {
     /// A short text that ends the value from here: every string, array and object closed as soon as it may be. Empty where the value
-    /// may end now; nil only for a grammar that allows nothing. Nothing is taken.
+    /// may end now. Nothing is taken.
     ///
     /// It need not be the shortest of all, but it never nests deeper than the schema demands, and so it always ends.
-    package func shortCompletion() -> [UInt8]? {
+    ///
+    /// - Returns: nil for a grammar that allows nothing, or where more than `limit` bytes would be needed.
+    package func shortCompletion(limit: Int = 1 << 20) -> [UInt8]? {
         guard var current = configurations.first(where: { machine.canEnd($0) }) ?? configurations.first else { return nil }
         var text: [UInt8] = []
         while !machine.canEnd(current) {
             guard let (bytes, next) = advanceTowardsEnd(current) else { return nil }
             text += bytes
+            guard text.count <= limit else { return nil }
             current = next
         }
         return text
