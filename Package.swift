@@ -45,7 +45,7 @@ let package = Package(
         .target(name: "KimiCheckpoint", dependencies: ["KimiCore", "CKimiSystem"]),
         .target(name: "KimiTopology", dependencies: ["KimiCore", "CHwloc", "CKimiSystem"]),
         .target(name: "KimiTokenizer", dependencies: ["KimiCore", "CSentencePiece"]),
-        .target(name: "KimiChat", dependencies: ["KimiCore", "KimiTokenizer"]),
+        .target(name: "KimiChat", dependencies: ["KimiCore", "KimiTokenizer"], exclude: ["EVENTS.md"]),
         .target(
             name: "KimiModel",
             dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "CKimiKernels", "CKimiSystem"]),

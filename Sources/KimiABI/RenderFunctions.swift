@@ -53,9 +53,8 @@ import KimiCore
     status(outError) { () throws(KimiError) in
         clear(outJSON, outLength)
         let model = try model(handle)
-        // Names of special tokens in a model's output are what the model said.
-        let ids = try model.tokenizer.encode(try bytes(text, length, "text"), special: true)
-        try transfer(try model.chatFormat().parsed(ids, thinking: try flag(thinking, "thinking")), outJSON, outLength)
+        let text = try utf8(text, length, "text")
+        try transfer(try model.chatFormat().parsed(text: text, thinking: try flag(thinking, "thinking")), outJSON, outLength)
     }
 }
 

@@ -72,9 +72,23 @@ package final class ChatFormat: Sendable {
     }
 
     /// What an output says, as JSON.
-    package func parsed(_ ids: [Int32], thinking: Bool) -> String {
-        var parser = OutputParser(tokens: tokens, tokenizer: tokenizer, endTokens: endTokens, startsInReasoning: thinking)
-        return ParsedOutput(parser.feed(ids) + parser.finish(), hasThought: thinking).json
+    ///
+    /// - Throws: `invalidArgument` for an id that the tokenizer does not know.
+    package func parsed(_ ids: [Int32], thinking: Bool) throws(KimiError) -> String {
+        for (index, id) in ids.enumerated() where id < 0 || Int(id) >= tokenizer.vocabularySize {
+            throw KimiError(
+                .invalidArgument, "token \(index) has id \(id); ids are 0 to \(tokenizer.vocabularySize - 1)", subject: "ids")
+        }
+        let parser = OutputParser(tokens: tokens, tokenizer: tokenizer, endTokens: endTokens, startsInReasoning: thinking)
+        return ParsedOutput(ids, parser, hasThought: thinking).json
+    }
+
+    /// The same for an output as text, in which names of special tokens are what the model said. Some outputs on record have the
+    /// section's markers in the singular.
+    package func parsed(text: String, thinking: Bool) throws(KimiError) -> String {
+        let plural = text.replacing("<|tool_call_section_begin|>", with: Marker.toolCallsBegin.rawValue)
+            .replacing("<|tool_call_section_end|>", with: Marker.toolCallsEnd.rawValue)
+        return try parsed(try tokenizer.encode(plural, special: true), thinking: thinking)
     }
 
     /// The mode of a request: what the host chose, else what the request says, else thinking.

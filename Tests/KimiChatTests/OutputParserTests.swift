@@ -156,12 +156,20 @@ struct OutputParserTests {
         #expect(sum.rejected == (tool == nil ? [.unknownTool] : []))
     }
 
-    @Test("arguments that are no object are no call", arguments: ["", "[]", "{\"a\":}", "{} {}", "null"])
+    @Test("arguments that are no object are no call", arguments: ["[]", "{\"a\":}", "{} {}", "null"])
     func badArguments(_ arguments: String) throws {
         let text = "<|tool_call_begin|>functions.a:0<|tool_call_argument_begin|>\(arguments)<|tool_call_end|>"
         let sum = try Self.sum(try Self.tokenizer.get().encode(text, special: true), thinking: false, tools: ["a"])
         #expect(sum.calls.isEmpty)
         #expect(sum.rejected == [.arguments])
+    }
+
+    @Test("a call without arguments has none", arguments: ["", " \n", "<|tool_call_argument_begin|>", "<|tool_call_argument_begin|> "])
+    func noArguments(_ space: String) throws {
+        let text = "<|tool_call_begin|>functions.a:0\(space)<|tool_call_end|> and so on<|im_user|>more"
+        let sum = try Self.sum(try Self.tokenizer.get().encode(text, special: true), thinking: false, tools: ["a"])
+        #expect(sum.calls == ["functions.a:0 a {}"])
+        #expect(sum.content.isEmpty)
     }
 
     @Test("300 calls count on from where the conversation is")

@@ -60,7 +60,8 @@ package struct OutputParser {
             (.toolCallBegin, .callBegin), (.toolCallArgumentBegin, .argumentBegin), (.toolCallEnd, .callEnd),
         ]
         for (marker, kind) in markers { if let id = tokens[marker] { kinds[id] = kind } }
-        for id in endTokens { kinds[id] = .endOfTurn }
+        // The head of another message ends this one as well.
+        for id in endTokens + [Marker.imEnd, .imUser, .imAssistant, .imSystem].compactMap({ tokens[$0] }) { kinds[id] = .endOfTurn }
         self.kinds = kinds
         state = startsInReasoning ? .reasoning : .opening
         decoder = StreamDecoder(tokenizer, continuing: true)
@@ -68,6 +69,8 @@ package struct OutputParser {
 
     /// Whether the next text is reasoning.
     package var isReasoning: Bool { state == .reasoning }
+    /// Whether the token that ends a turn came.
+    package var hasEnded: Bool { state == .ended }
     /// Whether the answer is within a call.
     package var isInCall: Bool { state == .header || state == .arguments }
 
@@ -92,6 +95,11 @@ package struct OutputParser {
             open(&events)
         case .close:
             flush(&events)
+            close(&events)
+        case .openAndClose:
+            flush(&events)
+            open(&events)
+            state = .arguments
             close(&events)
         case .reject:
             flush(&events)
@@ -164,6 +172,8 @@ package struct OutputParser {
 
     private mutating func close(_ events: inout [OutputEvent]) {
         guard let call else { return reject(.unknownTool, &events) }
+        // Nothing at all is how a tool without parameters is called.
+        if arguments.isEmpty { say(arguments: "{}", &events) }
         if tools != nil, !Self.isObject(arguments) { return reject(.arguments, &events) }
         events.append(.callEnd(index: calls, id: call.id, name: call.name, arguments: arguments))
         calls &+= 1

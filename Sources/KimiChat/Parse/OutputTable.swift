@@ -7,7 +7,7 @@ enum OutputTable {
         /// Content, and nothing came yet: K2 Thinking opens its thought itself.
         case opening
         case content
-        /// In a section of calls, between two of them.
+        /// Between calls, or behind the last of them: what is said there belongs to nothing, as published parsers have it.
         case section
         /// The id of a call.
         case header
@@ -41,6 +41,8 @@ enum OutputTable {
         case open
         /// The arguments are complete.
         case close
+        /// The call is complete, and has no arguments.
+        case openAndClose
         /// The call ends before it has arguments.
         case reject
     }
@@ -66,13 +68,12 @@ enum OutputTable {
         case (.reasoning, .callBegin), (.content, .callBegin), (.section, .callBegin): (.leave, .header)
         case (.header, .callBegin): (.reject, .header)
         case (.header, .argumentBegin): (.open, .arguments)
-        case (.header, .callEnd): (.reject, .section)
-        case (.header, .sectionEnd): (.reject, .content)
+        case (.header, .callEnd): (.openAndClose, .section)
+        case (.header, .sectionEnd): (.reject, .section)
         case (.arguments, .callEnd): (.close, .section)
         // The call's own end is missing, but it can only have ended.
         case (.arguments, .callBegin): (.close, .header)
-        case (.arguments, .sectionEnd): (.close, .content)
-        case (.section, .sectionEnd): (.leave, .content)
+        case (.arguments, .sectionEnd): (.close, .section)
 
         case (.header, .endOfTurn), (.arguments, .endOfTurn): (.reject, .ended)
         case (_, .endOfTurn): (.leave, .ended)

@@ -6,11 +6,20 @@ package struct ParsedOutput: Equatable, Sendable {
     package private(set) var content = ""
     package private(set) var calls: [ChatMessage.ToolCall] = []
     package private(set) var rejected: [String] = []
+    /// "tool_calls", "stop", or "length" for an output that is cut within its thought or a call.
+    package private(set) var finishReason = "stop"
 
-    /// - Parameter hasThought: whether the output begins in a thought; one that stays empty is "" then, and no thought is nil.
-    package init(_ events: [OutputEvent], hasThought: Bool) {
+    /// Reads a whole output.
+    ///
+    /// - Parameters:
+    ///   - parser: a new one.
+    ///   - hasThought: whether the output begins in a thought; one that stays empty is "" then, and no thought is nil.
+    package init(_ ids: [Int32], _ parser: OutputParser, hasThought: Bool) {
+        var parser = parser
         if hasThought { reasoning = "" }
-        for event in events {
+        let events = parser.feed(ids)
+        let isCut = parser.isReasoning || parser.isInCall
+        for event in events + parser.finish() {
             switch event {
             case .reasoning(let text): reasoning = (reasoning ?? "") + text
             case .content(let text): content += text
@@ -20,9 +29,11 @@ package struct ParsedOutput: Equatable, Sendable {
             case .callRejected(_, _, _, let preview): rejected.append(preview)
             }
         }
+        finishReason = isCut ? "length" : calls.isEmpty ? "stop" : "tool_calls"
     }
 
-    /// As one JSON object: reasoning_content, content, tool_calls (id, name, arguments), rejected_calls where there are any.
+    /// As one JSON object: reasoning_content, content, tool_calls (id, name, arguments), finish_reason, and rejected_calls where there
+    /// are any.
     package var json: String {
         var json = JSONWriter()
         json.object { json in
@@ -37,6 +48,7 @@ package struct ParsedOutput: Equatable, Sendable {
                     }
                 }
             }
+            json.member("finish_reason", finishReason)
             if !rejected.isEmpty { json.array("rejected_calls") { json in for preview in rejected { json.element(preview) } } }
         }
         return json.text
