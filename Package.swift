@@ -91,7 +91,8 @@ let package = Package(
         .testTarget(name: "KimiBenchTests", dependencies: ["KimiBench", "CKimiKernels", "KimiTestSupport"]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
         .executableTarget(
-            name: "KimiFuzz", dependencies: ["CKimiSystem", "KimiCheckpoint", "KimiTokenizer", "KimiRuntime", "KimiTestSupport"],
+            name: "KimiFuzz",
+            dependencies: ["CKimiSystem", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiRuntime", "KimiTestSupport"],
             path: "Tests/KimiFuzz"),
     ],
     swiftLanguageModes: [.v6],

@@ -599,6 +599,7 @@ kimi_status kimi_chat_options_init(kimi_chat_options *options, size_t size);
 #define KIMI_NOTICE_CONTEXT 4 /**< less than an eighth of the context is left */
 #define KIMI_NOTICE_RESULTS_DROPPED 5 /**< notes took the place of old tool results, to make room */
 #define KIMI_NOTICE_MODE 6 /**< something the mode promises is not in this version */
+#define KIMI_NOTICE_UNANSWERED 7 /**< a call in the history has no result */
 
 typedef struct kimi_chat_event {
     uint32_t struct_size;
@@ -677,7 +678,7 @@ typedef struct kimi_tool {
      * out, and what it does afterwards is ignored. With a limit it runs on a thread of the library's.
      */
     int32_t timeout_milliseconds;
-    const char *name; /**< of letters, digits, _ and -, 1 to 64; copied, as all strings here */
+    const char *name; /**< 1 to 128 of A-Z, a-z, 0-9, _, - and .; copied, as all strings here */
     const char *description; /**< or NULL */
     const char *parameters; /**< a JSON Schema of an object; NULL: no parameters */
     kimi_tool_callback callback; /**< NULL: the host answers by polling or with a next request */

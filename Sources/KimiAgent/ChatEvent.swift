@@ -24,6 +24,7 @@ package struct ChatEvent: Sendable {
         case context = 4
         case resultsDropped = 5
         case mode = 6
+        case unanswered = 7
     }
 
     package enum Finish: Int32, Sendable {
@@ -49,6 +50,11 @@ package struct ChatEvent: Sendable {
     package var usage = ChatUsage()
 
     init(_ kind: Kind, step: Int) { (self.kind, self.step) = (kind, step) }
+
+    init(notice: Notice, step: Int = 0, _ text: String) {
+        self.init(.notice, step: step)
+        (code, self.text) = (notice.rawValue, text)
+    }
 }
 
 /// Tokens of all steps of a request.

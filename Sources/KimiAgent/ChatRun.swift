@@ -72,6 +72,12 @@ package final class ChatRun: @unchecked Sendable {
         startsInReasoning = rendered.startsInReasoning
         firstCall = rendered.toolCallIDs.nextIndex
         queue = plan.notices
+        for id in rendered.unansweredCalls {
+            queue.append(ChatEvent(notice: .unanswered, "the call \(id.prefix(80)) in the history has no result"))
+        }
+        if rendered.declaresToolsAsJSON {
+            queue.append(ChatEvent(notice: .schema, "TypeScript cannot say one of the tools' schemas; all are declared as JSON"))
+        }
         // Last: once all is set, a refusal would run deinit.
         ticket = try chat.session.openGeneration()
     }

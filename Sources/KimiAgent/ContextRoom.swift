@@ -39,12 +39,7 @@ extension ChatRun {
         return most.ids
     }
 
-    func notice(_ kind: ChatEvent.Notice, _ text: String) {
-        var event = ChatEvent(.notice, step: step)
-        event.code = kind.rawValue
-        event.text = text
-        report(event)
-    }
+    func notice(_ kind: ChatEvent.Notice, _ text: String) { report(ChatEvent(notice: kind, step: step, text)) }
 }
 
 extension ChatMessage {

@@ -70,10 +70,9 @@ final class Step {
             constraint.accept(chosen.id)
             if constraint.closedThought, !saidBudget {
                 saidBudget = true
-                var event = ChatEvent(.notice, step: run.step)
-                event.code = ChatEvent.Notice.reasoningBudget.rawValue
-                event.text = "the thought was closed after \(run.plan.reasoningBudget ?? 0) tokens, its budget"
-                report(event)
+                report(ChatEvent(
+                    notice: .reasoningBudget, step: run.step,
+                    "the thought was closed after \(run.plan.reasoningBudget ?? 0) tokens, its budget"))
             }
             endsMessage = chosen.id == run.format.tokens[.imEnd]
             if run.format.endTokens.contains(chosen.id) { return finish(.stop, report) }

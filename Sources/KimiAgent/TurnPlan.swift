@@ -28,7 +28,8 @@ struct TurnPlan {
         request: ChatRequest, options: ChatOptions, hostTools: [HostTool], format: ChatFormat, model: Model
     ) throws(KimiError) {
         mode = ChatFormat.mode(of: request, chosen: options.mode)
-        thinks = options.mode?.thinks ?? request.thinks(otherwise: mode)
+        // A model without thoughts has none in any mode.
+        thinks = (options.mode?.thinks ?? request.thinks(otherwise: mode)) && format.renderer.layout.thinks
         self.hostTools = hostTools
         // A host's tool takes the place of one of the same name in the request.
         let names = Set(hostTools.map(\.declaration.name))
@@ -65,11 +66,7 @@ struct TurnPlan {
         opensThought = thinks && format.renderer.layout == .k2Thinking
 
         var notices: [ChatEvent] = []
-        func say(_ kind: ChatEvent.Notice, _ text: String) {
-            var event = ChatEvent(.notice, step: 0)
-            (event.code, event.text) = (kind.rawValue, text)
-            notices.append(event)
-        }
+        func say(_ kind: ChatEvent.Notice, _ text: String) { notices.append(ChatEvent(notice: kind, text)) }
         for field in request.ignoredFields { say(.ignoredField, "the field \(field) is not known and was ignored") }
         if mode == .swarm { say(.mode, "sub-agents are not in this version; the mode is that of one agent with \(stepLimit) steps") }
         if enforces, choice != .none {

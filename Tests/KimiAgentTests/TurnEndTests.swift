@@ -145,6 +145,17 @@ struct TurnEndTests {
         #expect(try events(chat, Self.talk) { ($0.mode, $0.maxTokens) = (.instant, 3) }.finish != nil)
     }
 
+    @Test("a choice of tools that are not there is refused", arguments: [
+        (#""required""#, "tool_choice"), (#"{"type":"function","function":{"name":"g"}}"#, "tool_choice.function.name"),
+    ])
+    func choiceWithoutTools(_ choice: String, _ subject: String) throws {
+        let error = #expect(throws: KimiError.self) {
+            try events(Tiny.chat(), #"{"messages":[{"role":"user","content":"hi"}],"tool_choice":\#(choice)}"#)
+        }
+        #expect(error?.status == .invalidArgument)
+        #expect(error?.subject == subject)
+    }
+
     // MARK: A full context
 
     @Test("a prompt that does not fit is an error that names both numbers, and nothing changes")

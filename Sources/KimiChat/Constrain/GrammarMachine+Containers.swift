@@ -139,13 +139,20 @@ struct OpenKeys {
     @inline(__always)
     func isPossible(_ node: LiteralTree.Node) -> Bool { allowsOther || isDeclaredPossible(node) }
 
-    private func isDeclaredPossible(_ node: LiteralTree.Node) -> Bool {
-        guard node.low < node.high else { return false }
-        if isTight { return (node.low..<node.high).contains { isOpen($0) } }
-        let written = machine.sets.ranks(object.a, from: node.low, to: node.high)
-        guard onlyRequired else { return written.count < Int(node.high - node.low) }
+    /// Whether a required key that is still missing is below a node of the tree.
+    func holdsRequired(_ node: LiteralTree.Node) -> Bool {
         let required = machine.grammar.requiredBelow
         let all = required[Int(shape.required + node.high)] - required[Int(shape.required + node.low)]
+        guard object.x > 0, all > 0 else { return false }
+        let written = machine.sets.ranks(object.a, from: node.low, to: node.high)
         return written.count(where: { isRequired(Int32(truncatingIfNeeded: $0)) }) < Int(all)
+    }
+
+    private func isDeclaredPossible(_ node: LiteralTree.Node) -> Bool {
+        guard node.low < node.high else { return false }
+        // What is required fits at any depth where the object itself does.
+        if onlyRequired { return holdsRequired(node) }
+        if isTight { return (node.low..<node.high).contains { isOpen($0) } }
+        return machine.sets.ranks(object.a, from: node.low, to: node.high).count < Int(node.high - node.low)
     }
 }

@@ -1,14 +1,17 @@
 extension GrammarMatcher {
     /// A short text that ends the value from here: every string, array and object closed as soon as it may be. Empty where the value
-    /// may end now; nil only for a grammar that allows nothing. Nothing is taken.
+    /// may end now. Nothing is taken.
     ///
     /// It need not be the shortest of all, but it never nests deeper than the schema demands, and so it always ends.
-    package func shortCompletion() -> [UInt8]? {
+    ///
+    /// - Returns: nil for a grammar that allows nothing, or where more than `limit` bytes would be needed.
+    package func shortCompletion(limit: Int = 1 << 20) -> [UInt8]? {
         guard var current = configurations.first(where: { machine.canEnd($0) }) ?? configurations.first else { return nil }
         var text: [UInt8] = []
         while !machine.canEnd(current) {
             guard let (bytes, next) = advanceTowardsEnd(current) else { return nil }
             text += bytes
+            guard text.count <= limit else { return nil }
             current = next
         }
         return text
@@ -86,8 +89,8 @@ extension GrammarMatcher {
             let bytes: [UInt8] = frame.phase == StringPhase.bytes ? Array(0x80...0xBF) : Array(0x22...0x7A)
             return first(of: bytes, configuration)
         }
-        let isWantedKey = frame.kind == .key && machine.stacks[configuration.stack].frame.x > 0
-        if !isWantedKey || isRequiredKey(configuration), let end = first(of: [0x22], configuration) { return end }
+        // A required key is written to its end; anything else is closed as soon as it may be.
+        if !leadsToRequiredKey(configuration), let end = first(of: [0x22], configuration) { return end }
         for scalar in scalarsTowardsEnd(configuration) {
             let bytes = Self.spelled(scalar)
             var current = [configuration]
@@ -97,11 +100,13 @@ extension GrammarMatcher {
         return nil
     }
 
-    private func isRequiredKey(_ configuration: Configuration) -> Bool {
+    /// Whether a required key that is still missing goes on from here, and does not end here.
+    private func leadsToRequiredKey(_ configuration: Configuration) -> Bool {
+        guard configuration.frame.kind == .key, configuration.frame.a >= 0 else { return false }
         let keys = OpenKeys(machine.stacks[configuration.stack].frame, machine)
-        guard configuration.frame.a >= 0 else { return false }
-        let terminal = grammar.trees[Int(keys.shape.tree)].nodes[Int(configuration.frame.a)].terminal
-        return terminal >= 0 && keys.isRequired(terminal)
+        let node = grammar.trees[Int(keys.shape.tree)].nodes[Int(configuration.frame.a)]
+        if node.terminal >= 0, keys.isOpen(node.terminal), keys.isRequired(node.terminal) { return false }
+        return keys.holdsRequired(node)
     }
 
     /// Scalars to try, the most promising first.
@@ -113,12 +118,8 @@ extension GrammarMatcher {
             let keys = OpenKeys(machine.stacks[configuration.stack].frame, machine)
             let tree = grammar.trees[Int(keys.shape.tree)]
             let children = Self.children(tree, frame.a)
-            guard keys.object.x > 0 else {
-                return children.filter { keys.isPossible($0) }.map(\.scalar) + letter
-            }
-            return children.filter { child in
-                (child.low..<child.high).contains { keys.isRequired($0) && keys.isOpen($0) }
-            }.map(\.scalar) + letter
+            let required = children.filter { keys.holdsRequired($0) }
+            return (required + children.filter { keys.isPossible($0) }).map(\.scalar) + letter
         }
         let shape = grammar.strings[Int(frame.shape)]
         switch shape.kind {

@@ -9,9 +9,9 @@ package enum PromptLayout: String, Sendable, CaseIterable {
 
     /// The layout of a checkpoint.
     ///
-    /// K2.5 says so in its `model_type`. The two K2 have one `model_type` and one architecture; what parts them is that K2 Thinking
-    /// has names for `<think>` and `</think>` among its special tokens while K2 Instruct's are reserved: a model without these tokens
-    /// cannot have been trained to think with them. The text of a template is not looked at.
+    /// K2.5 says so in its `model_type`. The two K2 have one `model_type` and one architecture; what parts them is that K2
+    /// Thinking has names for `<think>` and `</think>` among its special tokens while K2 Instruct's are reserved: a model without
+    /// these tokens cannot have been trained to think with them. The text of a template is not looked at.
     ///
     /// - Parameter modelType: the outer `model_type` of `config.json`.
     package init(modelType: String, tokens: ChatTokens) {

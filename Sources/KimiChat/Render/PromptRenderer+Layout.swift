@@ -1,6 +1,7 @@
 import KimiCore
 
-/// The templates of the family. K2 Thinking's is K2.5's with other tools and a system prompt of its own; K2 Instruct's has no thoughts.
+/// The templates of the family. K2 Thinking's is K2.5's with other tools and a system prompt of its own; K2 Instruct's has no
+/// thoughts.
 extension PromptRenderer {
     /// - Parameter calls: of the request's messages.
     func pieces(

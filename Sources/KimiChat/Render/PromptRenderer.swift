@@ -10,8 +10,8 @@ package struct RenderedPrompt: Sendable {
     package var toolCallIDs: ToolCallIDs
     /// The host's ids of the calls that have no result; see `ResolvedCalls.unanswered`.
     package var unansweredCalls: [String]
-    /// Whether tools are declared as JSON although the model was trained on TypeScript, because that cannot say one of the schemas. It
-    /// costs accuracy.
+    /// Whether tools are declared as JSON although the model was trained on TypeScript, because that cannot say one of the
+    /// schemas. It costs accuracy.
     package var declaresToolsAsJSON: Bool
 
     package var startsInReasoning: Bool { start == .reasoning }
@@ -19,8 +19,8 @@ package struct RenderedPrompt: Sendable {
 
 /// Writes conversations as the model was trained to read them. Immutable, so any number of threads may use it at once.
 ///
-/// It does what the published templates do, natively; the layouts differ in `PromptRenderer+Layout.swift`. All text that comes from a
-/// request, names and ids included, is encoded without special tokens.
+/// It does what the published templates do, natively; the layouts differ in `PromptRenderer+Layout.swift`. All text that comes
+/// from a request, names and ids included, is encoded without special tokens.
 package struct PromptRenderer: Sendable {
     package let layout: PromptLayout
     package let tokens: ChatTokens
@@ -60,14 +60,15 @@ package struct PromptRenderer: Sendable {
 
     /// What follows an assistant's turn that called tools: the results, further messages, and the head of the next turn.
     ///
-    /// The prompt of an agent's next step is the ids of this step's prompt, the ids that the model made, and these: nothing is encoded
-    /// again, so all that was evaluated stays in the cache. Rendering the longer conversation anew gives the same text, but other ids
-    /// wherever the model spelt a word otherwise than the tokenizer would.
+    /// The prompt of an agent's next step is the ids of this step's prompt, the ids that the model made, and these: nothing is
+    /// encoded again, so all that was evaluated stays in the cache. Rendering the longer conversation anew gives the same text,
+    /// but other ids wherever the model spelt a word otherwise than the tokenizer would.
     ///
     /// - Parameters:
     ///   - results: in the order of the calls, under their canonical ids.
     ///   - messages: what the host adds after them; no assistant's or tool's.
-    ///   - closesTurn: whether `<|im_end|>` must still be written: true if the model's output ended before it or it was taken off.
+    ///   - closesTurn: whether `<|im_end|>` must still be written: true if the model's output ended before it or it was taken
+    ///     off.
     /// - Throws: `unsupported` as `ids(of:)`, `invalidArgument` for messages of a wrong role.
     package func continuation(
         results: [ToolResult], messages: [ChatMessage] = [], thinks: Bool, closesTurn: Bool

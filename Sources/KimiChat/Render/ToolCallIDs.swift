@@ -57,8 +57,8 @@ package struct ResolvedCalls: Sendable {
 
     /// Gives every call its index.
     ///
-    /// Ids that are canonical already, name their own function and count upwards stay as they are, gaps and all: they came from here,
-    /// from a conversation whose beginning the host has dropped. Otherwise all are counted from 0.
+    /// Ids that are canonical already, name their own function and count upwards stay as they are, gaps and all: they came from
+    /// here, from a conversation whose beginning the host has dropped. Otherwise all are counted from 0.
     ///
     /// - Throws: `invalidArgument` for two calls of one message with one id, a result for an unknown id, a second result.
     package init(_ messages: [ChatMessage]) throws(KimiError) {
@@ -73,7 +73,8 @@ package struct ResolvedCalls: Sendable {
                 if keepsIDs, let id = call.id, let parts = ToolCallIDs.parts(of: id) { ids.skip(to: parts.index) }
                 let id = ids.claim(call.name, for: call.id)
                 if let hostID = call.id, let other = byID.updateValue(known.count, forKey: hostID), other >= known.count - index {
-                    throw Self.refused("messages[\(place)].tool_calls[\(index)].id", hostID, "an id that no other call of this message has")
+                    throw Self.refused(
+                        "messages[\(place)].tool_calls[\(index)].id", hostID, "an id that no other call of this message has")
                 }
                 if call.id == nil { byName[call.name, default: []].append(known.count) }
                 known.append(Call(canonical: id, name: call.name, hostID: call.id))
@@ -103,10 +104,11 @@ package struct ResolvedCalls: Sendable {
             call = found
         }
         if let other = known[call].resultAt {
+            let id = RequestField.preview(known[call].hostID ?? known[call].name)
             throw KimiError(
                 .invalidArgument,
-                "messages[\(place)] is a second result for the call \"\(RequestField.preview(known[call].hostID ?? known[call].name))\"; "
-                    + "messages[\(other)] is the first", subject: "messages[\(place)]")
+                "messages[\(place)] is a second result for the call \"\(id)\"; messages[\(other)] is the first",
+                subject: "messages[\(place)]")
         }
         known[call].resultAt = place
         return known[call].canonical
@@ -115,7 +117,8 @@ package struct ResolvedCalls: Sendable {
     private static func countUpwards(_ messages: [ChatMessage]) -> Bool {
         var last = -1
         for call in messages.lazy.flatMap(\.toolCalls) {
-            guard let id = call.id, let parts = ToolCallIDs.parts(of: id), parts.name == call.name, parts.index > last else { return false }
+            guard let id = call.id, let parts = ToolCallIDs.parts(of: id), parts.name == call.name else { return false }
+            guard parts.index > last else { return false }
             last = parts.index
         }
         return true

@@ -34,9 +34,10 @@ extension ChatRequest {
     }
 
     private static let known: Set<String> = [
-        "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "mode", "thinking", "chat_template_kwargs",
-        "reasoning_budget", "add_generation_prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p",
-        "presence_penalty", "frequency_penalty", "repetition_penalty", "seed", "stop", "n", "logit_bias", "logprobs", "top_logprobs",
+        "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "mode", "thinking",
+        "chat_template_kwargs", "reasoning_budget", "add_generation_prompt", "max_tokens", "max_completion_tokens",
+        "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty", "seed",
+        "stop", "n", "logit_bias", "logprobs", "top_logprobs",
         // Meant for a server around the library; nothing here depends on them.
         "model", "stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
     ]
@@ -84,8 +85,8 @@ extension ChatRequest {
 
     // MARK: Thinking
 
-    /// The two public spellings of the switch, and the budget. Two that contradict each other are an error: which one counts would be
-    /// a guess.
+    /// The two public spellings of the switch, and the budget. Two that contradict each other are an error: which one counts
+    /// would be a guess.
     private mutating func readThinking(_ root: RequestField, _ ignored: inout IgnoredFields) throws(KimiError) {
         if let field = root.member("mode") { mode = try ChatMode(named: field.text("the name of a mode")) }
         if let arguments = root.member("chat_template_kwargs") {
@@ -106,7 +107,8 @@ extension ChatRequest {
             }
             if let thinking, thinking != enabled {
                 throw KimiError(
-                    .invalidArgument, "thinking.type is \"\(enabled ? "enabled" : "disabled")\" and chat_template_kwargs.thinking is \(thinking)",
+                    .invalidArgument,
+                    "thinking.type is \"\(enabled ? "enabled" : "disabled")\" and chat_template_kwargs.thinking is \(thinking)",
                     subject: "thinking.type")
             }
             thinking = enabled
@@ -115,7 +117,8 @@ extension ChatRequest {
             let budget = try Self.budget(tokens)
             if let other = reasoningBudget, other != budget {
                 throw KimiError(
-                    .invalidArgument, "thinking.budget_tokens is \(budget) and reasoning_budget is \(other)", subject: "reasoning_budget")
+                    .invalidArgument, "thinking.budget_tokens is \(budget) and reasoning_budget is \(other)",
+                    subject: "reasoning_budget")
             }
             reasoningBudget = budget
         }
@@ -134,7 +137,8 @@ extension ChatRequest {
             let limit = try field.integer(tokens, in: 1...Int(Int32.max))
             if let other = maxTokens, other != limit {
                 throw KimiError(
-                    .invalidArgument, "max_completion_tokens is \(limit) and max_tokens is \(other)", subject: "max_completion_tokens")
+                    .invalidArgument, "max_completion_tokens is \(limit) and max_tokens is \(other)",
+                    subject: "max_completion_tokens")
             }
             maxTokens = limit
         }
@@ -184,7 +188,8 @@ extension ChatRequest {
             guard let member = field.member(key) else { continue }
             guard key.utf8.count <= 10, let id = Int32(key), id >= 0 else {
                 throw KimiError(
-                    .invalidArgument, "logit_bias has the key \"\(RequestField.preview(key))\"; its keys must be token ids", subject: "logit_bias")
+                    .invalidArgument, "logit_bias has the key \"\(RequestField.preview(key))\"; its keys must be token ids",
+                    subject: "logit_bias")
             }
             biases.append((id, try member.number()))
         }

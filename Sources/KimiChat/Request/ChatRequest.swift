@@ -2,7 +2,8 @@ import KimiCore
 
 /// A request in the form of OpenAI's chat completions, checked.
 ///
-/// What is nil was not asked for: the mode's and the model's defaults hold. Ranges of sampling values are checked where they are used.
+/// What is nil was not asked for: the mode's and the model's defaults hold. Ranges of sampling values are checked where they are
+/// used.
 package struct ChatRequest: Sendable {
     package enum ToolChoice: Sendable, Equatable {
         case none, auto, required
@@ -52,13 +53,14 @@ package struct ChatRequest: Sendable {
     /// Whether the prompt opens a thought: the request's own switch, else its mode, else the given one.
     package func thinks(otherwise mode: ChatMode) -> Bool { thinking ?? (self.mode ?? mode).thinks }
 
-    /// How deep a request may nest. A level of a JSON Schema takes two.
-    package static let maxDepth = 128
+    /// How deep a request may nest; a level of a JSON Schema takes two. What nests this deep fits a stack of 128 KB, the
+    /// smallest that hosts are known to give their threads.
+    package static let maxDepth = 96
 
     /// Reads a request's JSON text.
     ///
-    /// - Throws: `invalidArgument` for text that is not JSON (with the byte) and for values of a wrong kind, `unsupported` for what is
-    ///   right and not served. The path in the request is the error's subject.
+    /// - Throws: `invalidArgument` for text that is not JSON (with the byte) and for values of a wrong kind, `unsupported` for
+    ///   what is right and not served. The path in the request is the error's subject.
     package init(json bytes: UnsafeRawBufferPointer) throws(KimiError) {
         let value: JSON
         do {

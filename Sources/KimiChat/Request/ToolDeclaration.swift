@@ -11,9 +11,9 @@ package struct ToolDeclaration: Sendable, Equatable {
     /// The tool as the request has it, which is what the prompt is made of.
     package let json: JSON
 
-    /// Letters, digits, `_` and `-`, as OpenAI has it, and `.`: in `functions.NAME:INDEX` the name goes from the first point to the
-    /// last colon, so a point in it does no harm while a colon would. Twice OpenAI's length, for gateways that put a server's name in
-    /// front.
+    /// Letters, digits, `_` and `-`, as OpenAI has it, and `.`: in `functions.NAME:INDEX` the name goes from the first point to
+    /// the last colon, so a point in it does no harm while a colon would. Twice OpenAI's length, for gateways that put a server's
+    /// name in front.
     static let longestName = 128
 
     /// Reads `{"type": "function", "function": {...}}`.
@@ -57,7 +57,8 @@ package struct ToolDeclaration: Sendable, Equatable {
             if let first = places.updateValue(index, forKey: tool.name) {
                 let path = "\(element.path).function.name"
                 throw KimiError(
-                    .invalidArgument, "\(path) is \"\(tool.name)\", as is that of \(field.path)[\(first)]; every tool needs a name of its own",
+                    .invalidArgument,
+                    "\(path) is \"\(tool.name)\", as is that of \(field.path)[\(first)]; every tool needs a name of its own",
                     subject: path)
             }
             tools.append(tool)
