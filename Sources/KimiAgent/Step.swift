@@ -66,7 +66,7 @@ final class Step {
             return finish(reason == .context ? .context : .length, report)
         case .token(let chosen):
             generated += 1
-            if parser.isReasoning { reasoning += 1 }
+            let wasReasoning = parser.isReasoning
             constraint.accept(chosen.id)
             if constraint.closedThought, !saidBudget {
                 saidBudget = true
@@ -79,6 +79,8 @@ final class Step {
             tokens.count(chosen.id)
             var stopped = false
             for event in parser.feed(chosen.id) { stopped = take(event, report) || stopped }
+            // The marker that ends a thought is no part of it.
+            if wasReasoning && parser.isReasoning { reasoning += 1 }
             return stopped ? .stop : nil
         }
     }
