@@ -147,33 +147,39 @@ check_chat() { # command line without arguments
     [ $? = 2 ] || { echo "no usage"; return 1; }
 }
 
-# What an agent must do when its first answer has to be a call: a call is made, and every call has an answer. SEED stands for the seed.
-check_tools() { # names of the tools, command line
-    local names=$1 text seed seen= name calls
+# What an agent must do when its first answer has to be a call of a tool: it is made, and every call has an answer.
+check_tools() { # names of the tools, command line in which SEED and TOOL stand for a seed and a name
+    local names=$1 text seed name command
     shift
-    for seed in 1 2 3 4 5 6 7 8; do
-        text=$("${@//SEED/$seed}") || { echo "it failed with seed $seed: $text"; return 1; }
-        printf '%s\n' "$text" | head -c 2000
-        calls=$(grep -aoE "^> ($names) " <<<"$text")
-        [ -n "$calls" ] || { echo "no call with seed $seed"; return 1; }
-        [ "$(wc -l <<<"$calls")" = "$(grep -ac '^< ' <<<"$text")" ] || { echo "not as many answers as calls"; return 1; }
-        seen+=$calls
-    done
     for name in ${names//|/ }; do
-        [[ "$seen" == *"> $name "* ]] || { echo "$name was never called"; return 1; }
+        for seed in 1 2 3; do
+            command=("${@//SEED/$seed}")
+            text=$("${command[@]//TOOL/$name}" | tr -d '\0'; exit "${PIPESTATUS[0]}") || { echo "it failed: $text"; return 1; }
+            printf '%s\n' "$text" | head -c 2000
+            grep -aqE "^> $name " <<<"$text" || { echo "no call of $name with seed $seed"; return 1; }
+            [ "$(grep -acE "^> ($names) " <<<"$text")" -le "$(grep -ac '^< ' <<<"$text")" ] || { echo "no answer"; return 1; }
+        done
     done
 }
 
-# Blank tokens made unlikely: of random weights come long runs of white space, which JSON allows. And one call an answer.
+# Options of a forced call: one an answer, blank tokens unlikely and quotation marks likely. Of random weights come long runs of white
+# space, which JSON allows, and long strings.
 call_options() {
     python3 - "$model" <<'END'
 import base64, json, sys
-blank = {}
+bias = {}
 for line in open(sys.argv[1] + "/tiktoken.model"):
     piece, id = line.split()
-    if not base64.b64decode(piece).strip():
-        blank[id] = -100
-print(json.dumps({"tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 300, "logit_bias": blank})[1:-1], end="")
+    piece = base64.b64decode(piece)
+    if not piece.strip():
+        bias[id] = -100
+    elif piece == b'"':
+        bias[id] = 7
+options = {
+    "tool_choice": {"type": "function", "function": {"name": "TOOL"}}, "parallel_tool_calls": False, "reasoning_budget": 8,
+    "max_tokens": 300, "logit_bias": bias,
+}
+print(json.dumps(options)[1:-1], end="")
 END
 }
 test_conversation_c() {
@@ -186,7 +192,7 @@ test_conversation_python() {
     export KIMI_LIBRARY=$prefix/lib/libkimi.so.1
     check_chat "$python" "$root/Examples/python/chat.py" &&
         check_tools "query_books|calculate|search_files" "$python" "$root/Examples/python/tools.py" "$model" "Which books?" \
-            --folder "$root/Examples" --options "{\"seed\": SEED, \"reasoning_budget\": 20, $(call_options)}"
+            --folder "$root/Examples" --options "{\"seed\": SEED, $(call_options)}"
 }
 
 test_luajit() { KIMI_LIBRARY=$prefix/lib/libkimi.so.1 check_example luajit "$root/Examples/lua/generate.lua"; }
@@ -201,8 +207,8 @@ test_valgrind() {
     "${check[@]}" "$out/pkgconfig/generate" /no-such-folder "$prompt"
     [ $? = 1 ] || return 1
     printf 'Hello\nAgain\n' | "${check[@]}" "$out/pkgconfig/chat" "$model" instant 4 1 &&
-        "${check[@]}" "$out/pkgconfig/tools" "$model" "$root/Examples" \
-            "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"reasoning_budget\": 8, $(call_options)}" 1
+        "${check[@]}" "$out/pkgconfig/tools" "$model" "$root/Examples/c" \
+            '{"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "required", "reasoning_budget": 4, "max_tokens": 60}' 1
 }
 
 python_environment() { # folder, options of venv

@@ -126,7 +126,6 @@ int main(int count, char **arguments) {
     kimi_chat_options options;
     kimi_chat_options_init(&options, sizeof options);
     options.mode = KIMI_MODE_AGENT;
-    options.reasoning_budget = 1024;
     if (count > 4) options.seed = strtoull(arguments[4], NULL, 10);
 
     kimi_model *model = NULL;

@@ -113,6 +113,7 @@ int main(void) {
     CONSTANT(KIMI_NOTICE_CONTEXT);
     CONSTANT(KIMI_NOTICE_RESULTS_DROPPED);
     CONSTANT(KIMI_NOTICE_MODE);
+    CONSTANT(KIMI_NOTICE_UNANSWERED);
 
     STRUCT(kimi_model_options);
     FIELD(kimi_model_options, struct_size);

@@ -174,8 +174,9 @@ class Endings(KimiTest):
 
     def test_cancel_from_another_thread(self) -> None:
         with self.model.session() as session:
+            endless = dict.fromkeys(self.model.info["end_tokens"], -100)
             threading.Timer(0.1, session.cancel).start()
-            self.cancelled(session, "Hello", mode="thinking", reasoning_budget=100_000)
+            self.cancelled(session, "Hello", reasoning_budget=100_000, logit_bias=endless)
             self.usable(session)
 
     def test_cancel_while_a_tool_runs(self) -> None:

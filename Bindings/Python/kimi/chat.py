@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _FINISH_REASONS = {1: "stop", 2: "length", 3: "context", 4: "cancelled", 5: "tool_calls", 6: "steps"}
 _REJECTED = {1: "unknown_tool", 2: "arguments", 3: "unfinished"}
 _RESULTS = {0: "ok", 1: "failed", 2: "timed_out"}
-_NOTICES = {1: "ignored_field", 2: "schema", 3: "reasoning_budget", 4: "context", 5: "results_dropped", 6: "mode"}
+_NOTICES = {
+    1: "ignored_field", 2: "schema", 3: "reasoning_budget", 4: "context", 5: "results_dropped", 6: "mode", 7: "unanswered",
+}
 
 
 class Chat(Owned, Iterator[ChatEvent]):

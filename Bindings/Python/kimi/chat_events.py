@@ -111,7 +111,7 @@ class Notice(ChatEvent):
     """Something worth knowing, in words."""
 
     kind: str
-    """"ignored_field", "schema", "reasoning_budget", "context", "results_dropped" or "mode"."""
+    """"ignored_field", "schema", "reasoning_budget", "context", "results_dropped", "mode" or "unanswered"."""
     text: str
 
 

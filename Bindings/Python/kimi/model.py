@@ -269,7 +269,7 @@ def _progress_trampoline(progress: Callable[[int, int], Optional[bool]]) -> Call
 
 
 def parse_output(model: Model, output: Union[Text, Iterable[SupportsIndex]], thinking: bool = True) -> dict[str, Any]:
-    """What a model's output says: content, reasoning_content, tool_calls (id, name, arguments), finish_reason.
+    """What a model's output says: content, reasoning_content, tool_calls (id, name, arguments).
 
     output: ids, or a text in which names of special tokens are those tokens. thinking: the prompt ended within a thought.
     """

@@ -17,7 +17,7 @@ from ._schema import Builder, Convert, Mismatch, Schema, described, hints_of, ob
 if TYPE_CHECKING:
     from typing_extensions import TypeAlias
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 #: OpenAI's form of a tool, a `Tool`, or a function with type hints.
 ToolLike: TypeAlias = "Union[Mapping[str, Any], Tool, Callable[..., Any]]"
@@ -51,7 +51,7 @@ class Tool:
             raise TypeError(f"{function.__name__} is asynchronous; give a function that runs it, with asyncio.run for one")
         self.name = name if name is not None else getattr(function, "__name__", type(function).__name__)
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"a tool cannot be called {self.name!r}: letters, digits, _ and -, 1 to 64 of them")
+            raise ValueError(f"a tool cannot be called {self.name!r}: letters, digits, _, - and ., 1 to 128 of them")
         if timeout is not None and not 0.001 <= timeout <= 86_400:
             raise ValueError(f"timeout is {timeout}; it must lie between 0.001 and 86400 seconds")
         said, arguments = docstring(function)
