@@ -12,6 +12,7 @@ extension PatternParser {
             position += 2
             dependsOnDialect = true
             let words = try alphabet.number(of: dialect.words)
+            self.words = words
             return .boundary(words: words, negated: negated, inEmpty: dialect == .ecma)
         }
         switch try escape() {

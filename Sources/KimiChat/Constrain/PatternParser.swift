@@ -8,6 +8,8 @@ struct PatternParser {
     /// Whether something was read that the other dialect would read as something else.
     var dependsOnDialect = false
     private var lookaheads: [PatternNode] = []
+    /// The set of word characters, once a boundary was read.
+    var words: Int?
     let text: [UInt32]
     var position = 0
     var alphabet: ScalarAlphabet
@@ -28,7 +30,7 @@ struct PatternParser {
         guard text.count <= Self.lengthLimit else { throw UnsupportedPattern(reason: "longer than \(Self.lengthLimit) characters") }
         let node = try alternatives(depth: 0)
         guard position == text.count else { throw UnsupportedPattern(reason: "a closing parenthesis without its opening one") }
-        return Pattern(root: node, lookaheads: lookaheads, dependsOnDialect: dependsOnDialect)
+        return Pattern(root: node, lookaheads: lookaheads, words: words, dependsOnDialect: dependsOnDialect)
     }
 
     private mutating func alternatives(depth: Int) throws(UnsupportedPattern) -> PatternNode {
