@@ -87,7 +87,7 @@ program: build
 CASES ?= 1000000
 SEED ?= 1
 FUZZ := .build-fuzz/release/KimiFuzz
-FUZZ_TARGETS := headers config index tokenizer session
+FUZZ_TARGETS := headers config index tokenizer session request schema output
 
 fuzz-build: deps
 	@swift build -c release -j $(JOBS) --scratch-path .build-fuzz --sanitize=address --product KimiFuzz

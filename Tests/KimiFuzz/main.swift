@@ -14,6 +14,8 @@ func target(_ name: String) throws -> (any FuzzTarget)? {
     case "tokenizer": try TokenizerTarget()
     case "session": try SessionTarget()
     case "request": try RequestTarget()
+    case "schema": try SchemaTarget()
+    case "output": try OutputTarget()
     default: try CheckpointTarget.Part(rawValue: name).map { try CheckpointTarget($0) }
     }
 }
@@ -25,7 +27,7 @@ let name = option("target") ?? ""
 guard let cases = Int(option("cases") ?? "10000"), cases >= 0, let first = Int(option("first") ?? "0"), first >= 0,
     let every = Int(option("every") ?? "2500"), every > 0, let seed = UInt64(option("seed") ?? "1"), let target = try target(name)
 else {
-    print("use: KimiFuzz --target headers|config|index|tokenizer|session|request [--cases 10000] [--seed 1] [--first 0] [--every 2500]")
+    print("use: KimiFuzz --target headers|config|index|tokenizer|session|request|schema|output [--cases 10000] [--seed 1] [--first 0] [--every 2500]")
     exit(2)
 }
 
