@@ -61,7 +61,10 @@ import Testing
         let endless = try StringLanguage(patterns: ["^a*$"], formats: [], lengths: LengthRange(min: 0, max: .max))
         #expect(endless.isUniversal(endless.start) == false && endless.next(endless.start, 0x61) == endless.start)
         #expect(try StringLanguage(patterns: ["^a{2}$"], formats: [], lengths: LengthRange(min: .min, max: .max)).allows("aa"))
-        #expect(try StringLanguage(patterns: ["a"], formats: [], lengths: LengthRange(min: .max, max: .max)).start >= -1)
+        #expect(throws: UnsupportedPattern.self) {
+            try StringLanguage(patterns: ["a"], formats: [], lengths: LengthRange(min: .max, max: .max))
+        }
+        #expect(try StringLanguage(patterns: ["a"], formats: [], lengths: LengthRange(min: 0, max: .min)).start == -1)
         #expect(try StringLanguage(patterns: ["a"], formats: [], lengths: LengthRange(min: 3, max: -1)).start == -1)
     }
 

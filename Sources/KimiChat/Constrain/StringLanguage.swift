@@ -20,7 +20,7 @@ package final class StringLanguage: Sendable {
     private let isCounted: Bool
     private let stateCount: Int
 
-    /// No context of the model holds a string of this many scalars; a longer `maxLength` is none.
+    /// No context of the model holds a string of this many scalars: a longer `maxLength` is none, a longer `minLength` not supported.
     private static let endlessLength = 1 << 26
 
     /// The strings that match all patterns and formats and have an allowed length.
@@ -42,7 +42,9 @@ package final class StringLanguage: Sendable {
             parsed.append(try parse(text, .ecma))
             if parsed[parsed.count - 1].dependsOnDialect { parsed.append(try parse(text, .python)) }
         }
-        var bounds = lengths
+        guard lengths.min <= Self.endlessLength else { throw UnsupportedPattern(reason: "the shortest length is longer than any text") }
+        // Below 0 there is no string, how far ever.
+        var bounds = LengthRange(min: max(lengths.min, 0), max: lengths.max.map { max($0, -1) })
         for name in formats {
             guard let format = FormatPatterns.all[name] else {
                 throw UnsupportedPattern(reason: "the format \(name.prefix(40)) is not supported")
