@@ -127,7 +127,8 @@ struct PatternParser {
         }
         if let max, max < min { throw UnsupportedPattern(reason: "a quantifier whose numbers are out of order") }
         switch term {
-        case .start where !isGroup, .end where !isGroup, .boundary where !isGroup, .lookahead where !isGroup: throw UnsupportedPattern(reason: "a repeated assertion")
+        case .start where !isGroup, .end where !isGroup, .boundary where !isGroup, .lookahead where !isGroup:
+            throw UnsupportedPattern(reason: "a repeated assertion")
         default: break
         }
         // Lazy or not, the same strings match.
@@ -138,7 +139,8 @@ struct PatternParser {
         return .repeated(term, min: min, max: max)
     }
 
-    /// `{n}`, `{n,}`, `{n,m}` or `{,m}` at the present position; nil if the brace is a character like others. Numbers stop at a million.
+    /// `{n}`, `{n,}`, `{n,m}` or `{,m}` at the present position; nil if the brace is a character like others. Numbers stop at a
+    /// million.
     private func quantifierInBraces() -> (min: Int?, max: Int?, end: Int)? {
         var at = position + 1
         func number() -> Int? {
