@@ -40,7 +40,7 @@ final class SchemaTarget: FuzzTarget {
             outcome.accepted += 1
             let before = outcome.wrong.count
             // A value that must be millions long has no short way to its end.
-            let isHuge = text.split(whereSeparator: { !(0x30...0x39).contains($0) }).contains { $0.count > 5 }
+            let isHuge = text.contains(0x65) && String(decoding: text, as: UTF8.self).contains("1e") || text.split(whereSeparator: { !(0x30...0x39).contains($0) }).contains { $0.count > 5 }
             write(Grammar(schema: schema), SplitMix(UInt64(number)), isHuge, &outcome)
             if outcome.wrong.count > before { outcome.wrong.append("by the schema \(String(decoding: text, as: UTF8.self))") }
         } catch {

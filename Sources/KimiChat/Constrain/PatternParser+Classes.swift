@@ -87,7 +87,9 @@ extension PatternParser {
         case "x": return .scalar(try hexadecimal(digits: 2))
         case "u": return .scalar(try unicodeEscape())
         case "c":
-            guard let letter = peek, letter.isASCII, letter.properties.isAlphabetic else { throw UnsupportedPattern(reason: "\\c without a letter") }
+            guard let letter = peek, letter.isASCII, letter.properties.isAlphabetic else {
+                throw UnsupportedPattern(reason: "\\c without a letter")
+            }
             position += 1
             return .scalar(letter.value & 0x1F)
         case "p", "P": return .set(try property(negated: character == "P"))
