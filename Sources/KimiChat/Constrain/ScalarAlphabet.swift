@@ -96,15 +96,24 @@ struct ScalarClasses: Sendable {
         scalar < 128 ? ascii[Int(scalar)] : search(scalar)
     }
 
+    /// The first scalar after this one that is of another class, or the end of Unicode.
+    func nextBorder(after scalar: UInt32) -> UInt32 {
+        let place = piece(of: scalar)
+        return place + 1 < starts.count ? starts[place + 1] : 0x110000
+    }
+
     private func search(_ scalar: UInt32) -> Int32 {
-        guard scalar < 0x110000 else { return Self.surrogate }
+        scalar < 0x110000 ? classes[piece(of: scalar)] : Self.surrogate
+    }
+
+    private func piece(of scalar: UInt32) -> Int {
         var low = 0
         var high = starts.count
         while high - low > 1 {
             let middle = (low + high) / 2
             if starts[middle] <= scalar { low = middle } else { high = middle }
         }
-        return classes[low]
+        return low
     }
 
     /// The classes in a set that is a union of classes.

@@ -14,7 +14,7 @@ package final class StringLanguage: Sendable {
     /// The state before the first scalar; -1 if no string is allowed at all.
     package let start: Int32
 
-    private let classes: ScalarClasses
+    let classes: ScalarClasses
     private let automaton: ScalarAutomaton
     private let lengths: LengthCount
     private let isCounted: Bool
