@@ -89,7 +89,7 @@ def array(r, depth, names):
         schema["uniqueItems"] = True
         schema["items"] = r.choice([
             {"enum": ["a", "b", "c", 1, 2, None, True]}, {"type": "boolean"}, {"type": "integer", "minimum": -2, "maximum": 6},
-            {"type": "string"}, {"enum": ["ab", "abc", "b"]}, {"type": ["string", "null"], "minLength": 1},
+            {"type": "string"}, {"type": "string", "maxLength": 1}, {"type": "integer"}, {"enum": ["ab", "abc", "b"]}, {"type": ["string", "null"], "minLength": 1},
         ])
     return schema
 
@@ -277,7 +277,7 @@ class Guess:
                 bound = schema[keyword]
                 choices += [bound, bound + 1, bound - 1, bound + 2.5, bound - 2.5, bound + 0.01]
         if "multipleOf" in schema:
-            choices = [round(choice / schema["multipleOf"]) * schema["multipleOf"] for choice in choices if abs(choice) < 1e12]
+            choices = [round(round(choice / schema["multipleOf"]) * schema["multipleOf"], 6) for choice in choices if abs(choice) < 1e12]
         good = [choice for choice in choices if jsonschema.Draft202012Validator(
             {key: value for key, value in schema.items() if key in
              ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")}).is_valid(choice)]

@@ -5,6 +5,8 @@ package struct ConstraintMeasurement: Sendable {
     package let name: String
     /// Seconds of each mask, in order of size.
     package let seconds: [Double]
+    /// Whether every document was written to its end; it is valid, and so must be.
+    package let isComplete: Bool
     /// Seconds to compile the schema.
     package let compileSeconds: Double
 
@@ -67,6 +69,7 @@ package struct ConstraintMeasurement: Sendable {
             let compileSeconds = monotonicSeconds() - begin
             let matcher = GrammarMatcher(grammar, vocabulary)
             var seconds: [Double] = []
+            var isComplete = true
             for _ in 0..<rounds {
                 matcher.reset()
                 for id in tokens(Array(document.utf8), ids) {
@@ -77,8 +80,9 @@ package struct ConstraintMeasurement: Sendable {
                     seconds.append(monotonicSeconds() - begin)
                     guard mask[Int(id) >> 6] >> UInt64(id & 63) & 1 == 1, matcher.accept(id) else { break }
                 }
+                isComplete = isComplete && matcher.canEnd
             }
-            results.append(ConstraintMeasurement(name: name, seconds: seconds.sorted(), compileSeconds: compileSeconds))
+            results.append(ConstraintMeasurement(name: name, seconds: seconds.sorted(), isComplete: isComplete, compileSeconds: compileSeconds))
         }
         return results
     }

@@ -32,7 +32,7 @@ struct Frame: Equatable {
     /// Strings: the bits of an unfinished character or escape. Arrays: how many elements began. Objects: the node of the value
     /// behind the key. Numbers: how many digits stand behind the point.
     var b: Int32 = 0
-    /// Values, words, numbers and strings: the set of values that this one must differ from, 0 for none.
+    /// Values, words, numbers and strings: the set of values that this one must differ from; 0 where values are not kept apart.
     var taken: Int32 = 0
     var kind: Kind
     /// The place within the kind: `StringPhase`, `NumberPhase`, `ContainerPhase`.

@@ -9,10 +9,12 @@ import KimiCore
 /// - an integer (`type` integer, `multipleOf` an integer) written with a fraction or an exponent;
 /// - an exponent behind a mantissa of more than one digit before the point, or beyond ±307; with bounds also behind a fraction of
 ///   more than 16 digits;
+/// - a fraction that is a multiple (`multipleOf`) only because doubles are rounded;
 /// - a number of more than 64 characters; where it is bounded, more than 20 digits before the point or 17 behind it, and where
 ///   both it and `multipleOf` are fractions, more than 2^53 steps;
 /// - more white space in a row than `spaceLimit`: what serialisers write at that depth, and some;
 /// - arrays and objects nested deeper than 64, or more than 4,096 keys in one object;
+/// - with `uniqueItems` integers of 2^59 and more, and minus zero;
 /// - lone surrogates.
 package final class Grammar: @unchecked Sendable {
     // Safe to share because every member is a constant of values or of objects that do not change.

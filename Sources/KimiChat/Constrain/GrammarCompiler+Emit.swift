@@ -1,7 +1,6 @@
 extension GrammarCompiler {
     /// Turns the drafts into the grammar's tables; what cannot be satisfied is left out.
     mutating func emit() {
-        // Numbers that are used up by `uniqueItems` are counted by value, and minus zero is none beside zero.
         for node in drafts.indices {
             for draft in drafts[node] { emit(draft) }
             tables.starts.append(Int32(truncatingIfNeeded: tables.alternatives.count))
@@ -16,7 +15,7 @@ extension GrammarCompiler {
         if draft.no { add(.no, 0) }
         if draft.yes { add(.yes, 0) }
         if let number = draft.number {
-            let shape = NumberShape(number, withoutNegativeZero: number.isLiteral)
+            let shape = NumberShape(number, withoutNegativeZero: number.isLiteral || number.isKeptApart)
             if !shape.isEmpty {
                 tables.numbers.append(shape)
                 add(.number, tables.numbers.count - 1)

@@ -36,8 +36,8 @@ struct GrammarCompiler {
 
     /// The most nodes; a place beyond them may be anything.
     static let nodeLimit = 400_000
-    /// The most different values of `uniqueItems` that are kept apart.
-    static let uniqueLimit = 1024
+    /// The size of integers that `uniqueItems` keeps apart.
+    static let apartLimit = ScaledNumber.one << 59
 
     var reader: SchemaReader
     var drafts: [[Draft]] = []
@@ -136,7 +136,8 @@ struct GrammarCompiler {
                     array.unique = path
                     array.maximum = min(array.maximum, count, TakenSets.sizeLimit)
                 } else {
-                    reader.degradations.add(path, "uniqueItems", "is enforced only for values of an enumeration, bounded integers and free strings")
+                    reader.degradations.add(
+                        path, "uniqueItems", "is enforced for words, integers, enumerations and strings without pattern and format")
                 }
             }
             drafts[index][place].array = array
@@ -156,14 +157,22 @@ struct GrammarCompiler {
             if let strings = draft.stringCount {
                 count += strings
             } else {
-                guard string.kind == .free, string.maximum < 0 else { return nil }
-                isEndless = true
+                guard string.kind == .free else { return nil }
+                if string.maximum == 0 { count += 1 } else { isEndless = true }
             }
         }
         if let number = draft.number {
-            guard let values = number.enumerated(limit: Self.uniqueLimit) else { return nil }
-            drafts[index][0].number = values.intervals.isEmpty ? nil : values
-            count += values.intervals.count
+            if let values = number.enumerated(limit: TakenSets.sizeLimit) {
+                drafts[index][0].number = values.intervals.isEmpty ? nil : values
+                count += values.intervals.count
+            } else {
+                var values = number
+                values.limit(from: -Self.apartLimit, to: Self.apartLimit)
+                values.isKeptApart = true
+                guard number.isInteger, number.divisors.isEmpty, values.enumerated(limit: TakenSets.sizeLimit) == nil else { return nil }
+                drafts[index][0].number = values
+                isEndless = true
+            }
         }
         return isEndless ? Int(Int32.max) : count
     }

@@ -61,14 +61,29 @@ extension GrammarMachine {
     /// What stands for a number among values that are kept apart.
     private func member(_ frame: Frame) -> UInt64 {
         let numbers = grammar.numbers[Int(frame.shape)]
-        let index = numbers.index(negative: frame.isNegative, value(frame))
-        return (frame.isNegative ? TakenSets.Member.negativeNumber : TakenSets.Member.number) + UInt64(index)
+        let value = value(frame)
+        return numbers.isLiteral
+            ? Self.base(frame) | UInt64(numbers.index(negative: frame.isNegative, value)) : Self.member(frame, value)
+    }
+
+    private static func base(_ frame: Frame) -> UInt64 {
+        frame.isNegative ? TakenSets.Member.negativeNumber : TakenSets.Member.number
+    }
+
+    /// Integers that are kept apart are below 2^59.
+    private static func member(_ frame: Frame, _ value: Int128) -> UInt64 {
+        base(frame) | UInt64(truncatingIfNeeded: value / ScaledNumber.one)
     }
 
     private func exists(_ numbers: NumberShape, _ frame: Frame, _ low: Int128, _ high: Int128) -> Bool {
         guard frame.taken != 0 else { return numbers.exists(negative: frame.isNegative, from: low, to: high) }
-        let base = frame.isNegative ? TakenSets.Member.negativeNumber : TakenSets.Member.number
-        return numbers.exists(negative: frame.isNegative, from: low, to: high) { sets.contains(frame.taken, base + UInt64($0)) }
+        guard numbers.isLiteral else {
+            return numbers.existsInteger(negative: frame.isNegative, from: low, to: high) {
+                sets.contains(frame.taken, Self.member(frame, $0))
+            }
+        }
+        let base = Self.base(frame)
+        return numbers.exists(negative: frame.isNegative, from: low, to: high) { sets.contains(frame.taken, base | UInt64($0)) }
     }
 
     // MARK: Digits
@@ -138,7 +153,7 @@ extension GrammarMachine {
             frame.b += 1
             frame.phase = NumberPhase.fraction
             let low = value(frame)
-            guard exists(numbers, frame, low, low + unit(frame) - 1) else { return nil }
+            guard exists(numbers, frame, low, low + unit(frame) - 1) || existsWithExponent(numbers, frame) else { return nil }
         case NumberPhase.freeInteger:
             frame.a = 2
             return frame
@@ -166,7 +181,17 @@ extension GrammarMachine {
             let power = ScaledNumber.powers[ScaledNumber.fractionDigits + count]
             if exists(numbers, frame, digits * power, (digits + 1) * power - 1) { return true }
         }
-        return false
+        return existsWithExponent(numbers, frame)
+    }
+
+    /// Whether an exponent can make an allowed number of the digits so far.
+    private func existsWithExponent(_ numbers: NumberShape, _ frame: Frame) -> Bool {
+        canTakeExponent(numbers, frame) && allowedExponents(numbers, frame) != nil
+    }
+
+    private func canTakeExponent(_ numbers: NumberShape, _ frame: Frame) -> Bool {
+        // Room for a sign and three digits.
+        !numbers.isInteger && frame.a == 1 && frame.taken == 0 && numbers.step == 1 && frame.c <= Self.numberLength - 4
     }
 
     /// Forgets the digits where every continuation is allowed.
@@ -195,7 +220,7 @@ extension GrammarMachine {
         case NumberPhase.zero, NumberPhase.integer:
             frame.phase = NumberPhase.point
             let low = value(frame)
-            guard exists(numbers, frame, low, low + ScaledNumber.one - 1) else { return nil }
+            guard exists(numbers, frame, low, low + ScaledNumber.one - 1) || existsWithExponent(numbers, frame) else { return nil }
             return frame
         case NumberPhase.freeInteger:
             frame.phase = NumberPhase.freePoint
@@ -213,10 +238,7 @@ extension GrammarMachine {
     private func nextExponent(_ from: Frame) -> Frame? {
         var frame = from
         let numbers = grammar.numbers[Int(frame.shape)]
-        guard !numbers.isInteger, frame.a == 1, frame.taken == 0, numbers.step == 1,
-            // Room for a sign and three digits.
-            frame.c <= Self.numberLength - 4
-        else { return nil }
+        guard canTakeExponent(numbers, frame) else { return nil }
         let range: (low: Int, high: Int)?
         switch frame.phase {
         case NumberPhase.freeInteger, NumberPhase.freeFraction: range = (-Self.exponentLimit, Self.exponentLimit)

@@ -17,8 +17,11 @@ extension GrammarMachine {
                     guard frame.a < shape.maximum else { return }
                     frame.a += 1
                 }
-                // Only strings without a maximum are kept apart.
-                if shape.maximum < 0 { frame.x = Self.hash(frame.x, scalar) }
+                if frame.taken != 0 {
+                    frame.x = Self.hash(frame.x, scalar)
+                    // At its full length a string can only end.
+                    if frame.a == shape.maximum, isTaken(frame) { return }
+                }
             case .literals:
                 let tree = grammar.trees[Int(shape.index)]
                 frame.a = tree.child(frame.a, scalar)
@@ -62,19 +65,26 @@ extension GrammarMachine {
         }
         let shape = grammar.strings[Int(frame.shape)]
         switch shape.kind {
-        case .free: return shape.maximum < 0 || frame.a < shape.maximum
+        case .free:
+            guard shape.maximum >= 0 else { return true }
+            guard frame.a < shape.maximum else { return false }
+            guard frame.taken != 0, frame.a + 1 == shape.maximum, Int(high - low) < sets.count(frame.taken) else { return true }
+            return (low...high).contains { scalar in
+                var last = frame
+                last.x = Self.hash(frame.x, scalar)
+                return !isTaken(last)
+            }
         case .literals:
             return hasChild(grammar.trees[Int(shape.index)], frame.a, low, high) {
                 frame.taken == 0 || isPossible($0, without: frame.taken)
             }
         case .language:
-            let question = LanguageRange(language: shape.index, state: frame.a, low: low, high: high)
-            if let known = continuations[question] { return known }
-            let answer = grammar.languages[Int(shape.index)].goesOn(frame.a, low, high)
-            continuations[question] = answer
-            return answer
+            return grammar.languages[Int(shape.index)].goesOn(frame.a, in: low...max(low, high))
         }
     }
+
+    /// Whether the string as it stands is one that this one must differ from.
+    func isTaken(_ frame: Frame) -> Bool { sets.contains(frame.taken, frame.x | TakenSets.Member.other) }
 
     private func hasChild(
         _ tree: LiteralTree, _ node: Int32, _ low: UInt32, _ high: UInt32, _ isPossible: (LiteralTree.Node) -> Bool

@@ -26,6 +26,7 @@ extension GrammarMachine {
         if string.kind == .literals, frame.taken != 0 {
             guard isPossible(grammar.trees[Int(string.index)].nodes[0], without: frame.taken) else { return }
         }
+        if string.kind == .free, string.maximum == 0, frame.taken != 0, isTaken(frame) { return }
         emit(frame, configuration.stack)
     }
 

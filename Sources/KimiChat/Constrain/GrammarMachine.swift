@@ -8,8 +8,6 @@ final class GrammarMachine {
     var sets = TakenSets()
     /// What the steps of one byte have led to.
     var output: [Configuration] = []
-    /// Ranges of scalars that a state of a language goes on with; a scan of them is slow the first time.
-    var continuations: [LanguageRange: Bool] = [:]
 
     /// The most configurations at once. Beyond them alternatives are dropped: each that stays is a valid one by itself.
     static let configurationLimit = 256
@@ -102,6 +100,8 @@ final class GrammarMachine {
         frame.depth = configuration.frame.depth + 1
         if kind == .object {
             frame.x = UInt64(UInt32(bitPattern: grammar.objects[Int(shape.index)].requiredCount))
+        } else if grammar.arrays[Int(shape.index)].isUnique {
+            frame.a = TakenSets.apart
         }
         emit(frame, configuration.stack)
     }
@@ -110,11 +110,9 @@ final class GrammarMachine {
     @inline(__always)
     func afterValue(_ stack: Int32, _ taken: Int32, _ member: @autoclosure () -> UInt64) -> Configuration {
         guard stack != 0 else { return Configuration(frame: Frame(.done), stack: 0) }
+        guard taken != 0 else { return stacks[stack] }
         var parent = stacks[stack]
-        // `taken` is a number above 0 only from the second value on, so the parent says whether values are kept apart.
-        if parent.frame.kind == .array, grammar.arrays[Int(parent.frame.shape)].isUnique {
-            parent.frame.a = sets.adding(member(), to: parent.frame.a)
-        }
+        parent.frame.a = sets.adding(member(), to: parent.frame.a)
         return parent
     }
 
@@ -153,12 +151,4 @@ final class GrammarMachine {
         frame.a = grammar.trees[Int(frame.shape)].child(frame.a, UInt32(byte))
         if frame.a >= 0 { emit(frame, configuration.stack) }
     }
-}
-
-/// A question whose answer is kept: whether a state of a language goes on with a scalar of a range.
-struct LanguageRange: Hashable {
-    let language: Int32
-    let state: Int32
-    let low: UInt32
-    let high: UInt32
 }

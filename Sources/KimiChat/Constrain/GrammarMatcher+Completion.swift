@@ -78,7 +78,9 @@ extension GrammarMatcher {
         if machine.canEndNumber(configuration.frame), configuration.stack != 0 {
             return advanceTowardsEnd(machine.afterNumber(configuration))
         }
-        return first(of: Array(0x30...0x39) + [0x2E, 0x2D, 0x2B], configuration)
+        // Behind the point more digits may only lead on to an exponent, and so it comes first.
+        let isFraction = configuration.frame.phase == NumberPhase.fraction
+        return first(of: (isFraction ? [0x65] : []) + Array(0x30...0x39) + [0x65, 0x2E, 0x2D, 0x2B], configuration)
     }
 
     // MARK: Strings
@@ -123,7 +125,9 @@ extension GrammarMatcher {
         }
         let shape = grammar.strings[Int(frame.shape)]
         switch shape.kind {
-        case .free: return letter
+        case .free:
+            // More letters than there can be strings that this one must differ from.
+            return letter + (0..<UInt32(clamping: machine.sets.count(frame.taken))).map { 0x4E00 + $0 }
         case .literals:
             return Self.children(grammar.trees[Int(shape.index)], frame.a).map(\.scalar)
         case .language:

@@ -14,9 +14,6 @@ extension GrammarMatcher {
         case .string:
             let shape = grammar.strings[Int(result.frame.shape)]
             guard shape.kind == .free else { break }
-            let isUnique = result.stack != 0 && machine.stacks[result.stack].frame.kind == .array
-                && grammar.arrays[Int(machine.stacks[result.stack].frame.shape)].isUnique
-            if !isUnique { result.frame.x = 0 }
             let length = Int32(clamping: vocabulary.longest)
             let (a, minimum, maximum) = (result.frame.a, shape.minimum, shape.maximum)
             if a < minimum, minimum - a > length { result.frame.a = 0 }
@@ -31,8 +28,40 @@ extension GrammarMatcher {
         if let scalars = plainScalars(configuration) {
             vocabulary.addPlain(upTo: scalars, mask)
             walk(vocabulary.other, configuration, mask)
+        } else if let language = language(configuration) {
+            walkPlain(language, configuration.frame.a, mask)
+            walk(vocabulary.other, configuration, mask)
         } else {
             walk(vocabulary.all, configuration, mask)
+        }
+    }
+
+    /// The language of a string that is between two characters.
+    private func language(_ configuration: Configuration) -> StringLanguage? {
+        let frame = configuration.frame
+        guard frame.kind == .string, frame.phase == StringPhase.content else { return nil }
+        let shape = grammar.strings[Int(frame.shape)]
+        return shape.kind == .language ? grammar.languages[Int(shape.index)] : nil
+    }
+
+    /// Plain text within a string only moves the state of its language: a walk without configurations, scalar by scalar.
+    private func walkPlain(_ language: StringLanguage, _ state: Int32, _ mask: UnsafeMutablePointer<UInt64>) {
+        var states = [Int32](repeating: state, count: vocabulary.longestPlain + 2)
+        states.withUnsafeMutableBufferPointer { states in
+            vocabulary.plainTree.withUnsafeBufferPointer { nodes in
+                var index = 0
+                while index < nodes.count {
+                    let node = nodes[index]
+                    let next = language.next(states[Int(node.depth) - 1], node.scalar)
+                    if next < 0 {
+                        index = Int(node.end)
+                        continue
+                    }
+                    states[Int(node.depth)] = next
+                    if node.token >= 0 { set(node.token, mask) }
+                    index += 1
+                }
+            }
         }
     }
 
@@ -46,7 +75,11 @@ extension GrammarMatcher {
         guard frame.kind == .string else { return nil }
         let shape = grammar.strings[Int(frame.shape)]
         switch shape.kind {
-        case .free: return shape.maximum < 0 ? vocabulary.longestPlain : min(vocabulary.longestPlain, Int(shape.maximum - frame.a))
+        case .free:
+            guard shape.maximum >= 0 else { return vocabulary.longestPlain }
+            let rest = Int(shape.maximum - frame.a)
+            // A string of full length may be one that is taken.
+            return frame.taken != 0 && rest <= vocabulary.longestPlain ? nil : min(vocabulary.longestPlain, rest)
         case .literals: return nil
         case .language: return grammar.languages[Int(shape.index)].isUniversal(frame.a) ? vocabulary.longestPlain : nil
         }

@@ -17,6 +17,8 @@ struct NumberConstraint {
     var divisors: [Double] = []
     /// Whether these are the values of an enumeration, so that a union with others stays exact.
     var isLiteral = false
+    /// Whether its values are kept apart by `uniqueItems`.
+    var isKeptApart = false
 
     init() {}
 

@@ -4,6 +4,8 @@ final class NumberShape: Sendable {
     let positive: [NumberConstraint.Interval]
     let negative: [NumberConstraint.Interval]
     let isInteger: Bool
+    /// Whether each interval is one value, known by its index.
+    let isLiteral: Bool
     let step: Int128
     let divisors: [Double]
     /// How many candidates are tried where a quotient of doubles decides.
@@ -11,6 +13,7 @@ final class NumberShape: Sendable {
 
     init(_ constraint: NumberConstraint, withoutNegativeZero: Bool = false) {
         isInteger = constraint.isInteger
+        isLiteral = constraint.isLiteral
         step = isInteger ? NumberConstraint.leastMultiple(constraint.step, ScaledNumber.one) : constraint.step
         divisors = constraint.divisors
         positive = constraint.intervals.compactMap { interval in
@@ -47,6 +50,23 @@ final class NumberShape: Sendable {
         var index = first(intervals, endingAtOrAfter: low)
         while index < intervals.count, intervals[index].low <= high {
             if !taken(index), existsMultiple(from: max(low, intervals[index].low), to: min(high, intervals[index].high)) { return true }
+            index += 1
+        }
+        return false
+    }
+
+    /// Whether an integer in `low...high` is allowed and not taken. Takes a step for each taken one at most.
+    func existsInteger(negative sign: Bool, from low: Int128, to high: Int128, taken: (Int128) -> Bool) -> Bool {
+        let intervals = sign ? negative : positive
+        var index = first(intervals, endingAtOrAfter: low)
+        while index < intervals.count, intervals[index].low <= high {
+            var value = max(low, intervals[index].low)
+            let end = min(high, intervals[index].high)
+            if value % step != 0 { value += step - value % step }
+            while value <= end {
+                if !taken(value) { return true }
+                value += step
+            }
             index += 1
         }
         return false

@@ -1,5 +1,5 @@
 /// Sets of things that may not be written again, keys of an object or values of an array, each set known by a number; equal sets
-/// have equal numbers. 0 is the empty one.
+/// have equal numbers. 0 is the empty one, and `apart` an empty one too, of values that will be kept apart.
 ///
 /// Members are ranks of a `LiteralTree`, or `other` with a hash for a string that is in no tree, or `Member`s.
 struct TakenSets {
@@ -10,8 +10,9 @@ struct TakenSets {
 
     /// Ranks come before everything else.
     enum Member {
-        static let number: UInt64 = 1 << 40
-        static let negativeNumber: UInt64 = 1 << 41
+        /// Added to a number's size, or to its index among literals.
+        static let number: UInt64 = 1 << 61
+        static let negativeNumber: UInt64 = 1 << 62
         static let null: UInt64 = 1 << 42
         static let no: UInt64 = 1 << 42 + 1
         static let yes: UInt64 = 1 << 42 + 2
@@ -22,7 +23,9 @@ struct TakenSets {
     /// The most members; an object has no more keys, nor an array more different values.
     static let sizeLimit = 4096
 
-    private var sets: [[UInt64]] = [[]]
+    static let apart: Int32 = 1
+
+    private var sets: [[UInt64]] = [[], []]
     private var steps: [Step: Int32] = [:]
     private var numbers: [[UInt64]: Int32] = [[]: 0]
 

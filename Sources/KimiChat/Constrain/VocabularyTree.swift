@@ -20,8 +20,17 @@ package final class VocabularyTree: Sendable {
         var token: Int32
     }
 
+    struct ScalarNode {
+        let scalar: UInt32
+        let depth: Int32
+        var end: Int32
+        var token: Int32
+    }
+
     /// All tokens in preorder.
     let all: [Node]
+    /// Plain text of a JSON string, as a tree of scalars.
+    let plainTree: [ScalarNode]
     /// Those that are not plain text of a JSON string: with a quote, a backslash, a control character or a part of a character.
     let other: [Node]
     /// The bytes of all ids end to end, and where each begins; none for an id that is not in the tree.
@@ -75,8 +84,12 @@ package final class VocabularyTree: Sendable {
         (bytes, starts) = Self.joined(tokens, count: pieces.count)
         tokens.sort { $0.bytes.lexicographicallyPrecedes($1.bytes) || ($0.bytes == $1.bytes && $0.id < $1.id) }
         var twins: [Int32: Int32] = [:]
-        all = Self.tree(tokens, &twins)
-        other = Self.tree(tokens.filter { $0.plainScalars == nil }, &twins)
+        let bytesOf = { (token: PlainText) in token.bytes.map(UInt32.init) }
+        all = Self.tree(tokens, &twins, bytesOf).map(Node.init)
+        other = Self.tree(tokens.filter { $0.plainScalars == nil }, &twins, bytesOf).map(Node.init)
+        plainTree = Self.tree(tokens.filter { $0.plainScalars != nil }, &twins) { token in
+            String(decoding: token.bytes, as: UTF8.self).unicodeScalars.map(\.value)
+        }
         self.twins = twins
         longest = tokens.reduce(0) { max($0, $1.bytes.count) }
         longestSpaces = tokens.reduce(0) { max($0, $1.longestRun { $0 == 0x20 || $0 == 0x0A || $0 == 0x0D || $0 == 0x09 }) }
@@ -144,27 +157,38 @@ package final class VocabularyTree: Sendable {
         }
     }
 
-    private static func tree(_ tokens: [PlainText], _ twins: inout [Int32: Int32]) -> [Node] {
-        var nodes: [Node] = []
+    /// The tree of some tokens, which are in the order of their bytes and so of their scalars too.
+    private static func tree(
+        _ tokens: [PlainText], _ twins: inout [Int32: Int32], _ letters: (PlainText) -> [UInt32]
+    ) -> [ScalarNode] {
+        var nodes: [ScalarNode] = []
         var path: [Int] = []
-        var previous: [UInt8] = []
+        var previous: [UInt32] = []
         for token in tokens {
+            let letters = letters(token)
             var shared = 0
-            while shared < previous.count, shared < token.bytes.count, previous[shared] == token.bytes[shared] { shared += 1 }
+            while shared < previous.count, shared < letters.count, previous[shared] == letters[shared] { shared += 1 }
             while path.count > shared { nodes[path.removeLast()].end = Int32(truncatingIfNeeded: nodes.count) }
-            for depth in shared..<token.bytes.count {
+            for depth in shared..<letters.count {
                 path.append(nodes.count)
-                nodes.append(Node(
-                    byte: token.bytes[depth], depth: UInt16(truncatingIfNeeded: depth + 1), end: 0, token: -1))
+                nodes.append(ScalarNode(scalar: letters[depth], depth: Int32(truncatingIfNeeded: depth + 1), end: 0, token: -1))
             }
             if let last = path.last {
                 if nodes[last].token >= 0 { twins[token.id] = nodes[last].token }
                 nodes[last].token = token.id
             }
-            previous = token.bytes
+            previous = letters
         }
         while let last = path.popLast() { nodes[last].end = Int32(truncatingIfNeeded: nodes.count) }
         return nodes
+    }
+}
+
+extension VocabularyTree.Node {
+    init(_ node: VocabularyTree.ScalarNode) {
+        self.init(
+            byte: UInt8(truncatingIfNeeded: node.scalar), depth: UInt16(truncatingIfNeeded: node.depth), end: node.end,
+            token: node.token)
     }
 }
 
