@@ -1,8 +1,7 @@
 /// The formats of JSON Schema as patterns: what the named standard allows and Python's `FormatChecker` takes too.
 ///
-/// Left out of what the standards allow, because validators refuse it: the year 0000, leap seconds, and an upper-case `V` before the
-/// version of a future IP address. Left out for another reason: what depends on a registry. Not limited: the lengths of the parts of an
-/// e-mail address.
+/// Left out of what the standards allow, because validators refuse it: the year 0000, leap seconds, and an upper-case `V` before
+/// the version of a future IP address. Not limited: the lengths of an e-mail address's parts.
 enum FormatPatterns {
     struct Format {
         let pattern: String

@@ -22,16 +22,16 @@ struct PatternCompiler {
         var lookaheads: [ScalarAutomaton] = []
         for body in pattern.lookaheads {
             let program = try PatternProgram(body, isSearch: false, anything: anything)
-            lookaheads.append(try determinise(program, lookaheads, Context.allCases))
+            lookaheads.append(try determinise(program, lookaheads, pattern.words, Context.allCases))
         }
         let program = try PatternProgram(pattern.root, isSearch: true, anything: anything)
-        return try determinise(program, lookaheads, [.atStart])
+        return try determinise(program, lookaheads, pattern.words, [.atStart])
     }
 
     private mutating func determinise(
-        _ program: PatternProgram, _ lookaheads: [ScalarAutomaton], _ contexts: [Context]
+        _ program: PatternProgram, _ lookaheads: [ScalarAutomaton], _ words: Int?, _ contexts: [Context]
     ) throws(UnsupportedPattern) -> ScalarAutomaton {
-        var threads = PatternThreads(program, RestSets(classCount: classCount, members: members, lookaheads: lookaheads))
+        var threads = PatternThreads(program, RestSets(classCount: classCount, members: members, lookaheads: lookaheads), words)
         var numbers: [[UInt64]: Int32] = [:]
         var states: [[UInt64]] = []
         func number(of state: [UInt64]) -> Int32 {

@@ -21,6 +21,8 @@ struct Pattern {
     let root: PatternNode
     /// A lookahead names only those before it.
     let lookaheads: [PatternNode]
+    /// The alphabet's set of word characters, if a boundary is asked for anywhere.
+    let words: Int?
     /// Whether the other dialect would read it as something else.
     let dependsOnDialect: Bool
 }

@@ -12,6 +12,7 @@ extension PatternParser {
             position += 2
             dependsOnDialect = true
             let words = try alphabet.number(of: dialect.words)
+            self.words = words
             return .boundary(words: words, negated: negated, inEmpty: dialect == .ecma)
         }
         switch try escape() {
@@ -86,7 +87,9 @@ extension PatternParser {
         case "x": return .scalar(try hexadecimal(digits: 2))
         case "u": return .scalar(try unicodeEscape())
         case "c":
-            guard let letter = peek, letter.isASCII, letter.properties.isAlphabetic else { throw UnsupportedPattern(reason: "\\c without a letter") }
+            guard let letter = peek, letter.isASCII, letter.properties.isAlphabetic else {
+                throw UnsupportedPattern(reason: "\\c without a letter")
+            }
             position += 1
             return .scalar(letter.value & 0x1F)
         case "p", "P": return .set(try property(negated: character == "P"))

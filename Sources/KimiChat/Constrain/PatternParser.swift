@@ -8,6 +8,8 @@ struct PatternParser {
     /// Whether something was read that the other dialect would read as something else.
     var dependsOnDialect = false
     private var lookaheads: [PatternNode] = []
+    /// The set of word characters, once a boundary was read.
+    var words: Int?
     let text: [UInt32]
     var position = 0
     var alphabet: ScalarAlphabet
@@ -28,7 +30,7 @@ struct PatternParser {
         guard text.count <= Self.lengthLimit else { throw UnsupportedPattern(reason: "longer than \(Self.lengthLimit) characters") }
         let node = try alternatives(depth: 0)
         guard position == text.count else { throw UnsupportedPattern(reason: "a closing parenthesis without its opening one") }
-        return Pattern(root: node, lookaheads: lookaheads, dependsOnDialect: dependsOnDialect)
+        return Pattern(root: node, lookaheads: lookaheads, words: words, dependsOnDialect: dependsOnDialect)
     }
 
     private mutating func alternatives(depth: Int) throws(UnsupportedPattern) -> PatternNode {
@@ -41,8 +43,10 @@ struct PatternParser {
     private mutating func sequence(depth: Int) throws(UnsupportedPattern) -> PatternNode {
         var terms: [PatternNode] = []
         while let next = peek, next != "|", next != ")" {
+            // In a group of its own an assertion may be repeated.
+            let isGroup = next == "(" && !isLookahead
             let term = try term(next, depth: depth)
-            terms.append(try quantified(term))
+            terms.append(try quantified(term, isGroup: isGroup))
         }
         return terms.count == 1 ? terms[0] : .sequence(terms)
     }
@@ -67,6 +71,10 @@ struct PatternParser {
             return .set(try alphabet.number(of: dialect.lineEnds.inverted))
         default: return .set(try alphabet.number(of: ScalarSet(character.value)))
         }
+    }
+
+    private var isLookahead: Bool {
+        position + 2 < text.count && text[position + 1] == 0x3F && (text[position + 2] == 0x3D || text[position + 2] == 0x21)
     }
 
     private mutating func group(depth: Int) throws(UnsupportedPattern) -> PatternNode {
@@ -100,7 +108,7 @@ struct PatternParser {
         return .lookahead(lookaheads.count - 1, negated: negated)
     }
 
-    private mutating func quantified(_ term: PatternNode) throws(UnsupportedPattern) -> PatternNode {
+    private mutating func quantified(_ term: PatternNode, isGroup: Bool) throws(UnsupportedPattern) -> PatternNode {
         var min = 0
         var max: Int?
         switch peek {
@@ -119,7 +127,8 @@ struct PatternParser {
         }
         if let max, max < min { throw UnsupportedPattern(reason: "a quantifier whose numbers are out of order") }
         switch term {
-        case .start, .end, .boundary, .lookahead: throw UnsupportedPattern(reason: "a repeated assertion")
+        case .start where !isGroup, .end where !isGroup, .boundary where !isGroup, .lookahead where !isGroup:
+            throw UnsupportedPattern(reason: "a repeated assertion")
         default: break
         }
         // Lazy or not, the same strings match.
@@ -130,7 +139,8 @@ struct PatternParser {
         return .repeated(term, min: min, max: max)
     }
 
-    /// `{n}`, `{n,}`, `{n,m}` or `{,m}` at the present position; nil if the brace is a character like others. Numbers stop at a million.
+    /// `{n}`, `{n,}`, `{n,m}` or `{,m}` at the present position; nil if the brace is a character like others. Numbers stop at a
+    /// million.
     private func quantifierInBraces() -> (min: Int?, max: Int?, end: Int)? {
         var at = position + 1
         func number() -> Int? {

@@ -3,7 +3,7 @@
 struct PatternThreads {
     private let program: PatternProgram
     private var rests: RestSets
-    private var isWordColumn: [Bool] = []
+    private let isWordColumn: [Bool]
     /// Steps followed so far.
     private(set) var work = 0
     /// Round in which a step was last reached without conditions.
@@ -13,20 +13,17 @@ struct PatternThreads {
     /// The set that stays as it is: the match is found, whatever follows.
     private static let settled: [UInt64] = [.max]
 
-    init(_ program: PatternProgram, _ rests: RestSets) {
+    /// - Parameter words: the word characters, if the program or one of its lookaheads asks for boundaries.
+    init(_ program: PatternProgram, _ rests: RestSets, _ words: Int?) {
         self.program = program
         self.rests = rests
         seen = [UInt32](repeating: 0, count: program.steps.count)
-        for case .boundary(let words, _, _, _) in program.steps {
-            // A dialect has one set of words.
-            isWordColumn = rests.columns(words)
-            break
-        }
+        isWordColumn = words.map(rests.columns) ?? []
     }
 
     static func thread(_ step: Int32, _ rest: Int32) -> UInt64 { UInt64(UInt32(step)) << 32 | UInt64(UInt32(rest)) }
 
-    /// Whether a class is one of word characters; false where the program does not ask.
+    /// Whether a class is one of word characters; false where nobody asks.
     func isWord(_ column: Int) -> Bool { column < isWordColumn.count && isWordColumn[column] }
 
     /// The threads that wait for a scalar, or have matched, on the ways from `threads`.

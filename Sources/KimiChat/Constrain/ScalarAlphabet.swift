@@ -96,16 +96,11 @@ struct ScalarClasses: Sendable {
         scalar < 128 ? ascii[Int(scalar)] : search(scalar)
     }
 
-    /// The first scalar after this one that is of another class, or the end of Unicode.
-    func nextBorder(after scalar: UInt32) -> UInt32 {
-        let place = piece(of: scalar)
-        return place + 1 < starts.count ? starts[place + 1] : 0x110000
-    }
-
     private func search(_ scalar: UInt32) -> Int32 {
         scalar < 0x110000 ? classes[piece(of: scalar)] : Self.surrogate
     }
 
+    /// The last piece that begins at a scalar or before it.
     private func piece(of scalar: UInt32) -> Int {
         var low = 0
         var high = starts.count
@@ -114,6 +109,26 @@ struct ScalarClasses: Sendable {
             if starts[middle] <= scalar { low = middle } else { high = middle }
         }
         return low
+    }
+
+    /// One scalar of each class, a letter or another printable one where there is one.
+    func examples() -> [UInt32] {
+        var examples = [UInt32](repeating: 0, count: count)
+        for (start, number) in zip(starts, classes) where number >= 0 { examples[Int(number)] = start }
+        for scalar in Array(UInt32(0x20)...0x7E) + Array(0x61...0x7A) where ascii[Int(scalar)] >= 0 {
+            examples[Int(ascii[Int(scalar)])] = scalar
+        }
+        return examples
+    }
+
+    /// Whether some class that has scalars in a range fulfils a condition.
+    func contains(in range: ClosedRange<UInt32>, where holds: (Int32) -> Bool) -> Bool {
+        var piece = self.piece(of: range.lowerBound)
+        while piece < starts.count, starts[piece] <= range.upperBound {
+            if classes[piece] >= 0, holds(classes[piece]) { return true }
+            piece += 1
+        }
+        return false
     }
 
     /// The classes in a set that is a union of classes.

@@ -14,13 +14,15 @@ package final class StringLanguage: Sendable {
     /// The state before the first scalar; -1 if no string is allowed at all.
     package let start: Int32
 
-    let classes: ScalarClasses
+    private let classes: ScalarClasses
+    /// A scalar of each class.
+    private let examples: [UInt32]
     private let automaton: ScalarAutomaton
     private let lengths: LengthCount
     private let isCounted: Bool
     private let stateCount: Int
 
-    /// No context of the model holds a string of this many scalars; a longer `maxLength` is none.
+    /// No context of the model holds a string of this many scalars: a longer `maxLength` is none, a longer `minLength` not supported.
     private static let endlessLength = 1 << 26
 
     /// The strings that match all patterns and formats and have an allowed length.
@@ -42,7 +44,11 @@ package final class StringLanguage: Sendable {
             parsed.append(try parse(text, .ecma))
             if parsed[parsed.count - 1].dependsOnDialect { parsed.append(try parse(text, .python)) }
         }
-        var bounds = lengths
+        guard lengths.min <= Self.endlessLength else {
+            throw UnsupportedPattern(reason: "the shortest length is longer than any text")
+        }
+        // Below 0 there is no string, how far ever.
+        var bounds = LengthRange(min: max(lengths.min, 0), max: lengths.max.map { max($0, -1) })
         for name in formats {
             guard let format = FormatPatterns.all[name] else {
                 throw UnsupportedPattern(reason: "the format \(name.prefix(40)) is not supported")
@@ -63,6 +69,7 @@ package final class StringLanguage: Sendable {
         automaton = merged.automaton
         self.classes = classes.renumbered(merged.classes, count: merged.automaton.classCount)
         self.lengths = try LengthCount(automaton, bounds)
+        examples = self.classes.examples()
         isCounted = self.lengths.isCounted
         // With lengths, a state is the automaton's plus its count of states for each scalar taken.
         let counts = (self.lengths.bounds.max ?? self.lengths.bounds.min) + 1
@@ -77,7 +84,11 @@ package final class StringLanguage: Sendable {
     package func next(_ state: Int32, _ scalar: UInt32) -> Int32 {
         guard state >= 0, state < stateCount else { return -1 }
         let column = classes.number(of: scalar)
-        guard column >= 0 else { return -1 }
+        return column < 0 ? -1 : next(state, column: column)
+    }
+
+    @inline(__always)
+    private func next(_ state: Int32, column: Int32) -> Int32 {
         guard isCounted else { return automaton.next(state, column) }
         let (state, taken) = parts(state)
         let next = automaton.next(Int32(state), column)
@@ -107,6 +118,22 @@ package final class StringLanguage: Sendable {
         guard state >= 0, state < stateCount else { return 0 }
         let (state, taken) = parts(state)
         return lengths.remaining(state, taken: taken) ?? 0
+    }
+
+    /// Whether some scalar of a range leads on from a state. Costs a look at each class there, not at each scalar.
+    package func goesOn(_ state: Int32, in range: ClosedRange<UInt32>) -> Bool {
+        guard state >= 0, state < stateCount else { return false }
+        return classes.contains(in: range) { next(state, column: $0) >= 0 }
+    }
+
+    /// A scalar on a shortest way to acceptance; nil if the string may end here, and for what is no state.
+    package func scalarTowardsEnd(_ state: Int32) -> UInt32? {
+        let distance = shortest(state)
+        guard distance > 0 else { return nil }
+        return examples.first { scalar in
+            let next = next(state, scalar)
+            return next >= 0 && shortest(next) < distance
+        }
     }
 
     @inline(__always)
