@@ -116,12 +116,15 @@ import Testing
 
     // MARK: Spelling
 
+    /// 32 characters, and 8 for each array or object around them.
     @Test func whiteSpaceHasItsBound() throws {
         let schema = #"{"type":"array"}"#
-        for (count, isAllowed) in [(256, true), (257, false)] {
-            let space = String(repeating: " ", count: count)
-            #expect(try allows(schema, "[\(space)]") == isAllowed)
-            #expect(try allows(schema, "\(space)[\(space)1\(space),\(space)2\(space)]\(space)") == isAllowed)
+        for (more, isAllowed) in [(0, true), (1, false)] {
+            let outside = String(repeating: " ", count: 32 + more), inside = String(repeating: "\n", count: 40 + more)
+            #expect(try allows(schema, "\(outside)[]") == isAllowed)
+            #expect(try allows(schema, "[]\(outside)") == isAllowed)
+            #expect(try allows(schema, "[\(inside)]") == isAllowed)
+            #expect(try allows(schema, "[\(inside)1\(inside),\(inside)[\(inside)        ]\(inside)]") == isAllowed)
         }
     }
 
@@ -157,10 +160,10 @@ import Testing
 
     @Test func cacheKeepsGrammarsByText() throws {
         var cache = GrammarCache(limit: 2)
-        let first = try cache.grammar(schemaText: Array(#"{"type":"null"}"#.utf8), file: "a")
-        #expect(try cache.grammar(schemaText: Array(#"{"type":"null"}"#.utf8), file: "a") === first)
-        for text in ["true", "false"] { _ = try cache.grammar(schemaText: Array(text.utf8), file: "a") }
-        #expect(try cache.grammar(schemaText: Array(#"{"type":"null"}"#.utf8), file: "a") !== first)
-        #expect(throws: KimiError.self) { try cache.grammar(schemaText: Array("{".utf8), file: "a") }
+        func schema(_ text: String) throws -> JSON { try JSON.parse(Array(text.utf8), file: "schema") }
+        let first = cache.grammar(of: try schema(#"{"type":"null"}"#))
+        #expect(cache.grammar(of: try schema(#"{ "type": "null" }"#)) === first)
+        for text in ["true", "false"] { _ = cache.grammar(of: try schema(text)) }
+        #expect(cache.grammar(of: try schema(#"{"type":"null"}"#)) !== first)
     }
 }

@@ -36,7 +36,7 @@ package struct ConstraintMeasurement: Sendable {
         (
             "edit",
             #"{"type":"object","properties":{"path":{"type":"string"},"edits":{"type":"array","items":{"type":"object","properties":{"old":{"type":"string"},"new":{"type":"string"},"line":{"type":"integer","minimum":1}},"required":["old","new"]}}},"required":["path","edits"]}"#,
-            #"{"path": "Sources/main.swift", "edits": [{"line": 12, "old": "    let value = compute(x)\n    print(\"value: \\(value)\")\n", "new": "    guard let value = try? compute(x) else {\n        return\n    }\n    log(\"value: \\(value)\")\n"}, {"old": "// naïve 実装", "new": ""}]}"#
+            #"{"path": "Sources/main.swift", "edits": [{"line": 12, "old": "    let value = compute(x)\n    show(\"value: \\(value)\")\n", "new": "    guard let value = try? compute(x) else {\n        return\n    }\n    log(\"value: \\(value)\")\n"}, {"old": "// naïve 実装", "new": ""}]}"#
         ),
         (
             "shapes",

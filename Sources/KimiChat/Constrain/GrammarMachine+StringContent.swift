@@ -79,7 +79,7 @@ extension GrammarMachine {
                 frame.taken == 0 || isPossible($0, without: frame.taken)
             }
         case .language:
-            return grammar.languages[Int(shape.index)].goesOn(frame.a, in: low...max(low, high))
+            return grammar.languages[Int(shape.index)].goesOn(frame.a, in: low...high)
         }
     }
 
