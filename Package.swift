@@ -63,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "kimi",
             dependencies: [
-                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiModel", "KimiRuntime", "KimiBench",
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime", "KimiBench", "KimiAgent",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             // The program too runs where no Swift is installed. FoundationEssentials forgets to name two of its own parts.

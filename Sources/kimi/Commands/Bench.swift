@@ -22,17 +22,19 @@ struct Bench: Command {
               kimi bench DIR --experts
               kimi bench DIR --accuracy --cache bf16
               kimi bench --kernel
+              kimi bench --constraint
             """)
 
     /// What is measured in place of prompts and single tokens.
     enum Part: String, EnumerableFlag {
-        case kernel, experts, accuracy
+        case kernel, experts, accuracy, constraint
 
         static func help(for value: Part) -> ArgumentHelp? {
             switch value {
             case .kernel: "Each kernel alone, at every level of instructions; needs no folder."
             case .experts: "The layers with experts alone, for 1 to 512 rows."
             case .accuracy: "How far the logits are from those of the exact model, with the options given."
+            case .constraint: "The masks of constrained decoding, over 163,840 tokens; needs no folder."
             }
         }
     }
@@ -86,7 +88,7 @@ struct Bench: Command {
         for depth in depth { try check("depth", depth, 0...most) }
         for batch in batch { try check("batch", batch, Self.batchRange) }
         if let threads = machine.threads { try check("threads", threads, Model.threadRange) }
-        if folder == nil && part != .kernel { throw ValidationError("the folder of a checkpoint is missing") }
+        if folder == nil && part != .kernel && part != .constraint { throw ValidationError("the folder of a checkpoint is missing") }
         if (text != nil || ids != nil) && part != .accuracy { throw ValidationError("--text and --ids belong to --accuracy") }
         if text != nil && ids != nil { throw ValidationError("give --text or --ids, not both") }
     }
@@ -113,6 +115,7 @@ struct Bench: Command {
         case .kernel: try run.kernels()
         case .experts: try run.experts()
         case .accuracy: try run.accuracy()
+        case .constraint: ConstraintReport(repeats: 1)
         case nil: try run.tokens()
         }
     }
