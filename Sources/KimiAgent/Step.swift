@@ -18,7 +18,8 @@ enum StepEnd {
 
 /// One answer of the model: its prompt, then token by token through constraint and parser.
 final class Step {
-    private let run: ChatRun
+    /// Owns this step as its phase, so that a strong reference would keep both alive when a request is given up.
+    private unowned let run: ChatRun
     private var tokens: TokenLoop
     private var parser: OutputParser
     private let constraint: TurnConstraint

@@ -97,6 +97,39 @@ static void session_cycle(int round, void *model) {
     kimi_session_destroy(session);
 }
 
+static int32_t answer(const kimi_tool_call *call, kimi_tool_result *result, void *unused) {
+    (void)unused;
+    return kimi_tool_result_set(result, call->id, KIMI_NUL, NULL) == KIMI_OK ? 0 : 1;
+}
+
+/* A conversation: a turn, one with a tool, one that is given up, and a request that is refused. */
+static void chat_cycle(int round, void *model) {
+    static const char request[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"mode\": \"instant\", "
+                                  "\"tool_choice\": \"required\", \"max_tokens\": 40}";
+    kimi_error *error = NULL;
+    kimi_session *session = new_session(model);
+    kimi_chat_options options;
+    kimi_chat_options_init(&options, sizeof options);
+    options.seed = (uint64_t)round + 1;
+    options.max_tokens = 4;
+    EXPECT(KIMI_OK, kimi_session_say(session, "Hello", KIMI_NUL, &options, NULL, NULL, &error));
+    kimi_tool tool = {.struct_size = sizeof tool, .name = "f", .callback = answer, .timeout_milliseconds = round % 8 ? 0 : 60000};
+    EXPECT(KIMI_OK, kimi_session_add_tool(session, &tool, &error));
+    options.max_tokens = 0;
+    options.step_limit = 2;
+    EXPECT(KIMI_OK, kimi_session_send(session, request, KIMI_NUL, &options, NULL, NULL, &error));
+    kimi_chat *chat = NULL;
+    kimi_chat_event event = {.struct_size = sizeof event};
+    EXPECT(KIMI_OK, kimi_chat_start(session, request, KIMI_NUL, &options, &chat, &error));
+    for (int i = 0; i < 4; i++) EXPECT(KIMI_OK, kimi_chat_next(chat, &event, &error));
+    kimi_chat_destroy(chat);
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_session_send(session, "{}", KIMI_NUL, NULL, NULL, NULL, &error));
+    char *json = NULL;
+    EXPECT(KIMI_OK, kimi_session_messages(session, &json, NULL, &error));
+    kimi_free(json);
+    kimi_session_destroy(session);
+}
+
 int main(int count, char **arguments) {
     begin(count, arguments);
     repeat("open and close", 1000, open_and_close, NULL);
@@ -108,6 +141,8 @@ int main(int count, char **arguments) {
         char what[64];
         snprintf(what, sizeof what, "session on %d threads", threads);
         repeat(what, threads == 1 ? 1000 : 200, session_cycle, model);
+        snprintf(what, sizeof what, "conversation on %d threads", threads);
+        repeat(what, threads == 1 ? 500 : 100, chat_cycle, model);
         kimi_model_close(model);
     }
     return finish();
