@@ -31,8 +31,8 @@ enum TestVocabulary {
         var place = 0
         while place < text.count {
             let choices = (1...min(10, text.count - place)).compactMap { length -> (Int32, Int)? in
-                guard let id = tokenizer.id(ofPiece: Array(text[place..<place + length])), !tokenizer.isSpecial(id) else { return nil }
-                return (id, length)
+                let id = tokenizer.id(ofPiece: Array(text[place..<place + length]))
+                return id.flatMap { tokenizer.isSpecial($0) ? nil : ($0, length) }
             }
             guard let (id, length) = choices.randomElement(using: &numbers) else { return [] }
             result.append(id)

@@ -112,7 +112,14 @@ import Testing
         Case(##"{"type":"array","items":{"$ref":"#"}}"##, ["[]", "[[],[[]]]"], not: ["[1]"]),
         Case(##"{"$ref":"#/$defs/a~1b%20c","maximum":3,"$defs":{"a/b c":{"type":"integer"}}}"##, ["3"], not: ["4", "\"x\""]),
         Case(##"{"$ref":"#word","definitions":{"w":{"$anchor":"word","const":"yes"}}}"##, ["\"yes\""], not: ["\"no\""]),
+        Case(expression, ["1", "{\"left\":{\"op\":\"neg\",\"left\":2},\"op\":\"+\"}"], not: ["{\"left\":1,\"op\":\"*\"}", "{\"op\":\"+\"}"]),
     ]
+
+    static let expression = ##"""
+        {"oneOf":[{"type":"object","properties":{"left":{"$ref":"#"},"op":{"enum":["+","-"]}},"required":["left","op"],\##
+        "additionalProperties":false},{"type":"object","properties":{"left":{"$ref":"#"},"op":{"const":"neg"}},\##
+        "required":["left","op"],"additionalProperties":false},{"type":"number"}]}
+        """##
 
     // MARK: Spelling
 

@@ -20,33 +20,80 @@ package struct ConstraintMeasurement: Sendable {
     package static let cases: [(name: String, schema: String, document: String)] = [
         (
             "weather",
-            #"{"type":"object","properties":{"location":{"type":"string","description":"City"},"unit":{"type":"string","enum":["celsius","fahrenheit"]},"days":{"type":"integer","minimum":1,"maximum":14}},"required":["location"],"additionalProperties":false}"#,
+            #"""
+            {"type":"object","properties":{"location":{"type":"string","description":"City"},"unit":{"type":"string",\#
+            "enum":["celsius","fahrenheit"]},"days":{"type":"integer","minimum":1,"maximum":14}},\#
+            "required":["location"],"additionalProperties":false}
+            """#,
             #"{"location": "Reykjavík, Iceland", "unit": "celsius", "days": 12}"#
         ),
         (
             "search",
-            #"{"type":"object","properties":{"query":{"type":"string","minLength":1,"maxLength":400},"limit":{"type":"integer"},"filters":{"type":"object","properties":{"since":{"type":"string","format":"date"},"author":{"type":["string","null"]},"tags":{"type":"array","items":{"type":"string","pattern":"^[a-z0-9-]+$"},"maxItems":8,"uniqueItems":false}}}},"required":["query"]}"#,
-            #"{"query": "how do mixture-of-experts models place their experts on NUMA nodes", "limit": 25, "filters": {"since": "2025-02-28", "author": null, "tags": ["numa", "mixture-of-experts", "hwloc"]}}"#
+            #"""
+            {"type":"object","properties":{"query":{"type":"string","minLength":1,"maxLength":400},\#
+            "limit":{"type":"integer"},"filters":{"type":"object","properties":{"since":{"type":"string",\#
+            "format":"date"},"author":{"type":["string","null"]},"tags":{"type":"array","items":{"type":"string",\#
+            "pattern":"^[a-z0-9-]+$"},"maxItems":8,"uniqueItems":false}}}},"required":["query"]}
+            """#,
+            #"""
+            {"query": "how do mixture-of-experts models place their experts on NUMA nodes", "limit": 25,\#
+             "filters": {"since": "2025-02-28", "author": null, "tags": ["numa", "mixture-of-experts", "hwloc"]}}
+            """#
         ),
         (
             "event",
-            ##"{"$defs":{"person":{"type":"object","properties":{"name":{"type":"string"},"email":{"type":"string","format":"email"}},"required":["name","email"],"additionalProperties":false}},"type":"object","properties":{"title":{"type":"string","maxLength":120},"start":{"type":"string","format":"date-time"},"attendees":{"type":"array","items":{"$ref":"#/$defs/person"},"minItems":1},"recurrence":{"anyOf":[{"type":"null"},{"type":"object","properties":{"every":{"enum":["day","week","month"]},"count":{"type":"integer","minimum":1}},"required":["every"],"additionalProperties":false}]}},"required":["title","start","attendees","recurrence"],"additionalProperties":false}"##,
-            #"{"title": "Quarterly planning: costs, hiring, roadmap", "start": "2026-01-14T09:30:00+01:00", "attendees": [{"name": "Ada Lovelace", "email": "ada@example.org"}, {"name": "梅兰芳", "email": "mei.lanfang@example.com"}], "recurrence": {"every": "month", "count": 6}}"#
+            ##"""
+            {"$defs":{"person":{"type":"object","properties":{"name":{"type":"string"},"email":{"type":"string",\##
+            "format":"email"}},"required":["name","email"],"additionalProperties":false}},"type":"object",\##
+            "properties":{"title":{"type":"string","maxLength":120},"start":{"type":"string","format":"date-time"},\##
+            "attendees":{"type":"array","items":{"$ref":"#/$defs/person"},"minItems":1},\##
+            "recurrence":{"anyOf":[{"type":"null"},{"type":"object","properties":{"every":{"enum":["day","week",\##
+            "month"]},"count":{"type":"integer","minimum":1}},"required":["every"],"additionalProperties":false}]}},\##
+            "required":["title","start","attendees","recurrence"],"additionalProperties":false}
+            """##,
+            #"""
+            {"title": "Quarterly planning: costs, hiring, roadmap", "start": "2026-01-14T09:30:00+01:00",\#
+             "attendees": [{"name": "Ada Lovelace", "email": "ada@example.org"}, {"name": "梅兰芳",\#
+             "email": "mei.lanfang@example.com"}], "recurrence": {"every": "month", "count": 6}}
+            """#
         ),
         (
             "edit",
-            #"{"type":"object","properties":{"path":{"type":"string"},"edits":{"type":"array","items":{"type":"object","properties":{"old":{"type":"string"},"new":{"type":"string"},"line":{"type":"integer","minimum":1}},"required":["old","new"]}}},"required":["path","edits"]}"#,
-            #"{"path": "Sources/main.swift", "edits": [{"line": 12, "old": "    let value = compute(x)\n    show(\"value: \\(value)\")\n", "new": "    guard let value = try? compute(x) else {\n        return\n    }\n    log(\"value: \\(value)\")\n"}, {"old": "// naïve 実装", "new": ""}]}"#
+            #"""
+            {"type":"object","properties":{"path":{"type":"string"},"edits":{"type":"array","items":{"type":"object",\#
+            "properties":{"old":{"type":"string"},"new":{"type":"string"},"line":{"type":"integer","minimum":1}},\#
+            "required":["old","new"]}}},"required":["path","edits"]}
+            """#,
+            #"""
+            {"path": "Sources/main.swift", "edits": [{"line": 12,\#
+             "old": "    let value = compute(x)\n    show(\"value: \\(value)\")\n",\#
+             "new": "    guard let value = try? compute(x) else {\n        return\n    }\n    log(\"value: \\(value)\")\n"},\#
+             {"old": "// naïve 実装", "new": ""}]}
+            """#
         ),
         (
             "shapes",
-            #"{"type":"array","items":{"oneOf":[{"type":"object","properties":{"kind":{"const":"circle"},"r":{"type":"number","exclusiveMinimum":0}},"required":["kind","r"],"additionalProperties":false},{"type":"object","properties":{"kind":{"const":"rectangle"},"w":{"type":"number"},"h":{"type":"number"}},"required":["kind","w","h"],"additionalProperties":false},{"type":"object","properties":{"kind":{"const":"path"},"points":{"type":"array","items":{"type":"array","prefixItems":[{"type":"number"},{"type":"number"}],"minItems":2,"items":false}}},"required":["kind","points"],"additionalProperties":false}]}}"#,
-            #"[{"kind": "circle", "r": 2.75}, {"kind": "rectangle", "w": 10, "h": 0.5}, {"kind": "path", "points": [[0, 0], [12.5, -3.25], [100, 250]]}]"#
+            #"""
+            {"type":"array","items":{"oneOf":[{"type":"object","properties":{"kind":{"const":"circle"},\#
+            "r":{"type":"number","exclusiveMinimum":0}},"required":["kind","r"],"additionalProperties":false},\#
+            {"type":"object","properties":{"kind":{"const":"rectangle"},"w":{"type":"number"},"h":{"type":"number"}},\#
+            "required":["kind","w","h"],"additionalProperties":false},{"type":"object",\#
+            "properties":{"kind":{"const":"path"},"points":{"type":"array","items":{"type":"array",\#
+            "prefixItems":[{"type":"number"},{"type":"number"}],"minItems":2,"items":false}}},"required":["kind",\#
+            "points"],"additionalProperties":false}]}}
+            """#,
+            #"""
+            [{"kind": "circle", "r": 2.75}, {"kind": "rectangle", "w": 10, "h": 0.5}, {"kind": "path", "points": [[0,\#
+             0], [12.5, -3.25], [100, 250]]}]
+            """#
         ),
         (
             "any object",
             #"{"type":"object"}"#,
-            #"{"answer": 42, "steps": ["read the question", "think about it for seven and a half million years", "reply"], "confidence": 0.97, "notes": {"source": "the book", "checked": true, "others": [null, {}, []]}}"#
+            #"""
+            {"answer": 42, "steps": ["read the question", "think about it for seven and a half million years", "reply"],\#
+             "confidence": 0.97, "notes": {"source": "the book", "checked": true, "others": [null, {}, []]}}
+            """#
         ),
     ]
 
@@ -82,7 +129,8 @@ package struct ConstraintMeasurement: Sendable {
                 }
                 isComplete = isComplete && matcher.canEnd
             }
-            results.append(ConstraintMeasurement(name: name, seconds: seconds.sorted(), isComplete: isComplete, compileSeconds: compileSeconds))
+            results.append(ConstraintMeasurement(
+                name: name, seconds: seconds.sorted(), isComplete: isComplete, compileSeconds: compileSeconds))
         }
         return results
     }

@@ -16,9 +16,7 @@ import KimiCore
 /// - arrays and objects nested deeper than 64, or more than 4,096 keys in one object;
 /// - with `uniqueItems` integers of 2^59 and more, and minus zero;
 /// - lone surrogates.
-package final class Grammar: @unchecked Sendable {
-    // Safe to share because every member is a constant of values or of objects that do not change.
-
+package final class Grammar: Sendable {
     /// What the schema demands and this grammar does not; empty if it is exact.
     package let degradations: [Degradation]
 

@@ -50,9 +50,9 @@ extension GrammarCompiler {
         let prefix = tables.nodes.count
         tables.nodes += array.prefix
         tables.arrays.append(ArrayShape(
-            prefix: Int32(truncatingIfNeeded: prefix), prefixCount: Int32(truncatingIfNeeded: array.prefix.count), items: array.items,
-            minimum: Int32(clamping: array.minimum), maximum: Int32(clamping: maximum), isUnique: array.unique != nil,
-            plateau: Int32(clamping: max(array.minimum, array.prefix.count))))
+            prefix: Int32(truncatingIfNeeded: prefix), prefixCount: Int32(truncatingIfNeeded: array.prefix.count),
+            items: array.items, minimum: Int32(clamping: array.minimum), maximum: Int32(clamping: maximum),
+            isUnique: array.unique != nil, plateau: Int32(clamping: max(array.minimum, array.prefix.count))))
     }
 
     private mutating func emit(_ object: DraftObject) {

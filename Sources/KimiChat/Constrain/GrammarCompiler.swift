@@ -52,7 +52,8 @@ struct GrammarCompiler {
     mutating func compile() -> GrammarTables {
         build([SchemaDocument.rootID])
         if depths[0] > Grammar.depthLimit {
-            reader.degradations.add("#", "schema", "nothing can satisfy it within \(Grammar.depthLimit) levels; any JSON value is allowed")
+            reader.degradations.add(
+                "#", "schema", "nothing can satisfy it within \(Grammar.depthLimit) levels; any JSON value is allowed")
             drafts = []
             conjunctions = []
             known = [:]
@@ -96,7 +97,8 @@ struct GrammarCompiler {
         var result: [Draft] = []
         for alternative in reader.alternatives(conjunction) {
             var draft = Draft()
-            (draft.null, draft.no, draft.yes, draft.number) = (alternative.null, alternative.no, alternative.yes, alternative.number)
+            (draft.null, draft.no, draft.yes) = (alternative.null, alternative.no, alternative.yes)
+            draft.number = alternative.number
             if let string = alternative.string, let compiled = strings.compile(string, &reader.degradations) {
                 draft.string = compiled.shape
                 draft.stringCount = compiled.count
@@ -169,7 +171,8 @@ struct GrammarCompiler {
                 var values = number
                 values.limit(from: -Self.apartLimit, to: Self.apartLimit)
                 values.isKeptApart = true
-                guard number.isInteger, number.divisors.isEmpty, values.enumerated(limit: TakenSets.sizeLimit) == nil else { return nil }
+                guard number.isInteger, number.divisors.isEmpty, values.enumerated(limit: TakenSets.sizeLimit) == nil
+                else { return nil }
                 drafts[index][0].number = values
                 isEndless = true
             }

@@ -1,6 +1,6 @@
 extension GrammarMatcher {
-    /// A short text that ends the value from here: every string, array and object closed as soon as it may be. Empty where the value
-    /// may end now. Nothing is taken.
+    /// A short text that ends the value from here: every string, array and object closed as soon as it may be. Empty where the
+    /// value may end now. Nothing is taken.
     ///
     /// It need not be the shortest of all, but it never nests deeper than the schema demands, and so it always ends.
     ///

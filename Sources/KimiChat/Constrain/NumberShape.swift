@@ -20,8 +20,8 @@ final class NumberShape: Sendable {
             interval.high < 0 ? nil : .init(low: max(interval.low, 0), high: interval.high)
         }
         negative = constraint.intervals.reversed().compactMap { interval in
-            let low = max(0, -interval.high)
-            return interval.low > 0 || (withoutNegativeZero && interval.low == 0) ? nil : .init(low: low, high: -interval.low)
+            let low = max(withoutNegativeZero ? 1 : 0, -interval.high)
+            return low <= -interval.low ? .init(low: low, high: -interval.low) : nil
         }
     }
 
@@ -49,7 +49,8 @@ final class NumberShape: Sendable {
         let intervals = sign ? negative : positive
         var index = first(intervals, endingAtOrAfter: low)
         while index < intervals.count, intervals[index].low <= high {
-            if !taken(index), existsMultiple(from: max(low, intervals[index].low), to: min(high, intervals[index].high)) { return true }
+            let interval = intervals[index]
+            if !taken(index), existsMultiple(from: max(low, interval.low), to: min(high, interval.high)) { return true }
             index += 1
         }
         return false

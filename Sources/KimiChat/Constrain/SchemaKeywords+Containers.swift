@@ -98,7 +98,8 @@ extension SchemaKeywords {
         _ object: inout ObjectConstraint, _ patterns: JSONObject, _ document: inout SchemaDocument,
         _ degradations: inout DegradationList
     ) {
-        degradations.add(path, "patternProperties", "keys are not matched with patterns; a value of any of them is allowed for any key")
+        degradations.add(
+            path, "patternProperties", "keys are not matched with patterns; a value of any of them is allowed for any key")
         guard !object.additional.isEmpty else { return }
         var choices = patterns.keys.compactMap { patterns[$0] }
         choices.append(schema["additionalProperties"] ?? .bool(true))

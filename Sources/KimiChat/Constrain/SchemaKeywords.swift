@@ -91,7 +91,8 @@ struct SchemaKeywords {
         guard var number = value.number else { return }
         var changed = false
         for (keyword, isLower, isExclusive) in [
-            ("minimum", true, false), ("exclusiveMinimum", true, true), ("maximum", false, false), ("exclusiveMaximum", false, true),
+            ("minimum", true, false), ("exclusiveMinimum", true, true),
+            ("maximum", false, false), ("exclusiveMaximum", false, true),
         ] {
             guard let bound = schema[keyword] else { continue }
             guard bound.doubleValue != nil else {
@@ -156,7 +157,8 @@ struct SchemaKeywords {
             return
         }
         // Exact for whole numbers only if the double is within 2^-54 of the decimal; and at most four decimals, which can be tried.
-        guard step % ScaledNumber.powers[ScaledNumber.fractionDigits - 4] == 0, Self.isNear(double, step), number.addStep(step) else {
+        let hasFourDecimals = step % ScaledNumber.powers[ScaledNumber.fractionDigits - 4] == 0
+        guard hasFourDecimals, Self.isNear(double, step), number.addStep(step) else {
             degradations.add(path, "multipleOf", "is a fraction that doubles divide by inexactly")
             return
         }
@@ -167,8 +169,8 @@ struct SchemaKeywords {
     /// Whether double and decimal differ by no more than 2^-54 of their size.
     private static func isNear(_ double: Double, _ scaled: Int128) -> Bool {
         // double = significand · 2^exponent with a significand of 53 bits, and so the comparison is
-        // |significand · 10^17 − scaled · 2^-exponent| · 2^54 <= scaled · 2^-exponent, in a wide integer. The decimal has at most
-        // four fraction digits; in units of 10^-4 all stays below 2^126 for divisors below 2^11.
+        // |significand · 10^17 − scaled · 2^-exponent| · 2^54 <= scaled · 2^-exponent, in a wide integer. The decimal has at
+        // most four fraction digits; in units of 10^-4 all stays below 2^126 for divisors below 2^11.
         guard double < 2048, double >= 0x1p-14 else { return false }
         let exponent = 52 - Int(double.exponent)
         let significand = Int128(double.significand * 0x1p52)

@@ -9,6 +9,10 @@ struct SchemaReader {
     var degradations = DegradationList()
     private var known: [Int32: [ValueConstraint]] = [:]
     private var inProgress: Set<Int32> = []
+    /// How many proofs are under way that branches are disjoint, and whether the innermost one came upon a schema that is being
+    /// read itself, or upon too many: it then proves nothing.
+    private var proofs = 0
+    private var isUnproven = false
 
     /// How many references and combinations may lead into each other at one place.
     static let chainLimit = 96
@@ -21,25 +25,32 @@ struct SchemaReader {
     mutating func alternatives(_ conjunction: Conjunction) -> [ValueConstraint] {
         var result = [ValueConstraint.any]
         for id in conjunction {
-            result = meet(result, alternatives(of: id, depth: 0), document[id].path, "allOf")
+            result = meet(result, alternatives(of: id), document[id].path, "allOf")
         }
         return result
     }
 
-    private mutating func alternatives(of id: Int32, depth: Int) -> [ValueConstraint] {
+    private mutating func alternatives(of id: Int32) -> [ValueConstraint] {
         if let known = known[id] { return known }
         let place = document[id]
-        guard depth < Self.chainLimit, inProgress.insert(id).inserted else {
-            degradations.add(place.path, "$ref", depth < Self.chainLimit ? "leads back to itself" : "more than \(Self.chainLimit) references in a row")
+        let isRepeated = inProgress.contains(id)
+        guard !isRepeated, inProgress.count < Self.chainLimit else {
+            if proofs > 0 {
+                isUnproven = true
+            } else {
+                let reason = isRepeated ? "leads back to itself" : "more than \(Self.chainLimit) references in a row"
+                degradations.add(place.path, "$ref", reason)
+            }
             return [.any]
         }
-        let result = read(place, depth: depth)
+        inProgress.insert(id)
+        let result = read(place)
         inProgress.remove(id)
-        known[id] = result
+        if !isUnproven { known[id] = result }
         return result
     }
 
-    private mutating func read(_ place: SchemaDocument.Place, depth: Int) -> [ValueConstraint] {
+    private mutating func read(_ place: SchemaDocument.Place) -> [ValueConstraint] {
         switch place.schema {
         case .bool(true): return [.any]
         case .bool(false): return []
@@ -47,17 +58,17 @@ struct SchemaReader {
             if schema.keys.isEmpty { return [.any] }
             var keywords = SchemaKeywords(schema, place.path)
             var result = keywords.ownAlternatives(&document, &degradations)
-            result = applyReference(schema, place, depth, result)
+            result = applyReference(schema, place, result)
             for (index, part) in list(schema, "allOf", place.path).enumerated() {
                 let id = document.place(part, "\(place.path)/allOf/\(index)")
-                result = meet(result, alternatives(of: id, depth: depth + 1), place.path, "allOf")
+                result = meet(result, alternatives(of: id), place.path, "allOf")
             }
             for keyword in ["anyOf", "oneOf"] where schema[keyword] != nil {
                 let branches = list(schema, keyword, place.path).enumerated().map { index, part in
                     document.place(part, "\(place.path)/\(keyword)/\(index)")
                 }
                 guard !branches.isEmpty else { continue }
-                let choices = branches.map { alternatives(of: $0, depth: depth + 1) }
+                let choices = branches.map { alternatives(of: $0) }
                 if keyword == "oneOf", !areDisjoint(choices) {
                     degradations.add(place.path, "oneOf", "its branches may overlap; taken as anyOf")
                 }
@@ -71,14 +82,14 @@ struct SchemaReader {
     }
 
     private mutating func applyReference(
-        _ schema: JSONObject, _ place: SchemaDocument.Place, _ depth: Int, _ result: [ValueConstraint]
+        _ schema: JSONObject, _ place: SchemaDocument.Place, _ result: [ValueConstraint]
     ) -> [ValueConstraint] {
         guard let value = schema["$ref"] else { return result }
         guard let reference = value.stringValue, let id = document.resolve(reference) else {
             degradations.add(place.path, "$ref", "leads to nothing in this schema")
             return result
         }
-        return meet(result, alternatives(of: id, depth: depth + 1), place.path, "$ref")
+        return meet(result, alternatives(of: id), place.path, "$ref")
     }
 
     private mutating func list(_ schema: JSONObject, _ keyword: String, _ path: String) -> [JSON] {
@@ -166,17 +177,26 @@ struct SchemaReader {
         }
         if let object = value.object {
             guard depth < 4 else { return false }
-            let possible = object.required.allSatisfy { !isEmpty(object.property($0), depth: depth + 1) }
-            if possible { return false }
+            let isPossible = object.keys.allSatisfy { key in
+                !object.required.contains(key) || !isEmpty(object.property(key), depth: depth + 1)
+            }
+            if isPossible { return false }
         }
         return true
     }
 
     private mutating func isEmpty(_ conjunction: Conjunction, depth: Int) -> Bool {
+        let outer = isUnproven
+        isUnproven = false
+        proofs += 1
+        defer {
+            proofs -= 1
+            isUnproven = outer
+        }
         var result = [ValueConstraint.any]
         for id in conjunction {
-            let theirs = alternatives(of: id, depth: 0)
-            guard result.count * theirs.count <= 256 else { return false }
+            let theirs = alternatives(of: id)
+            guard !isUnproven, result.count * theirs.count <= 256 else { return false }
             result = result.flatMap { ours in theirs.map { ours.met(with: $0) } }
         }
         return result.allSatisfy { isEmpty($0, depth: depth + 1) }

@@ -18,7 +18,8 @@ struct StringCompiler {
             guard !literals.isEmpty else { return nil }
             literalScalars += literals.reduce(0) { $0 + $1.count }
             guard literalScalars <= LiteralTree.sizeLimit else {
-                degradations.add("#", "enum", "the words of all enumerations together are longer than \(LiteralTree.sizeLimit) characters")
+                degradations.add(
+                    "#", "enum", "the words of all enumerations together are longer than \(LiteralTree.sizeLimit) characters")
                 return (StringShape(kind: .free, index: 0, minimum: 0, maximum: -1), nil)
             }
             trees.append(LiteralTree(literals))
@@ -39,7 +40,8 @@ struct StringCompiler {
     }
 
     private func key(_ constraint: StringConstraint) -> [String] {
-        ["\(constraint.minimum) \(constraint.maximum ?? -1) \(constraint.patterns.count)"] + constraint.patterns + constraint.formats
+        ["\(constraint.minimum) \(constraint.maximum ?? -1) \(constraint.patterns.count)"] + constraint.patterns
+            + constraint.formats
     }
 
     private func languageIndex(_ constraint: StringConstraint) -> Int { Int(known[key(constraint)] ?? 0) }

@@ -1,6 +1,6 @@
-/// Tokens that look like those of a large byte-pair vocabulary, for measuring where no such tokenizer is at hand: single bytes, words
-/// with and without a space in front, Chinese and other scripts, parts of characters, digits, punctuation as programs and JSON
-/// have it, runs of white space. The same every time.
+/// Tokens that look like those of a large byte-pair vocabulary, for measuring where no such tokenizer is at hand: single bytes,
+/// words with and without a space in front, Chinese and other scripts, parts of characters, digits, punctuation as programs and
+/// JSON have it, runs of white space. The same every time.
 package enum SyntheticVocabulary {
     /// - Parameter count: how many tokens, at least some thousands.
     package static func pieces(count: Int) -> [[UInt8]] {
@@ -50,7 +50,7 @@ private struct Builder {
     }
 
     mutating func addPunctuation() {
-        let marks = ["\"", "'", ":", ",", ".", ";", "{", "}", "[", "]", "(", ")", "\\", "/", "-", "_", "=", "<", ">", "!", "?", "*", "#", "&", "|", "+"]
+        let marks = "\"':,.;{}[]()\\/-_=<>!?*#&|+".map(String.init)
         for first in marks {
             add(" " + first)
             for second in marks {
@@ -61,9 +61,10 @@ private struct Builder {
             }
             for length in 2...16 { add(String(repeating: first, count: length)) }
         }
-        for text in ["\":\"", "\": \"", "\",\"", "\", \"", "\":{\"", "\": {\"", "\":[\"", "\"]}", "\"}]", "\"}}", "\": [", "\":true", "\": null", "\\n", "\\\"", "\\u00"] {
-            add(text)
-        }
+        for text in [
+            "\":\"", "\": \"", "\",\"", "\", \"", "\":{\"", "\": {\"", "\":[\"", "\"]}", "\"}]", "\"}}", "\": [", "\":true",
+            "\": null", "\\n", "\\\"", "\\u00",
+        ] { add(text) }
     }
 
     mutating func addSpaces() {
@@ -89,7 +90,10 @@ private struct Builder {
         let share = count / 4
         func character(_ scalar: Int) -> String { UnicodeScalar(UInt32(scalar)).map { String(Character($0)) } ?? "" }
         for scalar in 0x4E00..<0x7E00 where pieces.count < share { add(character(scalar)) }
-        let ranges = [(0x4E00, 6000), (0x0430, 32), (0x0430, 32), (0x03B1, 24), (0x0627, 36), (0xAC00, 3000), (0x3041, 80), (0x30A1, 80), (0x0E01, 40), (0x0905, 50)]
+        let ranges = [
+            (0x4E00, 6000), (0x0430, 32), (0x0430, 32), (0x03B1, 24), (0x0627, 36), (0xAC00, 3000), (0x3041, 80), (0x30A1, 80),
+            (0x0E01, 40), (0x0905, 50),
+        ]
         while pieces.count < share * 3 / 2 {
             let (start, size) = ranges[any(ranges.count)]
             var text = start < 0x3000 && any(2) == 0 ? " " : ""
@@ -100,8 +104,14 @@ private struct Builder {
 
     /// Words of syllables; most tokens are these.
     mutating func addWords() {
-        let heads = ["", "s", "t", "c", "p", "m", "d", "b", "r", "l", "n", "f", "h", "g", "v", "st", "tr", "pr", "ch", "th", "w", "j", "k", "sh", "qu", "y", "z", "x"]
-        let hearts = ["e", "a", "i", "o", "u", "er", "in", "on", "at", "en", "or", "ing", "ed", "al", "es", "ar", "ion", "ly", "ment", "ea", "ou", "é", "ü", "ä"]
+        let heads = [
+            "", "s", "t", "c", "p", "m", "d", "b", "r", "l", "n", "f", "h", "g", "v", "st", "tr", "pr", "ch", "th", "w", "j",
+            "k", "sh", "qu", "y", "z", "x",
+        ]
+        let hearts = [
+            "e", "a", "i", "o", "u", "er", "in", "on", "at", "en", "or", "ing", "ed", "al", "es", "ar", "ion", "ly", "ment",
+            "ea", "ou", "é", "ü", "ä",
+        ]
         while pieces.count < count {
             var word = ""
             for _ in 0...skewed(4) { word += heads[skewed(heads.count)] + hearts[skewed(hearts.count)] }
