@@ -7,7 +7,7 @@ SWIFT := swift build -c release -j $(JOBS)
 
 # What a fresh Debian 12 needs beside a Swift 6.3 toolchain.
 BUILD_PACKAGES := gcc g++ make pkg-config libhwloc-dev libsentencepiece-dev libxxhash-dev
-TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-numpy
+TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-numpy python3-jsonschema python3-rfc3987
 
 # A crashing test should end at once, not wait for a debugger.
 export SWIFT_BACKTRACE = enable=no
@@ -71,7 +71,7 @@ test-deps: deps
 test: test-deps
 	@Tests/run-all.sh
 
-unit: deps
+unit: test-deps
 	@$(SWIFT) --build-tests
 	@swift test -c release --skip-build
 

@@ -19,6 +19,8 @@ package final class ChatRun: @unchecked Sendable {
     /// What is said so far, this request's messages included.
     var messages: [ChatMessage]
     let plan: TurnPlan
+    /// Of all steps.
+    let matchers: GrammarMatchers
     var usage = ChatUsage()
     /// The step that is computed, from 0.
     var step = 0
@@ -64,6 +66,7 @@ package final class ChatRun: @unchecked Sendable {
         self.request = request
         self.isPolled = isPolled
         format = try chat.session.model.chatFormat()
+        matchers = GrammarMatchers(format.vocabulary)
         messages = (options.append ? chat.past : []) + request.messages
         plan = try TurnPlan(
             request: request, options: options, hostTools: chat.tools.all, format: format, model: chat.session.model)

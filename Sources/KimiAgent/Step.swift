@@ -45,7 +45,8 @@ final class Step {
         constraint = TurnConstraint(
             tokens: format.tokens, tokenizer: format.tokenizer, vocabulary: format.vocabulary,
             modelVocabulary: run.chat.session.vocabularySize, endTokens: format.endTokens,
-            startsInReasoning: run.startsInReasoning, options: plan.constraint(step: run.step, firstCall: firstCall))
+            startsInReasoning: run.startsInReasoning, matchers: run.matchers,
+            options: plan.constraint(step: run.step, firstCall: firstCall))
         matcher = StopMatcher(plan.stopStrings)
     }
 

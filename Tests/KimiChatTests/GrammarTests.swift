@@ -123,6 +123,15 @@ import Testing
 
     // MARK: Spelling
 
+    /// Overlong forms, surrogates, numbers beyond Unicode and stray bytes, each refused at the first byte that tells.
+    @Test(arguments: [[0xC1], [0xE0, 0x9F], [0xED, 0xA0], [0xF0, 0x8F], [0xF4, 0x90], [0xF5], [0x80], [0xC3, 0x41], [0x1F]] as [[UInt8]])
+    func stringIsUTF8(_ bytes: [UInt8]) throws {
+        let matcher = GrammarMatcher(.anyValue, try TestVocabulary.tree.get())
+        #expect(matcher.accept(bytes: [0x22]))
+        #expect(bytes.dropLast().isEmpty || matcher.accept(bytes: bytes.dropLast()))
+        #expect(!matcher.accept(bytes: bytes.suffix(1)))
+    }
+
     /// 32 characters, and 8 for each array or object around them.
     @Test func whiteSpaceHasItsBound() throws {
         let schema = #"{"type":"array"}"#

@@ -58,6 +58,7 @@ package final class TurnConstraint {
     private let tokens: ChatTokens
     private let tokenizer: Tokenizer
     private let vocabulary: VocabularyTree
+    private let matchers: GrammarMatchers
     private let options: Options
     private let endTokens: [Int32]
     private var place: Place
@@ -76,10 +77,12 @@ package final class TurnConstraint {
     ///   - modelVocabulary: how many logits there are; the tokenizer may know fewer ids.
     ///   - endTokens: the model's, which end a turn.
     ///   - startsInReasoning: as the renderer says.
+    ///   - matchers: those of an earlier turn, for this vocabulary.
     package init(
         tokens: ChatTokens, tokenizer: Tokenizer, vocabulary: VocabularyTree, modelVocabulary: Int, endTokens: [Int32],
-        startsInReasoning: Bool, options: Options
+        startsInReasoning: Bool, matchers: GrammarMatchers? = nil, options: Options
     ) {
+        self.matchers = matchers ?? GrammarMatchers(vocabulary)
         self.tokens = tokens
         self.tokenizer = tokenizer
         self.vocabulary = vocabulary
@@ -105,7 +108,7 @@ package final class TurnConstraint {
 
     private func content() -> Place {
         guard options.enforces, let answer = options.answer else { return .content }
-        return .answer(GrammarMatcher(answer, vocabulary), isNew: true)
+        return .answer(matchers.matcher(answer), isNew: true)
     }
 
     // MARK: What may come
@@ -206,6 +209,6 @@ package final class TurnConstraint {
     private func arguments(of written: [UInt8]) -> Place {
         let index = options.firstCall &+ calls
         let tool = options.tools.first { Array("functions.\($0.name):\(index)".utf8) == written }
-        return .arguments(GrammarMatcher(tool?.arguments ?? .anyObject, vocabulary))
+        return .arguments(matchers.matcher(tool?.arguments ?? .anyObject))
     }
 }
