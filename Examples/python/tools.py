@@ -88,6 +88,8 @@ def search_files(text: str, below: str = ".") -> list[str]:
     start = (root / below).resolve()
     if not start.is_relative_to(root):
         raise ValueError(f"{below} is outside of the folder")
+    if not start.is_dir():
+        raise ValueError(f"there is no folder {below}")
     found = []
     for path in sorted(start.rglob("*")):
         # A link may lead anywhere; what it leads to must be inside, too.

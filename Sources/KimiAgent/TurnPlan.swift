@@ -69,8 +69,9 @@ struct TurnPlan {
         func say(_ kind: ChatEvent.Notice, _ text: String) { notices.append(ChatEvent(notice: kind, text)) }
         for field in request.ignoredFields { say(.ignoredField, "the field \(field) is not known and was ignored") }
         if mode == .swarm { say(.mode, "sub-agents are not in this version; the mode is that of one agent with \(stepLimit) steps") }
-        if enforces, choice != .none {
-            tools = declared.map { TurnConstraint.Tool(name: $0.name, arguments: format.arguments(of: $0)) }
+        if choice != .none {
+            let enforces = enforces
+            tools = declared.map { TurnConstraint.Tool(name: $0.name, arguments: enforces ? format.arguments(of: $0) : .anyObject) }
             for tool in tools {
                 for missing in tool.arguments.degradations { say(.schema, "tool \(tool.name), \(missing.path): \(missing.keyword) is not enforced: \(missing.reason)") }
             }

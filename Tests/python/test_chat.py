@@ -95,6 +95,27 @@ class Chats(KimiTest):
                 self.assertIs(type(person["age"]), int)
                 self.assertTrue(0 <= person["age"] <= 150)
 
+    def test_json_object(self) -> None:
+        with self.model.session() as session:
+            # Brackets that close are likely, so that objects do not grow for ever.
+            options = self.forced(tool_choice=None, max_tokens=2000)
+            for piece in ("}", '"', '"}', "]"):
+                try:
+                    options["logit_bias"][self.model.token_id(piece)] = 8
+                except kimi.Error:
+                    continue
+            for seed in range(6):
+                turn = session.chat("What?", response_format={"type": "json_object"}, seed=seed, **options)
+                self.assertEqual(turn.finish_reason, "stop")
+                self.assertIsInstance(json.loads(turn.content), dict)
+
+    def test_stop_strings(self) -> None:
+        with self.model.session() as session:
+            whole = session.chat("Hello", mode="instant", seed=4, max_tokens=40).content
+            stop = whole[len(whole) // 2 :][:2]
+            turn = session.chat("Hello", mode="instant", seed=4, max_tokens=40, stop=[stop])
+            self.assertEqual((turn.content, turn.finish_reason), (whole[: whole.index(stop)], "stop"))
+
     def test_options_out_of_range(self) -> None:
         with self.model.session() as session:
             out_of_range: List[Any] = [

@@ -100,6 +100,28 @@ class Tools(KimiTest):
             after = session.chat([question, *turn.messages, *results], [find], **self.forced(tool_choice="none"))
             self.assertEqual(session.messages, [question, *turn.messages, *results, *after.messages])
 
+    def test_without_constraint(self) -> None:
+        calls: List[str] = []
+
+        def find(kind: Literal["a"], count: int) -> str:
+            calls.append(kind)
+            return "found"
+
+        with self.model.session() as session:
+            rejected = set()
+            for seed in range(8):
+                # Its markers are likely, and what stands between them is noise.
+                options = self.forced(tool_choice="auto", max_tokens=60)
+                for marker in ("<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"):
+                    options["logit_bias"][self.model.token_id(marker)] = 8
+                turn = session.chat("Find.", [find], seed=seed, constrain=False, step_limit=2, **options)
+                self.assertEqual(turn.tool_calls, [])
+                rejected |= {event.reason for event in turn.rejected}
+                for event in turn.rejected:
+                    self.assertIsInstance(event.text, str)
+        self.assertTrue(rejected and rejected <= {"unknown_tool", "arguments", "unfinished"}, rejected)
+        self.assertEqual(calls, [])
+
     def test_three_hundred_calls(self) -> None:
         calls: List[int] = []
 
@@ -171,7 +193,7 @@ class Tools(KimiTest):
                 barrier.wait(30)
                 return threading.current_thread().name
 
-            find.parameters = FIND["function"]["parameters"]  # type: ignore[index, assignment]
+            find.parameters = FIND["function"]["parameters"]  # type: ignore[index]
             find.description = "Finds."
             turn = session.chat("Find.", [find], step_limit=2, parallel_tools=count, **options)
             results = [message for message in turn.messages if message["role"] == "tool"]

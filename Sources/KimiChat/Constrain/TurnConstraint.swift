@@ -92,7 +92,9 @@ package final class TurnConstraint {
         mask = .allocate(capacity: maskWords)
         mask.initialize(repeating: 0, count: maskWords)
         let section = options.tools.isEmpty ? [] : [tokens[.toolCallsBegin], tokens[.toolCallBegin]].compactMap { $0 }
-        let everywhere = Set(section)
+        // Where nothing is enforced a call is written like any text, all of its markers included.
+        let within = [tokens[.toolCallArgumentBegin], tokens[.toolCallEnd], tokens[.toolCallsEnd]].compactMap { $0 }
+        let everywhere = Set(section + (options.enforces || options.tools.isEmpty ? [] : within))
         let special = tokenizer.specialIDs.values
         // Where something is promised for the end of the turn, the thought is no place to end it.
         let promises = options.enforces && (options.mustCall || options.answer != nil)
