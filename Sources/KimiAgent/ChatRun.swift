@@ -66,7 +66,7 @@ package final class ChatRun: @unchecked Sendable {
         self.request = request
         self.isPolled = isPolled
         format = try chat.session.model.chatFormat()
-        matchers = GrammarMatchers(format.vocabulary)
+        matchers = GrammarMatchers { [format] in format.vocabulary }
         messages = (options.append ? chat.past : []) + request.messages
         plan = try TurnPlan(
             request: request, options: options, hostTools: chat.tools.all, format: format, model: chat.session.model)

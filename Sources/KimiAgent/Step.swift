@@ -43,9 +43,9 @@ final class Step {
             tokens: format.tokens, tokenizer: format.tokenizer, endTokens: format.endTokens, startsInReasoning: run.startsInReasoning,
             tools: plan.toolNames, firstCall: firstCall)
         constraint = TurnConstraint(
-            tokens: format.tokens, tokenizer: format.tokenizer, vocabulary: format.vocabulary,
+            tokens: format.tokens, tokenizer: format.tokenizer, matchers: run.matchers,
             modelVocabulary: run.chat.session.vocabularySize, endTokens: format.endTokens,
-            startsInReasoning: run.startsInReasoning, matchers: run.matchers,
+            startsInReasoning: run.startsInReasoning,
             options: plan.constraint(step: run.step, firstCall: firstCall))
         matcher = StopMatcher(plan.stopStrings)
     }

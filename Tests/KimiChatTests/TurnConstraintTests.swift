@@ -25,8 +25,10 @@ struct TurnConstraintTests {
         let tokenizer = try tokenizer.get()
         let tokens = ChatTokens(tokenizer)
         var random = SplitMix(seed)
+        let tree = try tree.get()
+        let matchers = GrammarMatchers { tree }
         let constraint = TurnConstraint(
-            tokens: tokens, tokenizer: tokenizer, vocabulary: try tree.get(), modelVocabulary: 1792, endTokens: [end],
+            tokens: tokens, tokenizer: tokenizer, matchers: matchers, modelVocabulary: 1792, endTokens: [end],
             startsInReasoning: thinking, options: options)
         var ids: [Int32] = []
         while ids.count < limit, ids.last != end {

@@ -57,7 +57,6 @@ package final class TurnConstraint {
 
     private let tokens: ChatTokens
     private let tokenizer: Tokenizer
-    private let vocabulary: VocabularyTree
     private let matchers: GrammarMatchers
     private let options: Options
     private let endTokens: [Int32]
@@ -74,21 +73,20 @@ package final class TurnConstraint {
     package private(set) var closedThought = false
 
     /// - Parameters:
+    ///   - matchers: for the tokenizer's vocabulary; those of earlier turns know masks already.
     ///   - modelVocabulary: how many logits there are; the tokenizer may know fewer ids.
     ///   - endTokens: the model's, which end a turn.
     ///   - startsInReasoning: as the renderer says.
-    ///   - matchers: those of an earlier turn, for this vocabulary.
     package init(
-        tokens: ChatTokens, tokenizer: Tokenizer, vocabulary: VocabularyTree, modelVocabulary: Int, endTokens: [Int32],
-        startsInReasoning: Bool, matchers: GrammarMatchers? = nil, options: Options
+        tokens: ChatTokens, tokenizer: Tokenizer, matchers: GrammarMatchers, modelVocabulary: Int, endTokens: [Int32],
+        startsInReasoning: Bool, options: Options
     ) {
-        self.matchers = matchers ?? GrammarMatchers(vocabulary)
+        self.matchers = matchers
         self.tokens = tokens
         self.tokenizer = tokenizer
-        self.vocabulary = vocabulary
         self.options = options
         self.endTokens = endTokens
-        maskWords = max(vocabulary.maskWords, (max(modelVocabulary, 1) + 63) / 64)
+        maskWords = (max(modelVocabulary, tokenizer.vocabularySize, 1) + 63) / 64
         mask = .allocate(capacity: maskWords)
         mask.initialize(repeating: 0, count: maskWords)
         let section = options.tools.isEmpty ? [] : [tokens[.toolCallsBegin], tokens[.toolCallBegin]].compactMap { $0 }
@@ -205,7 +203,7 @@ package final class TurnConstraint {
     private func name() -> Place {
         let index = options.firstCall &+ calls
         let names = options.tools.map { Array("functions.\($0.name):\(index)".utf8) }
-        return .callName(GrammarMatcher(.literals(names), vocabulary), written: [])
+        return .callName(matchers.unkept(.literals(names)), written: [])
     }
 
     private func arguments(of written: [UInt8]) -> Place {
