@@ -36,6 +36,8 @@ let package = Package(
         // C: system libraries, shims and kernels.
         .systemLibrary(name: "CKimi", path: "Include"),
         .systemLibrary(name: "CHwloc", pkgConfig: "hwloc", providers: [.apt(["libhwloc-dev"])]),
+        // libedit (BSD licence) edits the lines of `kimi chat`; GNU readline would put the program under the GPL.
+        .systemLibrary(name: "CLineEditing"),
         .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
         .target(name: "CKimiSystem", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra"])]),
         .target(name: "CKimiKernels", cSettings: kernelSettings),
@@ -63,7 +65,8 @@ let package = Package(
         .executableTarget(
             name: "kimi",
             dependencies: [
-                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime", "KimiBench", "KimiAgent",
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime", "KimiBench",
+                "KimiAgent", "CLineEditing",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             // The program too runs where no Swift is installed. FoundationEssentials forgets to name two of its own parts.

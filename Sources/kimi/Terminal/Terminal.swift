@@ -12,11 +12,18 @@ struct Terminal {
 
     /// Columns; 80 where nobody says.
     var width: Int {
-        var size = winsize()
-        // Safe because TIOCGWINSZ writes one winsize, which `size` is.
-        if ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 { return Int(size.ws_col) }
+        if let columns = size?.ws_col, columns > 0 { return Int(columns) }
         if let columns = Self.variable("COLUMNS").flatMap({ Int($0) }), columns > 0 { return columns }
         return 80
+    }
+
+    /// Rows; 24 where nobody says.
+    var height: Int { size.map { Int($0.ws_row) }.flatMap { $0 > 0 ? $0 : nil } ?? 24 }
+
+    private var size: winsize? {
+        var size = winsize()
+        // Safe because TIOCGWINSZ writes one winsize, which `size` is.
+        return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 ? size : nil
     }
 
     /// Whether the locale can show box drawing.
