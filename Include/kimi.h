@@ -33,7 +33,7 @@
  * Threads
  *   model, its tokenizer      immutable: any number of threads at once
  *   session, generation, chat one call at a time; a second caller gets KIMI_ERROR_BUSY and changes nothing
- *   kimi_session_cancel       any thread, at any time while the session exists
+ *   kimi_session_cancel       any thread, at any time while the session exists; so _messages, _turn, _add_tool and _remove_tool
  *   close and destroy         any thread, at any time: the handle is invalid from then on; what a running call still
  *                             uses is freed when that call returns (a session's running call is cancelled)
  *   error, decoder            one thread at a time
@@ -576,7 +576,7 @@ kimi_status kimi_chat_options_init(kimi_chat_options *options, size_t size);
 #define KIMI_CHAT_CALL_BEGIN 5 /**< a call of tool `name` with `call_id` begins */
 #define KIMI_CHAT_CALL_ARGUMENTS 6 /**< `text`: more of its arguments */
 #define KIMI_CHAT_CALL_END 7 /**< `text`: all of its arguments, a JSON object */
-#define KIMI_CHAT_CALL_REJECTED 8 /**< no call: `code` is KIMI_REJECTED_..., `text` its beginning; not after a CALL_BEGIN of a constrained call */
+#define KIMI_CHAT_CALL_REJECTED 8 /**< no call: `code` is KIMI_REJECTED_..., `text` its beginning */
 #define KIMI_CHAT_RESULT_NEEDED 9 /**< polling: the host is to call kimi_chat_submit for `call_id` */
 #define KIMI_CHAT_RESULT 10 /**< `text`: what a tool answered; code KIMI_RESULT_... */
 #define KIMI_CHAT_NOTICE 11 /**< `text`: something worth knowing; code KIMI_NOTICE_... */
@@ -641,10 +641,13 @@ kimi_status kimi_session_send(kimi_session *session, const char *request, size_t
 kimi_status kimi_session_say(kimi_session *session, const char *text, size_t length, const kimi_chat_options *options,
                              kimi_chat_callback callback, void *user_data, kimi_error **out_error);
 
-/** The last assistant message as OpenAI JSON: role, content, reasoning_content, tool_calls. out_json is transferred; out_length may be NULL. */
+/**
+ * The last assistant message as OpenAI JSON: role, content, reasoning_content, tool_calls. While a request runs, that of the requests
+ * before it. Any thread. out_json is transferred; out_length may be NULL.
+ */
 kimi_status kimi_session_turn(kimi_session *session, char **out_json, size_t *out_length, kimi_error **out_error);
 
-/** The whole conversation, as a JSON array of messages. out_json is transferred; out_length may be NULL. */
+/** The whole conversation, as a JSON array of messages. Any thread. out_json is transferred; out_length may be NULL. */
 kimi_status kimi_session_messages(kimi_session *session, char **out_json, size_t *out_length, kimi_error **out_error);
 
 /* Tools with callbacks */
@@ -667,7 +670,7 @@ kimi_status kimi_tool_result_set(kimi_tool_result *result, const char *text, siz
 
 /**
  * Runs a tool. 0: what was set is the answer, or an empty one. Anything else: the model is told that the tool failed, with what was
- * set as the reason. Must not use the session that calls it (KIMI_ERROR_BUSY), but for kimi_session_cancel.
+ * set as the reason. Of the session that calls it, it may use what is for any thread; else it gets KIMI_ERROR_BUSY.
  */
 typedef int32_t (*kimi_tool_callback)(const kimi_tool_call *call, kimi_tool_result *result, void *user_data);
 
@@ -688,10 +691,10 @@ typedef struct kimi_tool {
     int32_t reserved;
 } kimi_tool;
 
-/** Declares a tool for all requests of this session, after theirs; one of the same name is replaced. */
+/** Declares a tool for all later requests of this session, after theirs; one of the same name is replaced. Any thread. */
 kimi_status kimi_session_add_tool(kimi_session *session, const kimi_tool *tool, kimi_error **out_error);
 
-/** Takes it away; KIMI_ERROR_INVALID_ARGUMENT if there is none of this name. */
+/** Takes it away from later requests; KIMI_ERROR_INVALID_ARGUMENT if there is none of this name. Any thread. */
 kimi_status kimi_session_remove_tool(kimi_session *session, const char *name, size_t length, kimi_error **out_error);
 
 /* The same by polling */
