@@ -38,7 +38,7 @@ class Person:
         self.seen += data
         return bool(data)
 
-    def wait_for(self, words: str | bytes, seconds: float = 60) -> bytes:
+    def wait_for(self, words: str | bytes, seconds: float = 20) -> bytes:
         """What comes up to these words, which must come; later waits begin after them."""
         words = words.encode() if isinstance(words, str) else words
         end = time.monotonic() + seconds
@@ -50,7 +50,8 @@ class Person:
 
     @property
     def plain(self) -> bytes:
-        return COLOURS.sub(b"", self.seen)
+        # Colours, and the switch for marked pasting, leave nothing on the screen.
+        return re.sub(rb"\x1b\[[0-9;]*m|\x1b\[\?2004[hl]", b"", self.seen)
 
     def prompt(self) -> bytes:
         return self.wait_for("\n> ")
