@@ -58,7 +58,7 @@ let package = Package(
             name: "KimiAgent",
             dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime"]),
         .target(
-            name: "KimiBench", dependencies: ["KimiCore", "KimiTopology", "KimiModel", "KimiRuntime", "CKimiKernels"]),
+            name: "KimiBench", dependencies: ["KimiCore", "KimiTopology", "KimiChat", "KimiModel", "KimiRuntime", "CKimiKernels"]),
         .target(
             name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime", "KimiAgent"],
             exclude: ["kimi.map"], linkerSettings: librarySettings),

@@ -1,4 +1,4 @@
-import KimiChat
+import KimiBench
 import KimiCore
 
 /// How long masks over a vocabulary of Kimi's size take, on one core.

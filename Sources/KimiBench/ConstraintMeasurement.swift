@@ -1,3 +1,4 @@
+import KimiChat
 import KimiCore
 
 /// How long masks take: documents written token by token, the time of each mask.
