@@ -737,8 +737,8 @@ kimi_status kimi_render_ids(const kimi_model *model, const char *request, size_t
 kimi_status kimi_parse_output(const kimi_model *model, const int32_t *ids, size_t count, int32_t thinking,
                               char **out_json, size_t *out_length, kimi_error **out_error);
 
-/** The same for output as text, in which names of special tokens are those tokens. */
-kimi_status kimi_parse_output_text(const kimi_model *model, const char *text, size_t length, int32_t thinking,
+/** The same for output on record as text, in which the names of markers are those markers. */
+kimi_status kimi_parse_output_text(const char *text, size_t length, int32_t thinking,
                                    char **out_json, size_t *out_length, kimi_error **out_error);
 
 /** OpenAI tools, a JSON array, as the TypeScript namespace that the model was trained on. out_text is transferred; out_length may be NULL. */

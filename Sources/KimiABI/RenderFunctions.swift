@@ -46,15 +46,14 @@ import KimiCore
 }
 
 @c @implementation public func kimi_parse_output_text(
-    _ handle: OpaquePointer?, _ text: UnsafePointer<CChar>?, _ length: Int, _ thinking: Int32,
+    _ text: UnsafePointer<CChar>?, _ length: Int, _ thinking: Int32,
     _ outJSON: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ outLength: UnsafeMutablePointer<Int>?,
     _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         clear(outJSON, outLength)
-        let model = try model(handle)
-        let text = try utf8(text, length, "text")
-        try transfer(try model.chatFormat().parsed(text: text, thinking: try flag(thinking, "thinking")), outJSON, outLength)
+        let output = ParsedOutput(text: try utf8(text, length, "text"), hasThought: try flag(thinking, "thinking"))
+        try transfer(output.json, outJSON, outLength)
     }
 }
 

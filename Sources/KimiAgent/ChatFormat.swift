@@ -83,14 +83,6 @@ package final class ChatFormat: Sendable {
         return ParsedOutput(ids, parser, hasThought: thinking).json
     }
 
-    /// The same for an output as text, in which names of special tokens are what the model said. Some outputs on record have the
-    /// section's markers in the singular.
-    package func parsed(text: String, thinking: Bool) throws(KimiError) -> String {
-        let plural = text.replacing("<|tool_call_section_begin|>", with: Marker.toolCallsBegin.rawValue)
-            .replacing("<|tool_call_section_end|>", with: Marker.toolCallsEnd.rawValue)
-        return try parsed(try tokenizer.encode(plural, special: true), thinking: thinking)
-    }
-
     /// The mode of a request: what the host chose, else what the request says, else thinking.
     static func mode(of request: ChatRequest, chosen: ChatMode?) -> ChatMode {
         chosen ?? request.mode ?? (request.thinking == false ? .instant : .thinking)

@@ -30,10 +30,12 @@ struct TurnEndTests {
         }
     }
 
-    @Test("a call that is cut is no call", arguments: 1...40)
-    func truncatedCall(maxTokens: Int) throws {
+    @Test("a call that is cut is no call, in its name or in its arguments, in every mode", arguments: ChatMode.allCases, 1...40)
+    func truncatedCall(mode: ChatMode, maxTokens: Int) throws {
         let chat = try Tiny.chat()
-        let all = try events(chat, Self.forced) { ($0.mode, $0.maxTokens, $0.seed) = (.instant, maxTokens, 9) }
+        let all = try events(chat, Self.forced) { options in
+            (options.mode, options.maxTokens, options.seed, options.reasoningBudget, options.stepLimit) = (mode, maxTokens, 9, 3, 1)
+        }
         if all.finish == .length {
             #expect(all.all(.content).isEmpty)
             let begun = all.all(.callBegin).count, ended = all.all(.callEnd).count

@@ -68,6 +68,21 @@ struct OutputParserTests {
         #expect(sum.content == vector.content)
         #expect(sum.calls == vector.tool_calls.map { "\($0.id) \($0.name) \($0.arguments)" })
         #expect(sum.rejected.isEmpty)
+        let parsed = ParsedOutput(text: vector.text, hasThought: vector.thinking)
+        #expect(parsed.reasoning == vector.reasoning_content)
+        #expect(parsed.content == vector.content)
+        #expect(parsed.calls.map { "\($0.id ?? "") \($0.name) \($0.arguments)" } == sum.calls)
+    }
+
+    @Test("an output on record is read by the names of its markers, and of no others", arguments: [
+        ("<|tool_call_section_begin|><|tool_call_begin|>functions.a:0<|tool_call_argument_begin|>{\"t\": \"<|im_end|>[EOS]\"}<|tool_call_end|>"
+            + "<|tool_call_section_end|><|im_end|>gone", "", ["functions.a:0 a {\"t\": \"<|im_end|>[EOS]\"}"]),
+        ("a < b <|im_user <|im_user|> [BOS]", "a < b <|im_user <|im_user|> [BOS]", []), ("é<|im_end|>x", "é", []), ("<", "<", []),
+    ] as [(String, String, [String])])
+    func textOnRecord(_ text: String, _ content: String, _ calls: [String]) {
+        let parsed = ParsedOutput(text: text, hasThought: false)
+        #expect(parsed.content == content)
+        #expect(parsed.calls.map { "\($0.id ?? "") \($0.name) \($0.arguments)" } == calls)
     }
 
     @Test("the vectors are there") func hasVectors() { #expect(Self.vectors.count == 11) }

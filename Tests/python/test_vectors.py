@@ -80,6 +80,8 @@ class Vectors(KimiTest):
                 ids = self.model.encode(case["text"], special=True)
                 for output in (case["text"], case["text"].encode(), ids, iter(ids)):
                     parsed = kimi.parse_output(self.model, output, thinking=case["thinking"])
+                    if output is case["text"]:
+                        self.assertEqual(kimi.parse_output(output, thinking=case["thinking"]), parsed, "without a model")
                     self.assertEqual({name: parsed[name] for name in ("reasoning_content", "content")},
                                      {name: case[name] for name in ("reasoning_content", "content")})
                     calls = [{name: call[name] for name in ("id", "name", "arguments")} for call in parsed["tool_calls"]]
@@ -108,6 +110,8 @@ class Vectors(KimiTest):
             kimi.parse_output(self.model, [10**6])
         with self.assertRaises(TypeError):
             kimi.parse_output(self.model, 5)  # type: ignore[arg-type]
+        with self.assertRaises(TypeError):
+            kimi.parse_output([1, 2])  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -111,6 +111,6 @@ CHAT_PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "kimi_render": (_status, [_handle, *_text, c_int32, *_transferred]),
     "kimi_render_ids": (_status, [_handle, *_text, c_int32, _ids, c_size_t, _size_out, _pointer_out]),
     "kimi_parse_output": (_status, [_handle, _ids, c_size_t, c_int32, *_transferred]),
-    "kimi_parse_output_text": (_status, [_handle, *_text, c_int32, *_transferred]),
+    "kimi_parse_output_text": (_status, [*_text, c_int32, *_transferred]),
     "kimi_tools_to_typescript": (_status, [*_text, *_transferred]),
 }

@@ -268,16 +268,26 @@ def _progress_trampoline(progress: Callable[[int, int], Optional[bool]]) -> Call
     return trampoline
 
 
-def parse_output(model: Model, output: Union[Text, Iterable[SupportsIndex]], thinking: bool = True) -> dict[str, Any]:
-    """What a model's output says: content, reasoning_content, tool_calls (id, name, arguments).
+def parse_output(
+    model: Union[Model, Text, None], output: Union[Text, Iterable[SupportsIndex], None] = None, thinking: bool = True
+) -> dict[str, Any]:
+    """What a model's output says: content, reasoning_content, tool_calls (id, name, arguments), finish_reason.
 
-    output: ids, or a text in which names of special tokens are those tokens. thinking: the prompt ended within a thought.
+    output: ids, or a text in which the names of markers are those markers. thinking: the prompt ended within a thought. A text needs no
+    model: parse_output(text, thinking=True) does as well.
     """
+    if output is None:
+        if not isinstance(model, (str, bytes, bytearray)):
+            raise TypeError("parse_output takes a model and an output, or an output as text")
+        model, output = None, model
     found: dict[str, Any]
     if isinstance(output, (str, bytes, bytearray)):
         data = text_bytes(output, "output")
-        found = model._library.json("kimi_parse_output_text", model._handle, data, len(data), 1 if thinking else 0)
-    else:
+        loaded = model._library if isinstance(model, Model) else library()
+        found = loaded.json("kimi_parse_output_text", data, len(data), 1 if thinking else 0)
+    elif isinstance(model, Model):
         ids = id_array(output, "output")
         found = model._library.json("kimi_parse_output", model._handle, id_pointer(ids), len(ids), 1 if thinking else 0)
+    else:
+        raise TypeError("ids are read with the tokenizer of a model: parse_output(model, ids)")
     return found

@@ -26,13 +26,14 @@ package enum CallRejection: Int32, Sendable {
 /// Reads an answer token by token: one machine for streams and for whole answers (OutputTable). No length is too long for it but
 /// the context's, and nothing is read twice. One thread at a time.
 package struct OutputParser {
-    private let tokenizer: Tokenizer
+    /// nil for an output that is read as text.
+    private let tokenizer: Tokenizer?
     private let kinds: [Int32: OutputTable.Kind]
     /// The tools that may be called, or nil to take calls as they are written.
     private let tools: [String]?
     private let firstCall: Int
     private var state: OutputTable.State
-    private var decoder: StreamDecoder
+    private var decoder: StreamDecoder?
     /// The call that is being read.
     private var header = ""
     private var call: (id: String, name: String)?
@@ -55,16 +56,24 @@ package struct OutputParser {
         self.firstCall = firstCall
         var kinds: [Int32: OutputTable.Kind] = [:]
         for id in tokenizer.specialIDs.values { kinds[id] = .other }
-        let markers: [(Marker, OutputTable.Kind)] = [
-            (.think, .think), (.endThink, .endThink), (.toolCallsBegin, .sectionBegin), (.toolCallsEnd, .sectionEnd),
-            (.toolCallBegin, .callBegin), (.toolCallArgumentBegin, .argumentBegin), (.toolCallEnd, .callEnd),
-        ]
-        for (marker, kind) in markers { if let id = tokens[marker] { kinds[id] = kind } }
+        for (marker, kind) in Self.markers { if let id = tokens[marker] { kinds[id] = kind } }
         // The head of another message ends this one as well.
         for id in endTokens + [Marker.imEnd, .imUser, .imAssistant, .imSystem].compactMap({ tokens[$0] }) { kinds[id] = .endOfTurn }
         self.kinds = kinds
         state = startsInReasoning ? .reasoning : .opening
         decoder = StreamDecoder(tokenizer, continuing: true)
+    }
+
+    static let markers: [(Marker, OutputTable.Kind)] = [
+        (.think, .think), (.endThink, .endThink), (.toolCallsBegin, .sectionBegin), (.toolCallsEnd, .sectionEnd),
+        (.toolCallBegin, .callBegin), (.toolCallArgumentBegin, .argumentBegin), (.toolCallEnd, .callEnd),
+    ]
+
+    /// For an output that is read as text, see `feed(text:)`.
+    package init(startsInReasoning: Bool, tools: [String]? = nil, firstCall: Int = 0) {
+        (tokenizer, decoder, kinds) = (nil, nil, [:])
+        (self.tools, self.firstCall) = (tools, firstCall)
+        state = startsInReasoning ? .reasoning : .opening
     }
 
     /// Whether the next text is reasoning.
@@ -77,15 +86,24 @@ package struct OutputParser {
     /// Takes the next token.
     package mutating func feed(_ id: Int32) -> [OutputEvent] {
         let kind = kinds[id] ?? .text
-        let (action, next) = OutputTable.entry(state, kind)
         var events: [OutputEvent] = []
+        // A padded vocabulary has ids that the tokenizer does not know; they have no text.
+        step(kind, { parser in (try? parser.decoder?.feed(id)) ?? [] }, { parser in parser.tokenizer?.piece(id) ?? [] }, &events)
+        return events
+    }
+
+    /// Takes a token of this kind, or a piece of text: `text` is what is complete with it, `name` what it is called.
+    mutating func step(
+        _ kind: OutputTable.Kind, _ text: (inout OutputParser) -> [UInt8], _ name: (OutputParser) -> [UInt8],
+        _ events: inout [OutputEvent]
+    ) {
+        let (action, next) = OutputTable.entry(state, kind)
         switch action {
         case .take:
-            // A padded vocabulary has ids that the tokenizer does not know; they have no text.
-            say((try? decoder.feed(id)) ?? [], &events)
+            say(text(&self), &events)
         case .takeName:
             flush(&events)
-            say(tokenizer.piece(id) ?? [], &events)
+            say(name(self), &events)
         case .drop:
             break
         case .leave:
@@ -106,7 +124,6 @@ package struct OutputParser {
             reject(kind == .endOfTurn ? .unfinished : .unknownTool, &events)
         }
         state = next
-        return events
     }
 
     /// Takes the next tokens, however many come at once.
@@ -128,7 +145,8 @@ package struct OutputParser {
     // MARK: Text
 
     private mutating func flush(_ events: inout [OutputEvent]) {
-        say(decoder.finish(), &events)
+        guard let tokenizer else { return }
+        say(decoder?.finish() ?? [], &events)
         decoder = StreamDecoder(tokenizer, continuing: true)
     }
 

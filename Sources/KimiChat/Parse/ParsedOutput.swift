@@ -16,8 +16,19 @@ package struct ParsedOutput: Equatable, Sendable {
     ///   - hasThought: whether the output begins in a thought; one that stays empty is "" then, and no thought is nil.
     package init(_ ids: [Int32], _ parser: OutputParser, hasThought: Bool) {
         var parser = parser
-        if hasThought { reasoning = "" }
         let events = parser.feed(ids)
+        self.init(events, &parser, hasThought)
+    }
+
+    /// The same for an output on record as text.
+    package init(text: String, hasThought: Bool) {
+        var parser = OutputParser(startsInReasoning: hasThought)
+        let events = parser.feed(text: text)
+        self.init(events, &parser, hasThought)
+    }
+
+    private init(_ events: [OutputEvent], _ parser: inout OutputParser, _ hasThought: Bool) {
+        if hasThought { reasoning = "" }
         let isCut = parser.isReasoning || parser.isInCall
         for event in events + parser.finish() {
             switch event {
