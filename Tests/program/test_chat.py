@@ -171,8 +171,8 @@ class Commands(ChatTest):
         self.assertNotEqual(first, second)
         starts = named(self.events("Hello", "/retry", "/retry", options=SHORT), "start")
         self.assertEqual(len({start["prompt_tokens"] for start in starts}), 1)
-        for lines, words in (("/undo", "nothing to take back"), ("/retry", "no message")):
-            with self.subTest(lines): self.assertIn(words, self.refusal("/reset", lines, options=SHORT))
+        for line, words in (("/undo", "nothing to take back"), ("/retry", "no message")):
+            with self.subTest(line): self.assertIn(words, self.refusal(line, options=SHORT))
 
     def test_statistics(self) -> None:
         events = self.events("Hello", "/stats", options=SHORT)

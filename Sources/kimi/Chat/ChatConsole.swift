@@ -57,7 +57,7 @@ final class ChatConsole {
         var lastInterrupt = -Double.infinity
         while !wantsToEnd && !signals.isEnding {
             switch try input.next() {
-            case .end: return
+            case .end: wantsToEnd = true
             case .text(let line): try handle(line)
             case .interrupted(let wasEmpty):
                 let now = monotonicSeconds()

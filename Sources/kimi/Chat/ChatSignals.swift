@@ -12,10 +12,11 @@ final class ChatSignals: Sendable {
         case resized = 2
         case suspended = 3
         case ended = 4
+        case resumed = 5
     }
 
     /// Signals that `Interrupt` must catch for a chat.
-    static let caught: [Int32] = [SIGTSTP, SIGWINCH]
+    static let caught: [Int32] = [SIGTSTP, SIGCONT, SIGWINCH]
 
     private struct State {
         var cancel: (@Sendable () -> Void)?
@@ -101,6 +102,8 @@ final class ChatSignals: Sendable {
         case SIGTSTP:
             // A reader has changed the terminal and gives it back first.
             if state.withLock({ $0.isReading }) { tell(.suspended) } else { QuietTerminal.suspend() }
+        case SIGCONT:
+            if state.withLock({ $0.isReading }) { tell(.resumed) } else { QuietTerminal.resume() }
         default: return false
         }
         return true
@@ -147,11 +150,17 @@ enum QuietTerminal {
         }
     }
 
-    /// Stops the program, as Ctrl-Z asks, and hides typing again when it goes on.
+    /// Stops the program, as Ctrl-Z asks. This thread may still run a little after that: what is to be done later is in `resume`.
     static func suspend() {
         hidden.withLock { hidden in
             if var settings = hidden { tcsetattr(STDIN_FILENO, TCSANOW, &settings) }
-            kill(getpid(), SIGSTOP)
+        }
+        kill(getpid(), SIGSTOP)
+    }
+
+    /// Hides typing again when the program goes on.
+    static func resume() {
+        hidden.withLock { hidden in
             if let settings = hidden { apply(settings) }
         }
     }

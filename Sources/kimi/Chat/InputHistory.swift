@@ -21,10 +21,8 @@ final class InputHistory {
         guard Self.makeFolder(of: path), let entries = cle_history(Self.limit) else { return nil }
         self.entries = entries
         self.path = path
-        guard access(path, F_OK) != 0 || cle_history_load(entries, path) >= 0 || Self.isEmpty(path) else {
-            history_end(entries)
-            return nil
-        }
+        // What is not its own kind of file is left alone; deinit frees the entries.
+        guard access(path, F_OK) != 0 || cle_history_load(entries, path) >= 0 || Self.isEmpty(path) else { return nil }
     }
 
     deinit { history_end(entries) }

@@ -120,7 +120,7 @@ final class KeyReader {
             case .suspended:
                 onSuspend(false)
                 kill(getpid(), SIGSTOP)
-                onSuspend(true)
+            case .resumed: onSuspend(true)
             }
         }
         return true
