@@ -13,9 +13,9 @@
  * Rules that hold everywhere
  *   Status     Every fallible call returns a kimi_status: KIMI_OK, or a negative code. Details come as an optional
  *              kimi_error: pass NULL if they are not wanted. Out-parameters are set to NULL or 0 on failure.
- *   Handles    kimi_model, kimi_session, kimi_generation, kimi_chat, kimi_tool_result, kimi_decoder and kimi_error are opaque. A handle that is NULL,
- *              destroyed, or was never made by this library is recognised and gives KIMI_ERROR_INVALID_HANDLE; it is
- *              never dereferenced. Destroying NULL does nothing.
+ *   Handles    kimi_model, kimi_session, kimi_generation, kimi_chat, kimi_tool_result, kimi_decoder and kimi_error are opaque.
+ *              A handle that is NULL, destroyed, or was never made by this library is recognised and gives
+ *              KIMI_ERROR_INVALID_HANDLE; it is never dereferenced. Destroying NULL does nothing.
  *   Strings    Input strings are a pointer and a length in bytes, UTF-8, copied during the call. The length KIMI_NUL means
  *              "ends at its NUL byte". Lengths are at most KIMI_TEXT_LIMIT; arrays have at most 2^28 ids, or 2^22
  *              entries of another kind. Out-parameters for a count or length must not be NULL unless it says so.
@@ -569,7 +569,7 @@ typedef struct kimi_chat_options {
 
 kimi_status kimi_chat_options_init(kimi_chat_options *options, size_t size);
 
-#define KIMI_CHAT_START 1 /**< a step's prompt is rendered: `total` tokens, `done` of them in the cache; code 1: reasoning comes first */
+#define KIMI_CHAT_START 1 /**< a step's prompt has `total` tokens, `done` of them in the cache; code 1: reasoning comes first */
 #define KIMI_CHAT_PROMPT 2 /**< `done` of `total` new prompt tokens are evaluated */
 #define KIMI_CHAT_REASONING 3 /**< `text`: more reasoning */
 #define KIMI_CHAT_CONTENT 4 /**< `text`: more of the answer */
@@ -622,7 +622,7 @@ typedef struct kimi_chat_event {
     int64_t reasoning_tokens;
 } kimi_chat_event;
 
-/** Receives events on the calling thread. Non-zero stops the turn, and the call returns that value unchanged (use positive ones). */
+/** Receives events on the calling thread. Non-zero stops the turn; the call returns that value unchanged (use positive ones). */
 typedef int32_t (*kimi_chat_callback)(const kimi_chat_event *event, void *user_data);
 
 /**
@@ -686,7 +686,7 @@ typedef struct kimi_tool {
     const char *parameters; /**< a JSON Schema of an object; NULL: no parameters */
     kimi_tool_callback callback; /**< NULL: the host answers by polling or with a next request */
     void *user_data;
-    /** 1: the callback may run on threads of the library's, at the same time as others, see parallel_calls. 0: on the calling thread. */
+    /** 1: the callback may run on threads of the library's, beside others, see parallel_calls. 0: on the calling thread. */
     int32_t any_thread;
     int32_t reserved;
 } kimi_tool;
@@ -713,7 +713,7 @@ kimi_status kimi_chat_start(kimi_session *session, const char *request, size_t l
  */
 kimi_status kimi_chat_next(kimi_chat *chat, kimi_chat_event *event, kimi_error **out_error);
 
-/** The result of one call. code is KIMI_RESULT_OK or KIMI_RESULT_FAILED. An id that is not waited for is KIMI_ERROR_INVALID_ARGUMENT. */
+/** The result of one call. code is KIMI_RESULT_OK or _FAILED. An id that is not waited for is KIMI_ERROR_INVALID_ARGUMENT. */
 kimi_status kimi_chat_submit(kimi_chat *chat, const char *call_id, size_t call_id_length, const char *text, size_t length,
                              int32_t code, kimi_error **out_error);
 
@@ -722,7 +722,10 @@ void kimi_chat_destroy(kimi_chat *chat);
 
 /* Without a session */
 
-/** The prompt of a request as text, special tokens by their names. mode is KIMI_MODE_... out_text is transferred; out_length may be NULL. */
+/**
+ * The prompt of a request as text, special tokens by their names. mode is KIMI_MODE_... out_text is transferred; out_length may be
+ * NULL.
+ */
 kimi_status kimi_render(const kimi_model *model, const char *request, size_t length, int32_t mode,
                         char **out_text, size_t *out_length, kimi_error **out_error);
 
@@ -741,7 +744,10 @@ kimi_status kimi_parse_output(const kimi_model *model, const int32_t *ids, size_
 kimi_status kimi_parse_output_text(const char *text, size_t length, int32_t thinking,
                                    char **out_json, size_t *out_length, kimi_error **out_error);
 
-/** OpenAI tools, a JSON array, as the TypeScript namespace that the model was trained on. out_text is transferred; out_length may be NULL. */
+/**
+ * OpenAI tools, a JSON array, as the TypeScript namespace that the model was trained on, or as JSON where that cannot say one of the
+ * schemas. out_text is transferred; out_length may be NULL.
+ */
 kimi_status kimi_tools_to_typescript(const char *tools, size_t length, char **out_text, size_t *out_length, kimi_error **out_error);
 
 /* ------------------------------------------------------------------------------------------------------------------

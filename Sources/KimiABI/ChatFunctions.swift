@@ -53,7 +53,8 @@ private func convert(_ c: kimi_chat_options) throws(KimiError) -> ChatOptions {
     options.mode = try mode(c.mode)
     options.maxTokens = try optional(c.max_tokens, "max_tokens", 1...Int.max)
     guard c.reasoning_budget >= -1 else {
-        throw KimiError(.invalidArgument, "reasoning_budget is \(c.reasoning_budget); it must be 0 or more, or -1", subject: "reasoning_budget")
+        throw KimiError(
+            .invalidArgument, "reasoning_budget is \(c.reasoning_budget); it must be 0 or more, or -1", subject: "reasoning_budget")
     }
     options.reasoningBudget = c.reasoning_budget == -1 ? nil : Int(c.reasoning_budget)
     options.seed = c.seed == 0 ? nil : c.seed
@@ -72,14 +73,17 @@ private func convert(_ c: kimi_chat_options) throws(KimiError) -> ChatOptions {
     case KIMI_CONTEXT_DROP_RESULTS: options.contextPolicy = .dropResults
     case KIMI_CONTEXT_ASK:
         guard let callback = c.context_callback else {
-            throw KimiError(.invalidArgument, "context_policy is KIMI_CONTEXT_ASK, but context_callback is NULL", subject: "context_callback")
+            throw KimiError(
+                .invalidArgument, "context_policy is KIMI_CONTEXT_ASK, but context_callback is NULL", subject: "context_callback")
         }
         let userData = UserData(pointer: c.context_user_data)
         options.contextPolicy = .ask { needed, limit in
             callback(Int64(needed), Int64(limit), userData.pointer) == KIMI_CONTEXT_DROP_RESULTS
         }
     default:
-        throw KimiError(.invalidArgument, "context_policy is \(c.context_policy); it must be one of KIMI_CONTEXT_..., 0 to 2", subject: "context_policy")
+        throw KimiError(
+            .invalidArgument, "context_policy is \(c.context_policy); it must be one of KIMI_CONTEXT_..., 0 to 2",
+            subject: "context_policy")
     }
     return options
 }

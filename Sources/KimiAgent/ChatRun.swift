@@ -266,14 +266,16 @@ package final class ChatRun: @unchecked Sendable {
     package func submit(_ id: String, _ answer: ToolAnswer) throws(KimiError) {
         guard answer.text.utf8.count <= ToolAnswer.longest else {
             throw KimiError(
-                .invalidArgument, "the result has \(answer.text.utf8.count) bytes; at most \(ToolAnswer.longest) are taken", subject: "text")
+                .invalidArgument, "the result has \(answer.text.utf8.count) bytes; at most \(ToolAnswer.longest) are taken",
+                subject: "text")
         }
         let refusal: KimiError? = submitted.withLock { table in
             guard let entry = table[id] else {
                 let waiting = table.filter { $0.value == nil }.keys.sorted().joined(separator: ", ")
                 return KimiError(
                     .invalidArgument,
-                    "no call \"\(id.prefix(80))\" waits for a result; \(waiting.isEmpty ? "none does" : "waiting: \(waiting)")", subject: "call_id")
+                    "no call \"\(id.prefix(80))\" waits for a result; \(waiting.isEmpty ? "none does" : "waiting: \(waiting)")",
+                    subject: "call_id")
             }
             guard entry == nil else {
                 return KimiError(.invalidArgument, "the call \"\(id.prefix(80))\" has its result already", subject: "call_id")

@@ -42,7 +42,8 @@ package final class ChatSession: Sendable {
     /// - Throws: `invalidArgument` if no turn has finished on this session.
     package func lastTurnJSON() throws(KimiError) -> String {
         guard let last = past.last(where: { $0.role == .assistant }) else {
-            throw KimiError(.invalidArgument, "there is no assistant message yet: no request has finished on this session", subject: "session")
+            throw KimiError(
+                .invalidArgument, "there is no assistant message yet: no request has finished on this session", subject: "session")
         }
         var json = JSONWriter()
         last.write(to: &json)

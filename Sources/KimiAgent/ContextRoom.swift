@@ -35,7 +35,7 @@ extension ChatRun {
             if found.ids.count <= target { (high, most) = (middle, found) } else { low = middle }
         }
         messages = most.messages
-        notice(.resultsDropped, "\(high) old tool results were replaced by notes to make room: \(needed) tokens did not fit into \(limit)")
+        notice(.resultsDropped, "notes took the place of \(high) old tool results: \(needed) tokens left too little room of \(limit)")
         return most.ids
     }
 

@@ -36,7 +36,9 @@ struct TurnPlan {
         declared = request.tools.filter { !names.contains($0.name) } + hostTools.map(\.declaration)
         choice = request.toolChoice
         if case .named(let name) = choice, !declared.contains(where: { $0.name == name }) {
-            throw KimiError(.invalidArgument, "tool_choice names \"\(name.prefix(80))\", which is no declared tool", subject: "tool_choice.function.name")
+            throw KimiError(
+                .invalidArgument, "tool_choice names \"\(name.prefix(80))\", which is no declared tool",
+                subject: "tool_choice.function.name")
         }
         if case .required = choice, declared.isEmpty {
             throw KimiError(.invalidArgument, "tool_choice is \"required\", but no tool is declared", subject: "tool_choice")
@@ -73,7 +75,7 @@ struct TurnPlan {
             let enforces = enforces
             tools = declared.map { TurnConstraint.Tool(name: $0.name, arguments: enforces ? format.arguments(of: $0) : .anyObject) }
             for tool in tools {
-                for missing in tool.arguments.degradations { say(.schema, "tool \(tool.name), \(missing.path): \(missing.keyword) is not enforced: \(missing.reason)") }
+                for missing in tool.arguments.degradations { say(.schema, "tool \(tool.name), \(missing.sentence)") }
             }
         } else {
             tools = []
@@ -83,7 +85,7 @@ struct TurnPlan {
         case .jsonObject: .anyObject
         case .jsonSchema(_, let schema, _): format.answer(of: schema)
         }
-        if enforces, let answer { for missing in answer.degradations { say(.schema, "response_format, \(missing.path): \(missing.keyword) is not enforced: \(missing.reason)") } }
+        if enforces, let answer { for missing in answer.degradations { say(.schema, "response_format, \(missing.sentence)") } }
         self.notices = notices
     }
 

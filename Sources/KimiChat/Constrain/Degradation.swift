@@ -6,6 +6,9 @@ package struct Degradation: Equatable, Sendable {
     /// Why, in words.
     package let reason: String
 
+    /// `#/properties/x: not is not enforced: ` and why.
+    package var sentence: String { "\(path): \(keyword) is not enforced: \(reason)" }
+
     package init(path: String, keyword: String, reason: String) {
         self.path = path
         self.keyword = keyword
