@@ -35,7 +35,8 @@ run: build
 	@$(BUILD)/kimi-cli run build/tiny "Hello, Kimi" --max-tokens 48 --seed 7 --stats
 	@echo
 	@echo '== next: build/tiny is a checkpoint folder like any other; try'
-	@echo '   $(BUILD)/kimi-cli run DIR "your prompt"       with the folder of a published checkpoint'
+	@echo '   $(BUILD)/kimi-cli chat build/tiny             a conversation; DIR may be the folder of a published checkpoint'
+	@echo '   $(BUILD)/kimi-cli run DIR "your prompt"'
 	@echo '   make install PREFIX=$$HOME/.local              and link it: cc app.c $$(pkg-config --cflags --libs kimi)'
 
 build: deps

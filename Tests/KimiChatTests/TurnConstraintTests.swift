@@ -21,11 +21,13 @@ struct TurnConstraintTests {
     }
 
     /// Writes a turn, at most `limit` tokens; what is forced counts as well.
-    static func write(_ options: TurnConstraint.Options, thinking: Bool, seed: UInt64, limit: Int = 1500) throws -> Turn {
+    static func write(
+        _ options: TurnConstraint.Options, thinking: Bool, seed: UInt64, limit: Int = 1500, tree: VocabularyTree? = nil
+    ) throws -> Turn {
         let tokenizer = try tokenizer.get()
         let tokens = ChatTokens(tokenizer)
         var random = SplitMix(seed)
-        let tree = try tree.get()
+        let tree = try tree ?? Self.tree.get()
         let matchers = GrammarMatchers { tree }
         let constraint = TurnConstraint(
             tokens: tokens, tokenizer: tokenizer, matchers: matchers, modelVocabulary: 1792, endTokens: [end],
@@ -135,6 +137,21 @@ struct TurnConstraintTests {
         } else {
             #expect(turn.parsed.content.isEmpty)
         }
+    }
+
+    @Test("where a vocabulary has no way on, the turn ends, and the call is none")
+    func noWayOn() throws {
+        let tokenizer = try Self.tokenizer.get()
+        // As the fixture's, without any token that has a brace in it.
+        let pieces = (0..<Int32(tokenizer.vocabularySize)).map { id -> [UInt8]? in
+            tokenizer.isSpecial(id) ? nil : tokenizer.piece(id).flatMap { $0.contains(0x7B) ? nil : $0 }
+        }
+        var options = TurnConstraint.Options()
+        options.tools = try Self.tools()
+        options.mustCall = true
+        let turn = try Self.write(options, thinking: false, seed: 1, limit: 300, tree: VocabularyTree(pieces: pieces))
+        #expect(turn.ended)
+        #expect(turn.parsed.calls.isEmpty && turn.parsed.rejected.count == 1)
     }
 
     @Test("a model that opens its thought itself does so first", arguments: 0..<5)

@@ -149,6 +149,8 @@ package final class TurnConstraint {
     private func masked(_ matcher: GrammarMatcher, also ids: [Int32]) -> TokenChoice {
         matcher.fill(mask)
         for id in ids where id >= 0 && Int(id) / 64 < maskWords { mask[Int(id) / 64] |= 1 << UInt64(id % 64) }
+        // A vocabulary that lacks a character has no way on. The turn ends; its call, if there is one, is none.
+        if !(0..<maskWords).contains(where: { mask[$0] != 0 }) { return endTokens.isEmpty ? .any : .oneOf(endTokens) }
         return .among(UnsafePointer(mask))
     }
 
