@@ -180,7 +180,6 @@ final class ChatHandle: @unchecked Sendable {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let out = try require(outChat, "out_chat")
-        out.pointee = nil
         let chat = try chatSession(handle)
         let options = try convert(try options(callerOptions, defaults: defaultOptions, "kimi_chat_options"))
         let request = try ChatRequest(json: try bytes(request, length, "request"))

@@ -18,10 +18,7 @@ final class ResultHandle: Sendable {
     status(outError) { () throws(KimiError) in
         let result = try toolResult(handle)
         let text = try utf8(text, length, "text")
-        guard text.utf8.count <= ToolAnswer.longest else {
-            throw KimiError(
-                .invalidArgument, "the result has \(text.utf8.count) bytes; at most \(ToolAnswer.longest) are taken", subject: "text")
-        }
+        try ToolAnswer.checkLength(text)
         result.set(text)
     }
 }

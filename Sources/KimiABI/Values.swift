@@ -99,15 +99,6 @@ func require<T>(_ out: UnsafeMutablePointer<T?>?, _ name: String) throws(KimiErr
     return out
 }
 
-/// Whether a thread is inside: one at a time.
-final class Occupied: Sendable {
-    private let isInside = Atomic<Bool>(false)
-
-    /// False, and nothing changed, if another thread is.
-    func enter() -> Bool { isInside.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged }
-    func leave() { isInside.store(false, ordering: .releasing) }
-}
-
 // MARK: Memory that changes its owner
 
 /// Blocks given to the caller and not freed yet: `kimi_free` frees these and nothing else.

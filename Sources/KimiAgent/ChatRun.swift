@@ -8,11 +8,10 @@ import Synchronization
 ///
 /// Until it has finished, failed, or was abandoned, its session is busy for everybody else. `next` lets one thread in at a time.
 package final class ChatRun: @unchecked Sendable {
-    // Safe because everything mutable is touched only by the one thread that has set `isInside`; `submit` goes through a lock.
+    // Safe because everything mutable is touched only by the one thread that `occupied` let in; `submit` goes through a lock.
     let chat: ChatSession
     let options: ChatOptions
     let format: ChatFormat
-    let request: ChatRequest
     let isPolled: Bool
     private let ticket: Session.GenerationTicket
 
@@ -35,15 +34,14 @@ package final class ChatRun: @unchecked Sendable {
     private var queue: [ChatEvent] = []
     private var last: ChatEvent?
     private var failure: KimiError?
-    private let isInside = Atomic<Bool>(false)
+    private let occupied = Occupied()
     /// Results of calls that the host answers, by id.
     private let submitted = Mutex<[String: ToolAnswer?]>([:])
     private var saidContextIsNear = false
 
     private enum Phase {
-        /// A prompt to be evaluated: all of it, all of it after old results were dropped, or what follows the tokens held.
+        /// A prompt to be evaluated: all of it, or what follows the tokens held.
         case prompt(whole: [Int32])
-        case shortened([Int32])
         case more([Int32])
         case generating(Step)
         case waiting([PendingCall])
@@ -63,7 +61,6 @@ package final class ChatRun: @unchecked Sendable {
     package init(_ chat: ChatSession, request: ChatRequest, options: ChatOptions, isPolled: Bool) throws(KimiError) {
         self.chat = chat
         self.options = options
-        self.request = request
         self.isPolled = isPolled
         format = try chat.session.model.chatFormat()
         matchers = GrammarMatchers { [format] in format.vocabulary }
@@ -94,10 +91,8 @@ package final class ChatRun: @unchecked Sendable {
     ///
     /// - Throws: `busy` to a second thread; `invalidArgument` while results are missing, which does not end the request.
     package func next() throws(KimiError) -> ChatEvent {
-        guard isInside.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
-            throw KimiError(.busy, "another thread is computing this request's next event")
-        }
-        defer { isInside.store(false, ordering: .releasing) }
+        guard occupied.enter() else { throw KimiError(.busy, "another thread is computing this request's next event") }
+        defer { occupied.leave() }
         if let failure { throw failure }
         do throws(KimiError) {
             if case .waiting(let pending) = phase, queue.isEmpty {
@@ -127,12 +122,12 @@ package final class ChatRun: @unchecked Sendable {
 
     private func advance() throws(KimiError) {
         switch phase {
-        case .prompt(var ids):
-            if !hasRoom(ids.count), let fewer = try makeRoom(needed: ids.count) { ids = fewer }
-            try beginAnew(ids)
-        case .shortened(let ids):
-            try beginAnew(ids)
+        case .prompt(let ids):
+            try beginAnew(try shortened(needed: ids.count) ?? ids)
         case .more(let ids):
+            let needed = chat.session.position + ids.count
+            if let fewer = try shortened(needed: needed) { return try beginAnew(fewer) }
+            guard needed < chat.session.contextLimit else { return finish(.context) }
             try chat.session.call(of: ticket) { () throws(KimiError) in
                 try chat.session.cancellation.check()
                 let held = chat.session.count
@@ -240,22 +235,13 @@ package final class ChatRun: @unchecked Sendable {
 
     /// All calls of the step are answered: the next step.
     private func goOn(with pending: [PendingCall]) throws(KimiError) {
-        messages += pending.map { ChatMessage.result(of: $0.request.id, $0.answer?.forModel ?? "") }
+        let results = pending.map { (id: $0.request.id, text: $0.answer?.forModel ?? "") }
+        messages += results.map { ChatMessage.result(of: $0.id, $0.text) }
         let more = try format.renderer.continuation(
-            results: pending.map { ToolResult(id: $0.request.id, text: $0.answer?.forModel ?? "") }, thinks: plan.thinks,
-            closesTurn: !closedTurn)
+            results: results.map { ToolResult(id: $0.id, text: $0.text) }, thinks: plan.thinks, closesTurn: !closedTurn)
         step += 1
         startsInReasoning = more.startsInReasoning
-        let needed = chat.session.position + more.ids.count
-        if hasRoom(needed) {
-            phase = .more(more.ids)
-        } else if let ids = try makeRoom(needed: needed) {
-            phase = .shortened(ids)
-        } else if needed < chat.session.contextLimit {
-            phase = .more(more.ids)
-        } else {
-            finish(.context)
-        }
+        phase = .more(more.ids)
     }
 
     // MARK: Results from the host
@@ -264,11 +250,7 @@ package final class ChatRun: @unchecked Sendable {
     ///
     /// - Throws: `invalidArgument` for an id that is not waited for, or that has its answer.
     package func submit(_ id: String, _ answer: ToolAnswer) throws(KimiError) {
-        guard answer.text.utf8.count <= ToolAnswer.longest else {
-            throw KimiError(
-                .invalidArgument, "the result has \(answer.text.utf8.count) bytes; at most \(ToolAnswer.longest) are taken",
-                subject: "text")
-        }
+        try ToolAnswer.checkLength(answer.text)
         let refusal: KimiError? = submitted.withLock { table in
             guard let entry = table[id] else {
                 let waiting = table.filter { $0.value == nil }.keys.sorted().joined(separator: ", ")

@@ -2,15 +2,11 @@ import KimiChat
 import KimiCore
 
 extension ChatRun {
-    /// Whether a prompt leaves room for an answer of the usual length.
-    func hasRoom(_ prompt: Int) -> Bool {
+    /// The whole prompt with notes in place of old results, if one of `needed` tokens leaves too little room for an answer of the
+    /// usual length and the host's policy says so; nil: nothing was dropped.
+    func shortened(needed: Int) throws(KimiError) -> [Int32]? {
         let limit = chat.session.contextLimit
-        return prompt < limit - min(plan.generation.maxTokens ?? .max, limit / 8)
-    }
-
-    /// A prompt of `needed` tokens leaves too little room for an answer: what the host's policy says. nil: nothing was dropped.
-    func makeRoom(needed: Int) throws(KimiError) -> [Int32]? {
-        let limit = chat.session.contextLimit
+        guard needed >= limit - min(plan.generation.maxTokens ?? .max, limit / 8) else { return nil }
         let drops: Bool = switch options.contextPolicy {
         case .stop: false
         case .dropResults: true
@@ -20,6 +16,7 @@ extension ChatRun {
         // A quarter of the context is to be free afterwards, so that this does not come again at the next step.
         let target = limit - limit / 4
         let places = messages.indices.filter { messages[$0].droppedResult != nil }
+        guard !places.isEmpty else { return nil }
         func rendered(dropping count: Int) throws(KimiError) -> (messages: [ChatMessage], ids: [Int32]) {
             var kept = messages
             for index in places.prefix(count) { kept[index] = messages[index].droppedResult ?? messages[index] }
@@ -27,7 +24,7 @@ extension ChatRun {
         }
         // The fewest that make enough room, by halves: rendering a long conversation takes its time.
         var most = try rendered(dropping: places.count)
-        guard !places.isEmpty, most.ids.count < limit else { return nil }
+        guard most.ids.count < limit else { return nil }
         var low = 0, high = places.count
         while high - low > 1 {
             let middle = (low + high) / 2

@@ -47,7 +47,7 @@ final class Step {
             modelVocabulary: run.chat.session.vocabularySize, endTokens: format.endTokens,
             startsInReasoning: run.startsInReasoning,
             options: plan.constraint(step: run.step, firstCall: firstCall))
-        matcher = StopMatcher(plan.stopStrings)
+        matcher = StopMatcher(plan.generation.stopStrings)
     }
 
     /// Whether the answer ended with the token that ends a message.

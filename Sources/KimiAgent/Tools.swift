@@ -34,6 +34,13 @@ package struct ToolAnswer: Sendable {
     /// The longest answer that is taken, in bytes: 64 MiB.
     package static let longest = 64 << 20
 
+    /// - Throws: `invalidArgument` for a text that is longer.
+    package static func checkLength(_ text: String) throws(KimiError) {
+        guard text.utf8.count <= longest else {
+            throw KimiError(.invalidArgument, "the result has \(text.utf8.count) bytes; at most \(longest) are taken", subject: "text")
+        }
+    }
+
     /// What the model reads.
     var forModel: String {
         switch outcome {

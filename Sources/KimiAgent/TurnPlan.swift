@@ -11,7 +11,6 @@ struct TurnPlan {
     let declared: [ToolDeclaration]
     let hostTools: [HostTool]
     let generation: GenerationOptions
-    let stopStrings: [[UInt8]]
     let reasoningBudget: Int?
     let stepLimit: Int
     private let opensThought: Bool
@@ -60,7 +59,6 @@ struct TurnPlan {
         generation.stopStrings = request.stop.map { Array($0.utf8) }
         try generation.validate(vocabulary: model.vocabularySize)
         self.generation = generation
-        stopStrings = generation.stopStrings
         reasoningBudget = thinks ? options.reasoningBudget ?? request.reasoningBudget ?? mode.reasoningBudget : nil
         // A host with callbacks wants them called in every mode.
         let calledInLoop = hostTools.contains { $0.run != nil } ? ChatMode.agent.stepLimit : 1

@@ -1,6 +1,5 @@
 import KimiCore
 import KimiTokenizer
-import Synchronization
 
 /// What a generation reports; see `kimi_event` in kimi.h.
 package enum GenerationEvent: Sendable {
@@ -101,12 +100,12 @@ extension Session {
 ///
 /// Until it has finished, failed, or was abandoned, its session is busy for everybody else.
 package final class Generation: @unchecked Sendable {
-    // Safe because loop and failure are touched only by the one thread that has set `isInside`.
+    // Safe because loop and failure are touched only by the one thread that `occupied` let in.
     package let session: Session
     private let ticket: Session.GenerationTicket
     private var loop: GenerationLoop
     private var failure: KimiError?
-    private let isInside = Atomic<Bool>(false)
+    private let occupied = Occupied()
 
     /// Reserves the session; nothing is computed yet.
     package init(session: Session, prompt: [Int32], options: GenerationOptions) throws(KimiError) {
@@ -126,10 +125,8 @@ package final class Generation: @unchecked Sendable {
     ///
     /// - Throws: `busy` to a second thread, which changes nothing; `invalidHandle` after `abandon`.
     package func next() throws(KimiError) -> GenerationEvent {
-        guard isInside.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
-            throw KimiError(.busy, "another thread is computing this generation's next event")
-        }
-        defer { isInside.store(false, ordering: .releasing) }
+        guard occupied.enter() else { throw KimiError(.busy, "another thread is computing this generation's next event") }
+        defer { occupied.leave() }
         if let failure { throw failure }
         if let finished = loop.finished { return finished }
         do throws(KimiError) {

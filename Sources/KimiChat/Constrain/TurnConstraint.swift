@@ -203,14 +203,13 @@ package final class TurnConstraint {
     }
 
     private func name() -> Place {
-        let index = options.firstCall &+ calls
-        let names = options.tools.map { Array("functions.\($0.name):\(index)".utf8) }
-        return .callName(matchers.unkept(.literals(names)), written: [])
+        .callName(matchers.unkept(.literals(options.tools.map(id))), written: [])
     }
 
+    /// What a call of a tool is called here, as the model writes it.
+    private func id(_ tool: Tool) -> [UInt8] { Array(ToolCallIDs.canonical(tool.name, options.firstCall &+ calls).utf8) }
+
     private func arguments(of written: [UInt8]) -> Place {
-        let index = options.firstCall &+ calls
-        let tool = options.tools.first { Array("functions.\($0.name):\(index)".utf8) == written }
-        return .arguments(matchers.matcher(tool?.arguments ?? .anyObject))
+        .arguments(matchers.matcher(options.tools.first { id($0) == written }?.arguments ?? .anyObject))
     }
 }

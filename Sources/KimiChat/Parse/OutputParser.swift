@@ -78,8 +78,6 @@ package struct OutputParser {
 
     /// Whether the next text is reasoning.
     package var isReasoning: Bool { state == .reasoning }
-    /// Whether the token that ends a turn came.
-    package var hasEnded: Bool { state == .ended }
     /// Whether the answer is within a call.
     package var isInCall: Bool { state == .header || state == .arguments }
 
@@ -181,7 +179,7 @@ package struct OutputParser {
         let written = header.trimmed
         if let tools {
             // A name that is not found waits for its end: then what it wanted to say can be shown.
-            call = CallName.declared(in: tools, written).map { ("functions.\($0):\(firstCall &+ calls)", $0) }
+            call = CallName.declared(in: tools, written).map { (ToolCallIDs.canonical($0, firstCall &+ calls), $0) }
         } else {
             call = (written, CallName(written).name)
         }

@@ -62,13 +62,7 @@ package struct ChatRequest: Sendable {
     /// - Throws: `invalidArgument` for text that is not JSON (with the byte) and for values of a wrong kind, `unsupported` for
     ///   what is right and not served. The path in the request is the error's subject.
     package init(json bytes: UnsafeRawBufferPointer) throws(KimiError) {
-        let value: JSON
-        do {
-            value = try JSON.parse(bytes, file: "request", maxDepth: Self.maxDepth)
-        } catch {
-            throw KimiError(.invalidArgument, "the request is \(error.message)", subject: "request")
-        }
-        try self.init(value)
+        try self.init(try RequestField.value(bytes, "the request is", subject: "request"))
     }
 
     package init(json bytes: [UInt8]) throws(KimiError) {

@@ -7,6 +7,18 @@ struct RequestField {
     let path: String
     let value: JSON
 
+    /// The value of a host's JSON text.
+    ///
+    /// - Parameter words: what the text is, with its verb, for the message: "the request is".
+    /// - Throws: `invalidArgument` for text that is not JSON, with the byte.
+    static func value(_ bytes: UnsafeRawBufferPointer, _ words: String, subject: String) throws(KimiError) -> JSON {
+        do {
+            return try JSON.parse(bytes, file: subject, maxDepth: ChatRequest.maxDepth)
+        } catch {
+            throw KimiError(.invalidArgument, "\(words) \(error.message)", subject: subject)
+        }
+    }
+
     /// The member of an object, or nil if it is absent or null. `self` must be an object: see `object()`.
     func member(_ key: String) -> RequestField? {
         guard let value = value[key] else { return nil }

@@ -7,13 +7,7 @@ extension ToolDeclaration {
     /// - Throws: `invalidArgument` naming the part.
     package init(name: String, description: String?, parameters: UnsafeRawBufferPointer?) throws(KimiError) {
         var schema: JSON?
-        if let parameters {
-            do {
-                schema = try JSON.parse(parameters, file: "parameters", maxDepth: ChatRequest.maxDepth)
-            } catch {
-                throw KimiError(.invalidArgument, "parameters are \(error.message)", subject: "parameters")
-            }
-        }
+        if let parameters { schema = try RequestField.value(parameters, "parameters are", subject: "parameters") }
         try self.init(name: name, description: description, schema: schema)
     }
 
@@ -34,12 +28,7 @@ extension ToolDeclaration {
     ///
     /// - Throws: `invalidArgument` naming the path.
     package static func declaration(of tools: UnsafeRawBufferPointer) throws(KimiError) -> String {
-        let value: JSON
-        do {
-            value = try JSON.parse(tools, file: "tools", maxDepth: ChatRequest.maxDepth)
-        } catch {
-            throw KimiError(.invalidArgument, "tools are \(error.message)", subject: "tools")
-        }
+        let value = try RequestField.value(tools, "tools are", subject: "tools")
         let list = try Self.list(RequestField(path: "tools", value: value)).map(\.json)
         return TypeScriptDeclaration.render(list) ?? PythonText.dump(.array(list), .compactSorted)
     }
