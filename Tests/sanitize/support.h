@@ -72,7 +72,6 @@ void check_rows(size_t rounds);
 void check_elementwise(size_t rounds);
 void check_attention(size_t rounds);
 void check_integers(size_t rounds);
-void check_narrow(size_t rounds);
 void check_measure(size_t rounds);
 void check_system(void);
 
