@@ -1,7 +1,8 @@
 import CHwloc
 import KimiCore
 
-/// The machine as this process may use it: cores and memory nodes inside its cpuset, read once through hwloc.
+/// A machine as this process may use it: packages, memory nodes and cores inside its cpuset, read once through hwloc; or one that
+/// is described and need not exist.
 package struct Topology: Sendable {
     /// A core that threads may be bound to.
     package struct Core: Sendable, Equatable {
@@ -16,19 +17,63 @@ package struct Topology: Sendable {
         }
     }
 
+    /// Memory with one way to it.
+    package struct Node: Sendable, Equatable {
+        /// The operating system's number, which memory is bound by.
+        package let number: UInt32
+        /// All of its memory in bytes; 0 if it is not known.
+        package let memoryBytes: Int
+        /// The package it belongs to, or is nearest to.
+        package let package: Int
+        /// Cores of the process that are nearest to it. None: a node of memory alone, such as memory behind CXL.
+        package let coreCount: Int
+
+        package init(number: UInt32, memoryBytes: Int, package: Int, coreCount: Int) {
+            self.number = number
+            self.memoryBytes = memoryBytes
+            self.package = package
+            self.coreCount = coreCount
+        }
+    }
+
+    /// Where a topology comes from.
+    package enum Source: Sendable, Equatable {
+        /// The machine that this process runs on.
+        case machine
+        /// A string of hwloc's synthetic form, given or in `HWLOC_SYNTHETIC`.
+        case synthetic(String)
+        /// An XML file of hwloc's, given or in `HWLOC_XMLFILE`.
+        case file(String)
+    }
+
     /// One entry a physical core, in the order of the topology, never empty.
     package let cores: [Core]
-    /// Memory nodes inside the cpuset, at least 1.
-    package let nodeCount: Int
+    /// Never empty; in the order of the topology.
+    package let nodes: [Node]
+    /// Relative times from node to node as the firmware tells them, 10 within a node; empty if it tells none.
+    package let distances: [[Int]]
+    package let packageCount: Int
+    package let source: Source
     /// The processor's name as the system reports it, or "".
     package let processorModel: String
     /// Bytes of all last-level caches inside the cpuset together, 0 if hwloc knows none.
     package let lastLevelCacheBytes: Int
 
+    /// Memory nodes, at least 1.
+    package var nodeCount: Int { nodes.count }
+
     /// A machine that is described, not read.
-    package init(cores: [Core], nodeCount: Int, processorModel: String, lastLevelCacheBytes: Int = 0) {
+    ///
+    /// - Parameter nodes: nil for a single one of unknown size.
+    package init(
+        cores: [Core], nodes: [Node]? = nil, distances: [[Int]] = [], packageCount: Int = 1, source: Source = .machine,
+        processorModel: String = "", lastLevelCacheBytes: Int = 0
+    ) {
         self.cores = cores
-        self.nodeCount = nodeCount
+        self.nodes = nodes ?? [Node(number: 0, memoryBytes: 0, package: 0, coreCount: cores.count)]
+        self.distances = distances
+        self.packageCount = packageCount
+        self.source = source
         self.processorModel = processorModel
         self.lastLevelCacheBytes = lastLevelCacheBytes
     }
@@ -67,9 +112,21 @@ package struct Topology: Sendable {
         }
         if cores.isEmpty { cores = [Core(processor: 0, node: 0)] }
         return Topology(
-            cores: cores,
-            nodeCount: max(1, Int(hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE))),
+            cores: cores, nodes: nodes(topology, cores: cores),
+            packageCount: max(1, Int(hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PACKAGE))),
             processorModel: modelName(topology), lastLevelCacheBytes: lastLevelCaches(topology))
+    }
+
+    private static func nodes(_ topology: hwloc_topology_t, cores: [Core]) -> [Node]? {
+        var nodes: [Node] = []
+        for index in 0..<max(hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE), 0) {
+            guard let node = hwloc_get_obj_by_type(topology, HWLOC_OBJ_NUMANODE, UInt32(index)) else { continue }
+            let place = nodes.count
+            nodes.append(Node(
+                number: node.pointee.os_index, memoryBytes: Int(clamping: node.pointee.attr.pointee.numanode.local_memory),
+                package: 0, coreCount: cores.count { $0.node == place }))
+        }
+        return nodes.isEmpty ? nil : nodes
     }
 
     /// The caches of the highest level that is there at all.

@@ -15,7 +15,7 @@ struct BindingTests {
     @Test("a pool for a machine of one core binds nothing, and works")
     func oneCore() throws {
         let topology = try Topology.current()
-        let one = Topology(cores: Array(topology.cores.prefix(1)), nodeCount: 1, processorModel: "")
+        let one = Topology(cores: Array(topology.cores.prefix(1)))
         let pool = try WorkerPool(threads: 3, topology: one)
         #expect(pool.boundThreads == 0)
         var sum = 0
@@ -26,7 +26,7 @@ struct BindingTests {
     @Test("a core that does not exist is a thread that is not bound, not an error")
     func missingCore() throws {
         let topology = try Topology.current()
-        let odd = Topology(cores: topology.cores.prefix(1) + [.init(processor: 100_000, node: 0)], nodeCount: 1, processorModel: "")
+        let odd = Topology(cores: topology.cores.prefix(1) + [.init(processor: 100_000, node: 0)])
         #expect(try WorkerPool(threads: 2, topology: odd).boundThreads == 0)
     }
 
