@@ -72,7 +72,7 @@ extension TextModel {
                 integers: layer.feedForward.inputReadsIntegers(arithmetic), rows: count)
             switch layer.feedForward {
             case .dense(let mlp): feedForward(mlp, rows: count)
-            case .experts(let moe): experts(moe, rows: count)
+            case .experts(let moe): try experts(moe, rows: count, cancellation)
             }
             observer?(index, workspace, count)
         }

@@ -45,6 +45,8 @@ package final class TextModel: @unchecked Sendable {
     }
     /// Nil where no weights are read from the files any more.
     let readHold: ReadHold?
+    /// Where routed experts come and go.
+    let store: ExpertStore?
 
     /// Sees the residual stream after each layer; for tests against a reference. Set before the first step or never.
     package var layerObserver: ((_ layer: Int, _ hidden: UnsafeBufferPointer<Float>, LayerChoices) -> Void)? {
@@ -89,6 +91,8 @@ package final class TextModel: @unchecked Sendable {
         package var maxRows = 256
         /// Which node has which weights; nil: all are on one node, and `threads` compute. Else its workers do.
         package var placement: Placement?
+        /// With `.stream` the bytes for routed experts in memory.
+        package var residentBytes = 0
         /// Takes the place of the level's own kernels; for tests. Must live as long as the model.
         package var kernels: UnsafePointer<ck_kernels>?
 
@@ -133,7 +137,7 @@ package final class TextModel: @unchecked Sendable {
         attentionPlan = try AttentionPlan(
             shape: attentionShape, cacheType: options.cacheType, rows: options.maxRows, threads: threads)
         workspace = try Workspace(
-            config: config, rows: options.maxRows, workers: threads, nodes: planned.nodes.count, outputsApart: !planned.homes.isEmpty)
+            config: config, rows: options.maxRows, workers: threads, nodes: planned.nodes.count, outputsApart: !planned.homes.isEmpty || options.loadPolicy == .stream)
 
         stepRowMemory = try MappedMemory(
             byteCount: options.maxRows * MemoryLayout<StepRow>.stride, what: "rows of a step")
@@ -142,6 +146,11 @@ package final class TextModel: @unchecked Sendable {
         var loader = try WeightLoader(checkpoint, placement: planned, policy: options.loadPolicy, dense: options.dense)
         weights = try Weights(&loader, checkpoint: checkpoint, kernels: kernels.pointee)
         try loader.fill(pool: pool, kernels: kernels, progress: progress)
+        store = loader.expertFiles.isEmpty
+            ? nil
+            : try ExpertStore(
+                checkpoint, files: loader.expertFiles, tables: weights.layers.map(\.expertTable), placement: planned,
+                residentBytes: options.residentBytes)
         memory = loader.memory
         placement = planned
         weightBytes = loader.bytes
@@ -159,6 +168,11 @@ package final class TextModel: @unchecked Sendable {
         _ cancellation: Cancellation? = nil, _ body: () throws(KimiError) -> T
     ) throws(KimiError) -> T {
         try stepLock.hold(cancellation, body)
+    }
+
+    /// How experts that come and go have fared, if they do.
+    package var storeReport: (slots: Int, slotBytes: Int, statistics: ExpertStore.Statistics)? {
+        store.map { ($0.slotCount, $0.slotBytes, $0.latest) }
     }
 
     /// The instruction set in use.

@@ -304,7 +304,7 @@ package final class Session: @unchecked Sendable {
         logitsAreCurrent = false
         try cancellation.check()
         try sequence.prepare(ids.count)
-        let begin = Self.now()
+        let begin = monotonicNanoseconds()
         try model.text.withStep(cancellation) { () throws(KimiError) in
             let counted = model.text.statistics
             let (exactBefore, fastBefore) = (counted.exactRows, counted.fastRows)
@@ -324,16 +324,10 @@ package final class Session: @unchecked Sendable {
         visiblePosition.store(count, ordering: .relaxed)
         statistics.steps += 1
         if generating {
-            statistics.generationNanoseconds += Self.now() - begin
+            statistics.generationNanoseconds += Int64(monotonicNanoseconds() - begin)
         } else {
             statistics.promptTokens += ids.count
-            statistics.promptNanoseconds += Self.now() - begin
+            statistics.promptNanoseconds += Int64(monotonicNanoseconds() - begin)
         }
-    }
-
-    private static func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 }
