@@ -14,6 +14,8 @@ package final class TextModel: @unchecked Sendable {
     let weights: Weights
     let kernels: UnsafePointer<ck_kernels>
     package let pool: WorkerPool
+    /// The account of all memory that is not small and not mapped files.
+    package let budget: MemoryBudget
     package let cache: BlockPool
     let rotary: RotaryTable
     let router: Router
@@ -23,6 +25,8 @@ package final class TextModel: @unchecked Sendable {
     /// Of the step in progress; like the work space for the holder of the step lock.
     var arithmetic: Arithmetic
     package let statistics: StepStatistics
+    /// The most rows of any step so far; under the step lock.
+    var scratchRows = 0
     /// Room for the rows of a step, `maxRows` of them; used under the step lock.
     package let stepRows: UnsafeMutableBufferPointer<StepRow>
     private let stepRowMemory: MappedMemory
@@ -86,6 +90,7 @@ package final class TextModel: @unchecked Sendable {
         /// Whether only the exact path may be used.
         package var exact = false
         package var maxRows = 256
+        package var memory = MemoryOptions()
         /// Takes the place of the level's own kernels; for tests. Must live as long as the model.
         package var kernels: UnsafePointer<ck_kernels>?
 
@@ -116,16 +121,24 @@ package final class TextModel: @unchecked Sendable {
         readHold = options.loadPolicy == .map ? ReadHold(checkpoint) : nil
         maxRows = options.maxRows
         pool = try WorkerPool(threads: options.threads, topology: topology)
+        let budget = options.memory.budget()
+        self.budget = budget
         cache = try BlockPool(
-            type: options.cacheType, layerCount: config.layerCount, latent: config.latentSize, rope: config.ropeSize)
+            type: options.cacheType, layerCount: config.layerCount, latent: config.latentSize, rope: config.ropeSize, budget: budget)
         rotary = RotaryTable(config: config)
         router = Router(config: config)
-        attentionShape = AttentionShape(
+        let shape = AttentionShape(
             heads: config.headCount, nope: config.nopeSize, rope: config.ropeSize, value: config.valueSize,
             latent: config.latentSize, scoreScale: rotary.scoreScale)
-        attentionPlan = try AttentionPlan(
-            shape: attentionShape, cacheType: options.cacheType, rows: options.maxRows, threads: options.threads)
-        workspace = try Workspace(config: config, rows: options.maxRows, workers: options.threads)
+        attentionShape = shape
+        // Takes no memory before it is written to.
+        func scratch(rows: Int) throws(KimiError) -> (AttentionPlan, Workspace) {
+            (
+                try AttentionPlan(shape: shape, cacheType: options.cacheType, rows: rows, threads: options.threads),
+                try Workspace(config: config, rows: rows, workers: options.threads)
+            )
+        }
+        (attentionPlan, workspace) = try scratch(rows: options.maxRows)
 
         stepRowMemory = try MappedMemory(
             byteCount: options.maxRows * MemoryLayout<StepRow>.stride, what: "rows of a step")
@@ -133,12 +146,17 @@ package final class TextModel: @unchecked Sendable {
 
         var loader = try WeightLoader(checkpoint, policy: options.loadPolicy, dense: options.dense)
         weights = try Weights(&loader, checkpoint: checkpoint, kernels: kernels.pointee)
+        try budget.admit(OpeningMemory(
+            copied: loader.placement.copied, converted: loader.placement.converted, tables: loader.tableBytes,
+            workspace: workspace.byteCount, attention: attentionPlan.byteCount, maxRows: options.maxRows,
+            scratch: { rows in (try? scratch(rows: rows)).map { $0.byteCount + $1.byteCount } }))
         try loader.fill(pool: pool, kernels: kernels, progress: progress)
+        budget.touched(loader.placement.copied + loader.placement.converted + loader.tableBytes)
         copies = loader.copies
         conversions = loader.conversions
         placement = loader.placement
         tables = loader.tables
-        statistics = StepStatistics(
+        statistics = try StepStatistics(
             weights: weights, config: config,
             tokenBytes: cache.tokenBytes * config.layerCount)
         try progress(1, 1)

@@ -4,11 +4,21 @@ import KimiCore
 import KimiTopology
 
 /// Where weights live while the model is open.
-package enum LoadPolicy: Sendable {
+package enum LoadPolicy: Sendable, CaseIterable {
     /// In the mapped files; opening reads next to nothing.
     case map
     /// In memory of our own, read in while opening; the files are not needed afterwards.
     case copy
+    /// As `copy`, but routed experts are read from the files when they are chosen, and kept as far as a budget goes.
+    case stream
+
+    package var name: String {
+        switch self {
+        case .map: "map"
+        case .copy: "copy"
+        case .stream: "stream"
+        }
+    }
 }
 
 /// How many bytes of weights are where; tables of norms and biases apart.
@@ -37,7 +47,8 @@ struct WeightLoader {
     private(set) var conversions: [MappedMemory] = []
     /// Where weights are: in the files, in `copies`, in `conversions`. In bytes.
     private(set) var placement = WeightPlacement()
-    private var tableBytes = 0
+    /// Bytes of `tables` that are in use.
+    private(set) var tableBytes = 0
     private var pending: [(tensor: TensorInfo, filling: Filling)] = []
 
     /// What is to become of a tensor's bytes.
