@@ -68,3 +68,27 @@ extension MemoryBudget {
         return refusal(need, shortage, detail: ". It would fit with \(remedies.joined(separator: ", or with "))")
     }
 }
+
+extension TextModel {
+    /// The most tokens of a sequence whose cache fits beside what the model itself takes, if it has all the rest to itself; nil if
+    /// there is no limit.
+    package var longestContext: Int? {
+        guard let limit = budget.limit else { return nil }
+        let own = MemoryBudget.Kind.allCases.filter { $0 != .cache && $0 != .sessions }.reduce(0) { $0 + budget.used($1) }
+        let logits = config.vocabularySize * MemoryLayout<Float>.stride
+        return max(0, limit.bytes - own - logits) / cache.blockBytes * BlockPool.blockTokens
+    }
+
+    /// Refuses a context whose cache can never fit.
+    ///
+    /// - Throws: `outOfMemory` with the longest that would.
+    package func checkContext(_ tokens: Int) throws(KimiError) {
+        guard let limit = budget.limit, let longest = longestContext, tokens > longest else { return }
+        let blocks = tokens / BlockPool.blockTokens + (tokens % BlockPool.blockTokens == 0 ? 0 : 1)
+        let need = Checked.product(blocks, cache.blockBytes).map { MemoryBudget.amount($0) } ?? "more than any memory"
+        throw KimiError(
+            .outOfMemory,
+            "context_limit is \(tokens), whose cache needs \(need); in the limit of \(MemoryBudget.amount(limit.bytes)) (\(limit.source.words)), beside what the model itself takes, \(longest) tokens at most have room",
+            subject: "context_limit")
+    }
+}

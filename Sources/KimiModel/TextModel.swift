@@ -145,6 +145,10 @@ package final class TextModel: @unchecked Sendable {
         stepRows = UnsafeMutableBufferPointer(start: stepRowMemory.pointer(to: StepRow.self), count: options.maxRows)
 
         var loader = try WeightLoader(checkpoint, policy: options.loadPolicy, dense: options.dense)
+        if options.loadPolicy == .map, case let copies = checkpoint.unalignedByteCount, copies > 0 {
+            try budget.charge(copies, for: .weights, what: "a copy of the tensors that are not aligned in their files")
+            budget.touched(copies)
+        }
         weights = try Weights(&loader, checkpoint: checkpoint, kernels: kernels.pointee)
         try budget.admit(OpeningMemory(
             copied: loader.placement.copied, converted: loader.placement.converted, tables: loader.tableBytes,
