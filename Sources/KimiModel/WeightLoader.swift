@@ -4,13 +4,21 @@ import KimiCore
 import KimiTopology
 
 /// Where weights live while the model is open.
-package enum LoadPolicy: Sendable {
+package enum LoadPolicy: Sendable, CaseIterable {
     /// In the mapped files; opening reads next to nothing.
     case map
     /// In memory of our own, read in while opening; the files are not needed afterwards.
     case copy
     /// As with `copy`, but for the routed experts: they are read when the router chooses them, and as many stay as have room.
     case stream
+
+    package var name: String {
+        switch self {
+        case .map: "map"
+        case .copy: "copy"
+        case .stream: "stream"
+        }
+    }
 }
 
 /// How many bytes of weights are where; tables of norms and biases apart.
@@ -38,7 +46,8 @@ struct WeightLoader {
     private(set) var tables: MappedMemory
     /// Where weights are. In bytes.
     private(set) var bytes = WeightPlacement()
-    private var tableBytes = 0
+    /// Bytes of `tables` that are in use.
+    private(set) var tableBytes = 0
     private var pending: [(tensor: TensorInfo, filling: Filling)] = []
     /// Splits that were made, by what they depend on.
     private var splits: [Split: UnsafePointer<Int>] = [:]

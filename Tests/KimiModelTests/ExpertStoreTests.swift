@@ -22,9 +22,9 @@ import Testing
             cores: (0..<nodes).map { .init(processor: UInt32($0), node: $0) },
             nodes: (0..<nodes).map { .init(number: UInt32($0), memoryBytes: 1 << 30, package: $0, coreCount: 1) }, source: .synthetic("test"))
         // What a slot takes is told by the error of a budget that is too small.
-        options.residentBytes = 1 << 40
+        options.memory.residentBytes = 1 << 40
         let all = try TextModel(checkpoint: checkpoint, topology: topology, options: options)
-        options.residentBytes = slots * (try #require(all.storeReport)).slotBytes
+        options.memory.residentBytes = slots * (try #require(all.storeReport)).slotBytes
         return try TextModel(checkpoint: checkpoint, topology: topology, options: options)
     }
 
@@ -86,7 +86,7 @@ import Testing
     func smallest(_ bytes: Int) throws {
         var options = TextModel.Options()
         options.loadPolicy = .stream
-        options.residentBytes = bytes
+        options.memory.residentBytes = bytes
         do {
             _ = try TextModel(
                 checkpoint: try Checkpoint(folder: Fixtures.path("tiny-kimi")), topology: try Topology.current(), options: options)
@@ -96,7 +96,7 @@ import Testing
             // The second number of the message.
             let numbers = error.message.split { !$0.isNumber }.compactMap { Int($0) }
             let least = numbers.dropFirst().first
-            options.residentBytes = try #require(least)
+            options.memory.residentBytes = least
         }
         let model = try TextModel(
             checkpoint: try Checkpoint(folder: Fixtures.path("tiny-kimi")), topology: try Topology.current(), options: options)

@@ -95,6 +95,8 @@ package final class ExpertStore {
 
     var slotCount: Int { memory.slotCount }
     var slotBytes: Int { memory.slotBytes }
+    /// Bytes of all slots; touched as they are used.
+    var byteCount: Int { memory.slotCount * memory.slotBytes }
 
     // MARK: A layer
 
