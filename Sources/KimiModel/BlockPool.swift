@@ -166,7 +166,9 @@ package final class BlockPool: Sendable {
 
     /// Whether `count` more blocks could be taken now; what `take` says if not.
     func check(_ count: Int, beside own: Int) throws(KimiError) {
-        guard let bytes = Checked.product(count, blockBytes) else {
+        // Not `Checked.product`, whose list of factors is an allocation.
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: blockBytes)
+        guard !overflow else {
             throw KimiError(.outOfMemory, "latent cache: \(count) blocks of \(blockBytes) bytes are beyond any memory")
         }
         let new = bytes - tables.withLock { $0.idle.count } * blockBytes
