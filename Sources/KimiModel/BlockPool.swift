@@ -166,14 +166,15 @@ package final class BlockPool: Sendable {
 
     /// Whether `count` more blocks could be taken now; what `take` says if not.
     func check(_ count: Int, beside own: Int) throws(KimiError) {
-        let new = count - tables.withLock { $0.idle.count }
-        guard new > 0 else { return }
-        guard let bytes = Checked.product(new, blockBytes) else {
+        // Not `Checked.product`, whose list of factors is an allocation.
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: blockBytes)
+        guard !overflow else {
             throw KimiError(.outOfMemory, "latent cache: \(count) blocks of \(blockBytes) bytes are beyond any memory")
         }
-        // Idle blocks are given up where they would not be enough, and are then to be had again.
-        guard let shortage = budget.take(bytes, for: .cache, keeping: false) else { return }
-        throw refusal(blocks: count, own: own, shortage)
+        let new = bytes - tables.withLock { $0.idle.count } * blockBytes
+        guard new > 0, budget.shortage(of: new, for: .cache, keeping: false) != nil else { return }
+        // Others may have to give something up for it; idle blocks are then no longer there to be taken.
+        if let shortage = budget.take(bytes, for: .cache, keeping: false) { throw refusal(blocks: count, own: own, shortage) }
     }
 
     private func refusal(blocks: Int, own: Int, _ shortage: MemoryBudget.Shortage) -> KimiError {

@@ -15,14 +15,15 @@ extension MemoryBudget {
     func refusal(_ need: String, _ shortage: Shortage, detail: String = "") -> KimiError {
         switch shortage {
         case .limit(let limit, let left):
-            KimiError(
-                .outOfMemory,
-                "\(need); the limit of \(Self.amount(limit.bytes)) (\(limit.source.words)) has \(Self.amount(left)) left: \(uses)\(detail)",
+            let bytes = "\(Self.amount(limit.bytes)) (\(limit.source.words))"
+            let state = left == limit.bytes ? "is \(bytes)" : "of \(bytes) has \(Self.amount(left)) left: \(uses)"
+            return KimiError(
+                .outOfMemory, "\(need); the limit \(state)\(detail)",
                 subject: limit.source == .option ? Source.option.rawValue : "memory")
         case .system(let left):
-            KimiError(
+            return KimiError(
                 .outOfMemory,
-                "\(need); the system has \(Self.amount(left)) to give at the moment, beyond a reserve of \(Self.amount(Self.reserve)); in use are \(uses)\(detail)",
+                "\(need); the system has \(Self.amount(left)) to give at the moment, beyond a reserve of \(Self.amount(Self.reserve)); the model has \(uses)\(detail)",
                 subject: "memory")
         }
     }
@@ -32,10 +33,11 @@ extension MemoryBudget {
         guard bytes >= 1024 else { return "\(bytes) bytes" }
         var (value, unit) = (bytes, 0)
         while value >= 1 << 20 { (value, unit) = (value >> 10, unit + 1) }
-        // In hundredths: the standard library prints no rounded numbers.
-        let (whole, part) = ((value * 100 + 512) / 1024).quotientAndRemainder(dividingBy: 100)
-        let digits = whole < 10 ? "\(part / 10)\(part % 10)" : "\(part / 10)"
-        return "\(whole).\(digits) \(names[unit])"
+        // As whole numbers: the standard library prints no rounded ones.
+        let hundredths = (value * 100 + 512) / 1024
+        let places = hundredths < 1000 ? 100 : 10
+        let (whole, part) = ((value * places + 512) / 1024).quotientAndRemainder(dividingBy: places)
+        return "\(whole).\(places == 100 && part < 10 ? "0" : "")\(part) \(names[unit])"
     }
     private static var names: [String] { ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] }
 }

@@ -129,7 +129,8 @@ package final class MemoryBudget: Sendable {
         return shortage(of: bytes, for: kind, keeping: keeping)
     }
 
-    private func shortage(of bytes: Int, for kind: Kind, keeping: Bool) -> Shortage? {
+    /// Charges if that can be granted as things are.
+    func shortage(of bytes: Int, for kind: Kind, keeping: Bool) -> Shortage? {
         account.withLock { account in
             if let limit, bytes > limit.bytes - account.total {
                 return .limit(limit, left: max(0, limit.bytes - account.total))

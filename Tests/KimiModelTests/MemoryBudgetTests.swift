@@ -203,6 +203,18 @@ struct MemoryBudgetTests {
         #expect(limited.cache.usage.held == 4)
         first.truncate(to: 0)
     }
+
+    @Test("what is more than is kept for later leaves the account")
+    func givenBack() throws {
+        let model = try open(Self.ways[0]) { _ in }
+        var sequences = try (0..<30).map { _ in try TokenSequence(pool: model.cache, contextLimit: 8192) }
+        for sequence in sequences { try sequence.prepare(8192) }
+        let (own, kept) = (30 * 128 * model.cache.blockBytes, 256 << 20)
+        #expect(own > kept && model.budget.used(.cache) == own)
+        sequences = []
+        let idle = model.cache.usage.idle * model.cache.blockBytes
+        #expect(idle > 0 && idle <= kept && model.budget.used(.cache) == idle)
+    }
 }
 
 private func failure(_ body: () throws -> Void) -> KimiError? {

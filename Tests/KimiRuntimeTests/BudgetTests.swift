@@ -14,8 +14,8 @@ struct BudgetTests {
         let block: Int
         let logits: Int
 
-        init() throws {
-            let model = try Tiny.open()
+        init(_ change: (inout Model.Options) -> Void = { _ in }) throws {
+            let model = try Tiny.open(test: change)
             own = model.text.budget.used
             block = model.text.cache.blockBytes
             let session = try Session(model: model)
@@ -26,16 +26,22 @@ struct BudgetTests {
 
     /// A model with room for so many blocks, and logits of so many sessions.
     private func open(blocks: Int, sessions: Int, _ change: (inout Model.Options) -> Void = { _ in }) throws -> Model {
-        let sizes = try Sizes()
+        // Steps so short that they take the exact path.
+        func short(_ options: inout Model.Options) {
+            options.chunkSize = 48
+            change(&options)
+        }
+        let sizes = try Sizes(short)
         return try Tiny.open {
+            short(&$0)
             $0.memory.limit = sizes.own + blocks * sizes.block + sessions * sizes.logits
-            change(&$0)
         }
     }
 
     @Test("the session that passes the limit fails and is as it was; the other goes on, and closing it makes room", arguments: [0, 10])
     func twoSessions(_ begun: Int) throws {
-        let model = try open(blocks: 4, sessions: 2)
+        // Samplers are as large as some logits; all that together is less than a block.
+        let model = try open(blocks: 4, sessions: 6)
         var first: Session? = try Session(model: model)
         let second = try Session(model: model)
         try first?.evaluate(Tiny.ids(0, to: 150))
@@ -64,7 +70,6 @@ struct BudgetTests {
 
     @Test("a generation that comes to the limit ends in the error, with its tokens held, and goes on when there is room", arguments: [false, true])
     func generation(_ polled: Bool) throws {
-        // Its sampler is a fifth session's logits and more.
         let model = try open(blocks: 2, sessions: 8)
         var other: Session? = try Session(model: model)
         try other?.evaluate(Tiny.ids(0, to: 20))
@@ -84,7 +89,7 @@ struct BudgetTests {
 
     @Test("a long prompt that cannot fit is refused before its first step")
     func prompts() throws {
-        let model = try open(blocks: 4, sessions: 8) { $0.chunkSize = 48 }
+        let model = try open(blocks: 4, sessions: 8)
         let session = try Session(model: model)
         #expect(failure { try session.evaluate(Tiny.ids(0, to: 257)) }?.status == .outOfMemory)
         var events = 0
@@ -184,7 +189,7 @@ struct BudgetTests {
 
     @Test("the model's information has limit, uses and what is left")
     func info() throws {
-        let sizes = try Sizes()
+        let sizes = try Sizes { $0.chunkSize = 48 }
         let model = try open(blocks: 3, sessions: 1)
         var memory = try Info.of(model)
         #expect(memory.limit == sizes.own + 3 * sizes.block + sizes.logits && memory.limit_from == "memory_limit")
