@@ -6,7 +6,7 @@ BUILD := .build/release
 SWIFT := swift build -c release -j $(JOBS)
 
 # What a fresh Debian 12 needs beside a Swift 6.3 toolchain.
-BUILD_PACKAGES := gcc g++ make pkg-config libhwloc-dev libsentencepiece-dev libedit-dev libxxhash-dev
+BUILD_PACKAGES := gcc g++ make pkg-config libhwloc-dev libsentencepiece-dev libedit-dev libxxhash-dev liburing-dev
 TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-numpy python3-jsonschema python3-rfc3987
 
 # A crashing test should end at once, not wait for a debugger.

@@ -39,7 +39,10 @@ let package = Package(
         // libedit (BSD licence) edits the lines of `kimi chat`; GNU readline would put the program under the GPL.
         .systemLibrary(name: "CLineEditing"),
         .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
-        .target(name: "CKimiSystem", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra"])]),
+        // liburing is linked in: hosts need not have it.
+        .target(
+            name: "CKimiSystem", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra"])],
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-l:liburing.a"])]),
         .target(name: "CKimiKernels", cSettings: kernelSettings),
 
         // Swift, from values up to the door.
@@ -84,7 +87,7 @@ let package = Package(
         // Replaces the allocator of whatever links it: for the tests' own executable only.
         .target(name: "CMallocCount", path: "Tests/CMallocCount"),
         .testTarget(name: "KimiCoreTests", dependencies: ["KimiCore", "KimiTestSupport"]),
-        .testTarget(name: "KimiCheckpointTests", dependencies: ["KimiCore", "KimiCheckpoint", "KimiTestSupport"]),
+        .testTarget(name: "KimiCheckpointTests", dependencies: ["CKimiSystem", "KimiCore", "KimiCheckpoint", "KimiTestSupport"]),
         .testTarget(name: "KimiTopologyTests", dependencies: ["KimiCore", "KimiTopology", "KimiTestSupport"]),
         .testTarget(name: "KimiTokenizerTests", dependencies: ["KimiCore", "KimiTokenizer", "KimiTestSupport"]),
         .testTarget(name: "KimiChatTests", dependencies: ["KimiCore", "KimiTokenizer", "KimiChat", "KimiTestSupport"]),

@@ -258,10 +258,11 @@ kimi_status kimi_model_options_init(kimi_model_options *options, size_t size);
  *
  * options may be NULL for the defaults; progress may be NULL. On success *out_model is the caller's, to be closed.
  * Errors: KIMI_ERROR_IO (missing, unreadable), _FORMAT (damaged), _UNSUPPORTED (another family), _OUT_OF_MEMORY, _CANCELLED.
- * A mapped shard that is cut later makes the next step fail with KIMI_ERROR_IO. During a step the library holds read leases
- * (fcntl F_SETLEASE), so that a writer waits for the layer that runs and the step then fails, too. Where the file system
- * or the file's owner allows no lease, the lengths are compared before each layer, and a host whose files may be cut by
- * others in that gap uses KIMI_LOAD_COPY.
+ * A shard that is cut or written to later makes the next step that needs it fail with KIMI_ERROR_IO, and all after it, until the
+ * folder is opened again; one that is replaced by renaming, or removed, does no harm. During a step that reads mapped shards the
+ * library holds read leases (fcntl F_SETLEASE), so that a writer waits for the layer that runs and the step then fails, too. Where
+ * the file system or the file's owner allows no lease, lengths and times are compared before each layer, and a host whose files
+ * may be cut by others in that gap uses KIMI_LOAD_COPY.
  */
 kimi_status kimi_model_open(const char *path, size_t path_length, const kimi_model_options *options,
                             kimi_progress_callback progress, void *progress_user_data,

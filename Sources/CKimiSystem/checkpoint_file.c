@@ -36,6 +36,17 @@ int64_t cks_file_size(int descriptor) {
     return fstat(descriptor, &status) == 0 ? (int64_t)status.st_size : -(int64_t)errno;
 }
 
+int64_t cks_file_modified(int descriptor) {
+    struct stat status;
+    if (fstat(descriptor, &status) != 0) return -1;
+    return (int64_t)((uint64_t)status.st_mtim.tv_sec * 1000000000u + (uint64_t)status.st_mtim.tv_nsec);
+}
+
+int cks_file_is_same(int a, int b) {
+    struct stat first, second;
+    return fstat(a, &first) == 0 && fstat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 int64_t cks_file_read(int descriptor, void *to, size_t count, int64_t offset) {
     size_t done = 0;
     while (done < count) {

@@ -101,19 +101,24 @@ extension Checkpoint {
         }
     }
 
-    /// Asks every shard's size. Cheap (one system call a shard) and without allocation while all is well, for calling before
-    /// weights are touched through the mappings: a file that shrank becomes an error instead of SIGBUS.
+    /// Asks every shard's size and when it was last written to. Cheap (two system calls a shard) and without allocation while all is
+    /// well, for calling before weights are touched through the mappings: a file that shrank becomes an error instead of SIGBUS, one
+    /// that was written to an error instead of wrong numbers.
     ///
-    /// - Throws: `.io` naming the shard that is smaller than when it was opened.
+    /// - Throws: `.io` naming the shard that is another than when it was opened.
     package func checkIntact() throws(KimiError) {
-        for shard in shards where shard.hasShrunk { throw Self.shrunk(shard) }
+        for shard in shards where shard.hasChanged { throw Self.changed(shard) }
     }
 
-    static func shrunk(_ shard: Shard) -> KimiError {
-        KimiError(
+    /// What became of a shard that has changed.
+    static func changed(_ shard: Shard, subject: String? = nil) -> KimiError {
+        guard shard.hasShrunk else {
+            return KimiError(.io, "the file was modified while it was in use", file: shard.file.path, subject: subject)
+        }
+        return KimiError(
             .io,
             "the file became smaller while it was in use: \(max(0, shard.file.currentSize)) bytes now, \(shard.file.size) when it was opened",
-            file: shard.file.path)
+            file: shard.file.path, subject: subject)
     }
 
     private func shard(of tensor: TensorInfo) throws(KimiError) -> Shard {

@@ -8,6 +8,8 @@ final class OpenFile: Sendable {
     /// The size when it was opened: what all later checks compare with.
     let size: Int
     let descriptor: Int32
+    /// When its contents were last changed, as of then.
+    private let modified: Int64
 
     /// - Throws: `.io` if it is missing, a folder, a device, or not permitted.
     init(_ path: String) throws(KimiError) {
@@ -18,12 +20,16 @@ final class OpenFile: Sendable {
         self.path = path
         self.size = Int(size)
         self.descriptor = descriptor
+        modified = cks_file_modified(descriptor)
     }
 
     deinit { cks_file_close(descriptor) }
 
     /// The size now, or a negated errno. Allocates nothing.
     var currentSize: Int { Int(cks_file_size(descriptor)) }
+
+    /// Whether its contents were changed since it was opened. Allocates nothing.
+    var isModified: Bool { cks_file_modified(descriptor) != modified }
 
     /// Fills `buffer` from the file.
     ///

@@ -48,7 +48,7 @@ package final class ReadHold: @unchecked Sendable {
     package func check() throws(KimiError) {
         for (index, shard) in checkpoint.shards.enumerated() {
             if !held[index] {
-                if shard.hasShrunk { throw Checkpoint.shrunk(shard) }
+                if shard.hasChanged { throw Checkpoint.changed(shard) }
             } else if cks_file_hold_lasts(shard.file.descriptor) == 0 {
                 throw Self.written(shard)
             }
@@ -56,7 +56,7 @@ package final class ReadHold: @unchecked Sendable {
     }
 
     private static func written(_ shard: Shard) -> KimiError {
-        if shard.hasShrunk { return Checkpoint.shrunk(shard) }
+        if shard.hasChanged { return Checkpoint.changed(shard) }
         return KimiError(
             .io, "somebody has the file open for writing, or cuts it, while its weights are in use", file: shard.file.path)
     }

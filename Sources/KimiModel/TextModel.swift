@@ -50,7 +50,7 @@ package final class TextModel: @unchecked Sendable {
     /// Nil where no weights are read from the files any more.
     let readHold: ReadHold?
     /// Where routed experts come and go.
-    let store: ExpertStore?
+    package let store: ExpertStore?
 
     /// Sees the residual stream after each layer; for tests against a reference. Set before the first step or never.
     package var layerObserver: ((_ layer: Int, _ hidden: UnsafeBufferPointer<Float>, LayerChoices) -> Void)? {

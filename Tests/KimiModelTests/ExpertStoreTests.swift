@@ -1,3 +1,5 @@
+import CKimiSystem
+import Foundation
 import KimiCheckpoint
 import KimiCore
 import KimiModel
@@ -80,6 +82,78 @@ import Testing
         let statistics = try #require(model.storeReport).statistics
         #expect(statistics.uses <= 48)
         #expect(statistics.hits == 0)
+    }
+
+    // MARK: Faults
+
+    /// What happens to reads.
+    private struct Fault {
+        enum Kind { case short, onceFailing, failing, empty, slow }
+        let kind: Kind
+        var seen = 0
+        /// Places that have failed already.
+        var failed: Set<Int64> = []
+    }
+
+    private static let inject: cks_read_fault = { context, descriptor, offset, count, result in
+        guard let fault = context?.assumingMemoryBound(to: Fault.self) else { return result }
+        fault.pointee.seen += 1
+        switch fault.pointee.kind {
+        // Never less than a block, which a direct read cannot go on from.
+        case .short: return result > 8192 && fault.pointee.seen % 3 != 0 ? result / 8192 * 4096 : result
+        case .onceFailing: return fault.pointee.failed.insert(offset << 8 | Int64(descriptor)).inserted ? -5 : result
+        case .failing: return -5
+        case .empty: return 0
+        case .slow: return fault.pointee.seen % 5 != 0 ? Int64.min : result
+        }
+    }
+
+    @Test("short, failing and slow reads are made good, or are an error that names the tensor; later steps are as if nothing had been",
+        arguments: [0, 1, 2, 3, 4])
+    func faults(_ index: Int) throws {
+        let kind = [Fault.Kind.short, .onceFailing, .failing, .empty, .slow][index]
+        let model = try model(slots: 6)
+        let store = try #require(model.store)
+        var fault = Fault(kind: kind)
+        try withUnsafeMutablePointer(to: &fault) { pointer in
+            store.setFault(Self.inject, pointer)
+            defer { store.setFault(nil, nil) }
+            let harness = try Harness(model)
+            if kind == .failing || kind == .empty {
+                for _ in 0..<3 {
+                    let error = #expect(throws: KimiError.self) { try harness.evaluate(InvarianceTests.ids, chunk: 50) }
+                    #expect(error?.status == .io && error?.file?.contains("model-0000") == true)
+                    #expect(error?.subject?.contains(".mlp.experts.") == true, "\(String(describing: error))")
+                }
+            } else {
+                #expect(identical(try harness.evaluate(InvarianceTests.ids, chunk: 50, all: true), InvarianceTests.expected))
+                #expect(pointer.pointee.seen > 0 && (kind == .slow || kind == .onceFailing) == (store.retries > 0) || kind == .short)
+            }
+        }
+        #expect(identical(try Harness(model).evaluate(InvarianceTests.ids, chunk: 50, all: true), InvarianceTests.expected))
+    }
+
+    @Test("a step that waits for a device that does not answer can be cancelled")
+    func cancelled() throws {
+        let model = try model(slots: 6)
+        let store = try #require(model.store)
+        store.setFault({ _, _, _, _, _ in Int64.min }, nil)
+        let cancellation = Cancellation()
+        let thread = Thread { Thread.sleep(forTimeInterval: 0.05); cancellation.request() }
+        thread.start()
+        let harness = try Harness(model)
+        try harness.sequence.prepare(1)
+        let row = StepRow(sequence: harness.sequence, token: 5, position: 0)
+        #expect(throws: KimiError.self) {
+            try withUnsafePointer(to: row) { row in
+                try model.withStep { () throws(KimiError) in
+                    try model.step(
+                        UnsafeBufferPointer(start: row, count: 1), logits: LogitsTarget(nil, rows: 0), cancellation: cancellation)
+                }
+            }
+        }
+        store.setFault(nil, nil)
+        #expect(identical(try Harness(model).evaluate(InvarianceTests.ids, chunk: 50, all: true), InvarianceTests.expected))
     }
 
     @Test("a budget under the smallest workable names that", arguments: [0, 1, 1000])

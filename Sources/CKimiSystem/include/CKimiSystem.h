@@ -6,5 +6,6 @@
 #include "cks_file.h"
 #include "cks_float.h"
 #include "cks_pool.h"
+#include "cks_reader.h"
 
 #endif

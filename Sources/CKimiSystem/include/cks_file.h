@@ -20,6 +20,11 @@ void cks_file_close(int descriptor);
 /// The size of the open file now, or -errno. One fstat, no allocation.
 int64_t cks_file_size(int descriptor);
 
+/// When the file's contents were last changed, in nanoseconds, or -1 if that cannot be told. One fstat, no allocation.
+int64_t cks_file_modified(int descriptor);
+/// 1 if both descriptors are of one file.
+int cks_file_is_same(int a, int b);
+
 /// Reads `count` bytes at `offset`, over short reads and EINTR. Returns the bytes read, fewer than `count` only at the
 /// end of the file, or -errno.
 int64_t cks_file_read(int descriptor, void *to, size_t count, int64_t offset);

@@ -1,4 +1,5 @@
 import CKimiKernels
+import CKimiSystem
 import KimiCheckpoint
 import KimiCore
 import Synchronization
@@ -13,7 +14,7 @@ package final class ExpertStore {
     private let files: ExpertFiles
     private let placement: Placement
     private let memory: SlotMemory
-    private let slots: ExpertSlots
+    private var slots: ExpertSlots
     private let reader: ShardReader
     private var tables: [ExpertTable?]
 
@@ -34,6 +35,8 @@ package final class ExpertStore {
     private var waveCount = 0
     private let ready: UnsafeMutablePointer<Int32>
     private var readyCount = 0
+    /// The slots of the layer's experts that are not waiting for one; each is pinned once for it.
+    private let slotOfExpert: UnsafeMutablePointer<Int32>
 
     private var statistics = Statistics()
     private let published = Mutex(Statistics())
@@ -74,7 +77,9 @@ package final class ExpertStore {
         self.tables = tables
         self.placement = placement
         slots = try ExpertSlots(slots: memory.slotCount, layers: config.layerCount, experts: files.count)
-        reader = try ShardReader(checkpoint)
+        // A layer's experts at most, and as many asked for ahead.
+        reader = try ShardReader(
+            checkpoint, requests: 2 * max(files.count, 1) * nodes * SlotMemory.readsPerNode)
         func numbers(_ count: Int) -> UnsafeMutablePointer<Int32> {
             let memory = UnsafeMutablePointer<Int32>.allocate(capacity: max(count, 1))
             memory.initialize(repeating: 0, count: max(count, 1))
@@ -87,10 +92,11 @@ package final class ExpertStore {
         reading = numbers(files.count)
         wave = numbers(files.count)
         ready = numbers(files.count)
+        slotOfExpert = numbers(files.count)
     }
 
     deinit {
-        for memory in [readsLeft, failed, keyOfSlot, waiting, reading, wave, ready] { memory.deallocate() }
+        for memory in [readsLeft, failed, keyOfSlot, waiting, reading, wave, ready, slotOfExpert] { memory.deallocate() }
     }
 
     var slotCount: Int { memory.slotCount }
@@ -98,22 +104,34 @@ package final class ExpertStore {
     /// Bytes of all slots; touched as they are used.
     var byteCount: Int { memory.slotCount * memory.slotBytes }
 
+    /// How the files are read.
+    package var backend: ShardReader.Backend { reader.backend }
+    package var isDirect: Bool { reader.isDirect }
+    /// Pieces that were read once more.
+    package var retries: Int { reader.retries }
+
+    /// For tests: what reads are to have given; see `cks_reader_set_fault`. Not during a step.
+    package func setFault(_ fault: cks_read_fault?, _ context: UnsafeMutableRawPointer?) { reader.setFault(fault, context) }
+
     // MARK: A layer
 
     /// Asks for the experts of a layer, given in rising order.
     func begin(layer: Int, experts: UnsafeBufferPointer<Int32>) throws(KimiError) {
+        // Layers come in order: a lower one belongs to the next step.
+        if layer <= self.layer { slots.advance() }
         self.layer = layer
         (waitingCount, readingCount, waveCount, readyCount) = (0, 0, 0, 0)
         statistics.uses += experts.count
         for expert in experts {
             let key = layer * files.count + Int(expert)
+            slots.touch(key)
             guard let slot = slots.find(key) else {
                 waiting[waitingCount] = expert
                 waitingCount += 1
                 continue
             }
-            slots.touch(slot)
             slots.pin(slot)
+            slotOfExpert[Int(expert)] = Int32(truncatingIfNeeded: slot)
             if readsLeft[slot] == 0 {
                 ready[readyCount] = expert
                 readyCount += 1
@@ -137,12 +155,15 @@ package final class ExpertStore {
     func next(_ cancellation: Cancellation) throws(KimiError) -> UnsafeBufferPointer<Int32>? {
         releaseWave()
         try submitWaiting()
-        if readyCount == 0, readingCount > 0 {
+        if readyCount == 0, readingCount + waitingCount > 0 {
             let begin = monotonicNanoseconds()
             defer { statistics.stallNanoseconds += monotonicNanoseconds() - begin }
             while readyCount == 0 {
                 try cancellation.check()
+                // Slots may be held by reads that an earlier step has left behind.
+                guard reader.pending > 0 else { throw KimiError(.internal, "no slot is free for an expert, and none is being read") }
                 try take(waitingFor: 10)
+                try submitWaiting()
             }
         }
         try take(waitingFor: 0)
@@ -178,7 +199,7 @@ package final class ExpertStore {
     }
 
     private func unpin(_ expert: Int32) {
-        if let slot = slots.find(layer * files.count + Int(expert)) { slots.unpin(slot) }
+        slots.unpin(Int(slotOfExpert[Int(expert)]))
     }
 
     // MARK: Reads
@@ -193,6 +214,7 @@ package final class ExpertStore {
         while next < waitingCount, let slot = slots.admit(layer * files.count + Int(waiting[next])) {
             slots.pin(slot)
             let expert = waiting[next]
+            slotOfExpert[Int(expert)] = Int32(truncatingIfNeeded: slot)
             next += 1
             reading[readingCount] = expert
             readingCount += 1
@@ -234,7 +256,9 @@ package final class ExpertStore {
         let place = memory.place(index, slot: slot, node: node)
         readsLeft[slot] += 1
         do throws(KimiError) {
-            try reader.request(tensor, from: begin, count: rows.count * rowBytes, into: place, tag: UInt64(slot))
+            guard try reader.request(tensor, from: begin, count: rows.count * rowBytes, into: place, tag: UInt64(slot)) else {
+                throw KimiError(.internal, "more reads are under way than were planned")
+            }
         } catch {
             failed[slot] = 1
             finishRead(slot)
@@ -245,12 +269,16 @@ package final class ExpertStore {
 
     /// Notes reads that have come to their end.
     private func take(waitingFor milliseconds: Int) throws(KimiError) {
-        try reader.wait(milliseconds: milliseconds) { tag, bytes, error throws(KimiError) in
-            statistics.bytesRead += bytes
-            if error != nil { failed[Int(tag)] = 1 }
+        var failure: KimiError?
+        _ = reader.wait(milliseconds: milliseconds) { tag, error in
+            if let error {
+                failed[Int(tag)] = 1
+                failure = failure ?? error
+            }
             finishRead(Int(tag))
-            if let error { throw error }
         }
+        statistics.bytesRead = reader.bytesRead
+        if let failure { throw failure }
     }
 
     /// One read less; after the last the expert is there, and ready if the running layer waits for it.

@@ -40,7 +40,7 @@ struct SlotMemory {
             }
             var offset = 0
             rooms.append(largest.map { bytes in
-                defer { offset += bytes == 0 ? 0 : ShardReader.mostRoom(bytes) }
+                defer { offset += bytes == 0 ? 0 : ShardReader.room(for: bytes) }
                 return Room(offset: offset, bytes: bytes)
             })
             nodeBytes.append(offset)
