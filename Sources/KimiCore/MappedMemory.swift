@@ -8,23 +8,50 @@ package final class MappedMemory: @unchecked Sendable {
     // Safe because the mapping lives exactly as long as this object, and what is in it is the owner's business.
     package let base: UnsafeMutableRawPointer
     package let byteCount: Int
+    /// Whether it lies in pages that the administrator has set apart.
+    package let isHuge: Bool
+
+    /// How memory that will be filled is to be paged.
+    package enum Pages: Sendable {
+        /// As the system does by itself.
+        case small
+        /// Huge where the system makes them so.
+        case transparent
+        /// From the pool of huge pages that is set apart, where that has enough; else as `transparent`.
+        case huge
+    }
 
     /// - Parameters:
     ///   - what: names the memory in the error, such as "latent cache".
-    ///   - isFilled: all of it will be used, so the system may give huge pages, which take fewer look-ups to read through.
-    package init(byteCount: Int, what: String, isFilled: Bool = false) throws(KimiError) {
-        guard byteCount >= 0, let size = Checked.roundUp(max(byteCount, 1), to: 4096) else {
+    ///   - pages: where all of it will be used, the system may give huge pages, which take fewer look-ups to read through.
+    package init(byteCount: Int, what: String, pages: Pages = .small) throws(KimiError) {
+        guard byteCount >= 0, let size = Checked.roundUp(max(byteCount, 1), to: 4096),
+            let hugeSize = Checked.roundUp(max(byteCount, 1), to: Self.hugePage)
+        else {
             throw KimiError(.outOfMemory, "\(what): a size of \(byteCount) bytes is beyond any memory")
+        }
+        if pages == .huge,
+            let base = mmap(nil, hugeSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | Self.hugeFlag, -1, 0), base != MAP_FAILED
+        {
+            self.base = base
+            self.byteCount = hugeSize
+            isHuge = true
+            return
         }
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         guard let base = mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0), base != MAP_FAILED else {
             throw KimiError(.outOfMemory, "\(what): the system gave no \(size) bytes")
         }
         // Only advice: a refusal changes nothing but the speed.
-        if isFilled { madvise(base, size, MADV_HUGEPAGE) }
+        if pages != .small { madvise(base, size, MADV_HUGEPAGE) }
         self.base = base
         self.byteCount = size
+        isHuge = false
     }
+
+    private static let hugePage = 2 << 20
+    /// MAP_HUGETLB, pages of 2 MiB: 21 shifted to where the size stands.
+    private static let hugeFlag: Int32 = 0x40000 | 21 << 26
 
     deinit { munmap(base, byteCount) }
 

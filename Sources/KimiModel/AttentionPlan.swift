@@ -39,6 +39,7 @@ final class AttentionPlan {
     private let memory: MappedMemory
     /// Bytes of all scratch memory, that of expanded rows included.
     var byteCount: Int { memory.byteCount + expanded.byteCount }
+    var memories: [MappedMemory] { [memory, expanded.memory] }
     private let threads: Int
     private let heads: Int
     private let latent: Int

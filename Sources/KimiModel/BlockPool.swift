@@ -76,14 +76,17 @@ package final class BlockPool: Sendable {
     }
     private let tables = Mutex(Tables())
     package let budget: MemoryBudget
+    private let nodes: NodeMemory?
+    private let nextNode = Atomic<UInt>(0)
 
     /// How much idle memory is kept instead of being given back to the system.
     private static let idleBytes = 256 << 20
 
     init(
-        type: CacheType, layerCount: Int, latent: Int, rope: Int, budget: MemoryBudget = MemoryBudget()
+        type: CacheType, layerCount: Int, latent: Int, rope: Int, budget: MemoryBudget = MemoryBudget(), nodes: NodeMemory? = nil
     ) throws(KimiError) {
         self.budget = budget
+        self.nodes = nodes
         self.type = type
         self.layerCount = layerCount
         guard type != .int8 || latent >= 2 else {
@@ -131,6 +134,11 @@ package final class BlockPool: Sendable {
             budget.touched(blockBytes)
             budget.release(blockBytes, for: .cache)
             throw KimiError(.outOfMemory, "latent cache: the system gave no \(blockBytes) bytes for 64 more tokens")
+        }
+        // Blocks go to the nodes in turn: every head reads all tokens, whichever node it is computed on.
+        if let nodes, nodes.isBound {
+            let turn = nextNode.wrappingAdd(1, ordering: .relaxed).oldValue
+            nodes.bind(base, blockBytes, to: Int(turn % UInt(nodes.count)))
         }
         // Touched at once, so that what the system has left is known when the next block is asked for.
         for page in stride(from: 0, to: blockBytes, by: 4096) { base.storeBytes(of: 0, toByteOffset: page, as: UInt8.self) }

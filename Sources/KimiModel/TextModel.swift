@@ -72,7 +72,8 @@ package final class TextModel: @unchecked Sendable {
     package let placement: Placement
     /// How many bytes of weights are where.
     package let weightBytes: WeightPlacement
-    private let memory: WeightMemory
+    let memory: WeightMemory
+    let nodeMemory: NodeMemory
     private let tables: MappedMemory
     private let stepLock = StepLock()
 
@@ -126,14 +127,17 @@ package final class TextModel: @unchecked Sendable {
         readHold = options.loadPolicy == .map ? ReadHold(checkpoint) : nil
         maxRows = options.maxRows
         let planned = options.placement ?? .single(workers: options.threads)
-        pool = planned.nodes.count == 1
-            ? try WorkerPool(threads: planned.nodes[0].workers, topology: topology)
+        pool = options.placement == nil
+            ? try WorkerPool(threads: options.threads, topology: topology)
             : try WorkerPool(nodes: planned.nodes.map { ($0.node, $0.workers) }, topology: topology)
         let threads = pool.threads
+        let nodeMemory = NodeMemory(planned, topology: topology, pages: options.memory.pages)
+        self.nodeMemory = nodeMemory
         let budget = options.memory.budget()
         self.budget = budget
         cache = try BlockPool(
-            type: options.cacheType, layerCount: config.layerCount, latent: config.latentSize, rope: config.ropeSize, budget: budget)
+            type: options.cacheType, layerCount: config.layerCount, latent: config.latentSize, rope: config.ropeSize, budget: budget,
+            nodes: nodeMemory)
         rotary = RotaryTable(config: config)
         router = Router(config: config)
         let shape = AttentionShape(
@@ -150,12 +154,15 @@ package final class TextModel: @unchecked Sendable {
             )
         }
         (attentionPlan, workspace) = try scratch(rows: options.maxRows)
+        // Activations cross between nodes whatever they lie on; in turn, so that no node's memory has all of the traffic.
+        for memory in workspace.memories + attentionPlan.memories { nodeMemory.interleave(memory) }
 
         stepRowMemory = try MappedMemory(
             byteCount: options.maxRows * MemoryLayout<StepRow>.stride, what: "rows of a step")
         stepRows = UnsafeMutableBufferPointer(start: stepRowMemory.pointer(to: StepRow.self), count: options.maxRows)
 
-        var loader = try WeightLoader(checkpoint, placement: planned, policy: options.loadPolicy, dense: options.dense)
+        var loader = try WeightLoader(
+            checkpoint, placement: planned, policy: options.loadPolicy, dense: options.dense, nodes: nodeMemory)
         if options.loadPolicy == .map, case let copies = checkpoint.unalignedByteCount, copies > 0 {
             try budget.charge(copies, for: .weights, what: "a copy of the tensors that are not aligned in their files")
             budget.touched(copies)

@@ -70,7 +70,7 @@ struct WeightLoader {
     var nodeCount: Int { placement.nodes.count }
 
     init(
-        _ checkpoint: Checkpoint, placement: Placement, policy: LoadPolicy, dense: DenseFormat
+        _ checkpoint: Checkpoint, placement: Placement, policy: LoadPolicy, dense: DenseFormat, nodes nodeMemory: NodeMemory
     ) throws(KimiError) {
         self.checkpoint = checkpoint
         self.placement = placement
@@ -87,7 +87,7 @@ struct WeightLoader {
             total += tensor.byteCount + WeightMemory.alignment
             if tensor.shape.count == 1 { vectors += tensor.byteCount * 2 + (nodes + 2) * WeightMemory.alignment }
         }
-        memory = WeightMemory(expected: placement.nodes.map { _ in policy == .map ? 0 : total / nodes })
+        memory = WeightMemory(nodeMemory, expected: policy == .map ? 0 : total / nodes)
         // Untouched pages take no memory, so the sum may be generous: up to 16 matrices a layer and its experts' tables, each with a
         // part and a bound for every node, and a few splits.
         let config = checkpoint.config

@@ -9,6 +9,7 @@ struct Workspace {
     private let memory: MappedMemory
     /// Bytes of all of it; a step touches what its rows need.
     var byteCount: Int { memory.byteCount }
+    var memories: [MappedMemory] { [memory] }
 
     /// The residual stream [rows, hidden].
     let hidden: UnsafeMutablePointer<Float>

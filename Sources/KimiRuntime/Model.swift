@@ -14,6 +14,8 @@ package final class Model: Sendable {
     /// The most tokens a session may hold.
     package let contextLimit: Int
     package let options: Options
+    /// The machine that it was opened for.
+    package let topology: Topology
     /// What a room above makes once for a model and keeps with it.
     package let companion = Mutex<(any Sendable)?>(nil)
 
@@ -50,6 +52,7 @@ package final class Model: Sendable {
     ) throws(KimiError) {
         try Self.validate(options)
         let topology = try Topology.current()
+        self.topology = topology
         let checkpoint = try Checkpoint(folder: folder, log: options.log)
         let config = checkpoint.config
         if let limit = options.contextLimit, !(1...config.contextLimit).contains(limit) {
@@ -67,16 +70,20 @@ package final class Model: Sendable {
         textOptions.exact = options.exact
         textOptions.maxRows = options.chunkSize
         textOptions.memory = options.memory
+        if options.memory.processLimit == nil, options.memory.available == nil {
+            // What the machine and the groups of processes allow, and what they have left while the model runs.
+            let limits = MemoryLimits.current()
+            textOptions.memory.processLimit = limits.tightest.map { .init(bytes: $0.bytes, source: $0.isGroup ? .cgroup : .machine) }
+            let available = AvailableMemory(limits)
+            textOptions.memory.available = { available.bytes }
+        }
         text = try TextModel(
             checkpoint: checkpoint, topology: topology, options: textOptions, progress: progress ?? { _, _ in })
         self.checkpoint = checkpoint
         self.options = options
         contextLimit = options.contextLimit ?? config.contextLimit
-        let pool = text.pool
-        if pool.boundThreads < pool.threads - 1 {
-            options.log(.warning, "\(pool.threads - 1 - pool.boundThreads) of \(pool.threads) threads are not bound to a core")
-        }
-        options.log(.info, "opened \(folder): \(config.architecture), \(text.isaName), \(pool.threads) threads")
+        for words in text.shortfalls { options.log(.warning, words) }
+        options.log(.info, "opened \(folder): \(config.architecture), \(text.isaName), \(text.pool.threads) threads")
     }
 
     private static func validate(_ options: Options) throws(KimiError) {

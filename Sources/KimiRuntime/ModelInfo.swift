@@ -22,9 +22,36 @@ extension Model {
                 json.member("copied", text.weightBytes.copied)
                 json.member("converted", text.weightBytes.converted)
             }
+            describePlacement(in: &json)
             describeMemory(in: &json)
         }
         return json.text
+    }
+
+    private func describePlacement(in json: inout JSONWriter) {
+        let report = text.placementReport
+        json.object("placement") { json in
+            json.member("policy", report.policy.rawValue)
+            json.member("topology", topology.words)
+            json.array("nodes") { json in
+                for node in report.nodes {
+                    json.object { json in
+                        if let number = node.number { json.member("number", Int(number)) } else { json.null("number") }
+                        json.member("workers", node.workers)
+                        json.member("bound_workers", node.boundWorkers)
+                        json.member("bytes", node.bytes)
+                        json.object("pages") { json in
+                            json.member("here", node.pagesHere)
+                            json.member("elsewhere", node.pagesElsewhere)
+                            json.member("absent", node.pagesAbsent)
+                        }
+                    }
+                }
+            }
+            json.member("verified", report.isVerified)
+            if let bytes = report.hugeBytes { json.member("huge_page_bytes", bytes) } else { json.null("huge_page_bytes") }
+            json.array("shortfalls") { json in for words in report.shortfalls { json.element(words) } }
+        }
     }
 
     private func describeMemory(in json: inout JSONWriter) {

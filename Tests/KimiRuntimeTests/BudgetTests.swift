@@ -168,7 +168,7 @@ struct BudgetTests {
 
     @Test("without a limit nothing is refused")
     func noLimit() throws {
-        let model = try Tiny.open()
+        let model = try Tiny.open { $0.memory.available = { nil } }
         _ = try Session(model: model, contextLimit: model.contextLimit)
         #expect(model.text.longestContext == nil)
     }
@@ -201,8 +201,11 @@ struct BudgetTests {
         memory = try Info.of(model)
         #expect(memory.used["cache"] == 2 * sizes.block && memory.used["sessions"] == sizes.logits)
         #expect(memory.available == sizes.block)
-        let free = try Info.of(try Tiny.open())
+        let free = try Info.of(try Tiny.open { $0.memory.available = { nil } })
         #expect(free.limit == nil && free.limit_from == nil && free.available == nil)
+        // The machine's own, if nobody says otherwise.
+        let here = try Info.of(try Tiny.open())
+        #expect(here.limit ?? 0 > 1 << 28 && ["machine", "cgroup"].contains(here.limit_from) && here.available ?? 0 > 0)
     }
 
     @Test("a generation's sampler is given back with it")

@@ -5,6 +5,7 @@
 #include "cks_affinity.h"
 #include "cks_file.h"
 #include "cks_float.h"
+#include "cks_memory.h"
 #include "cks_pool.h"
 #include "cks_reader.h"
 

@@ -12,7 +12,7 @@ extension WeightLoader {
         // Without any limit all may stay; an error says so where the system has not got it.
         let room = options.residentBytes ?? budget.available.map { max(0, $0 - $0 / Self.cacheShare) } ?? .max
         let store = try ExpertStore(
-            checkpoint, files: expertFiles, tables: tables, placement: placement, residentBytes: room)
+            checkpoint, files: expertFiles, tables: tables, placement: placement, nodes: memory.nodes, residentBytes: room)
         try budget.charge(store.byteCount, for: .experts, what: "room for routed experts")
         return store
     }

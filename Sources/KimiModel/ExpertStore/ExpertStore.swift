@@ -58,14 +58,15 @@ package final class ExpertStore {
     ///   - tables: of each layer with experts; their entries are set as experts come in.
     ///   - residentBytes: for slots; at least for as many experts as a token chooses in a layer.
     init(
-        _ checkpoint: Checkpoint, files: ExpertFiles, tables: [ExpertTable?], placement: Placement, residentBytes: Int
+        _ checkpoint: Checkpoint, files: ExpertFiles, tables: [ExpertTable?], placement: Placement, nodes nodeMemory: NodeMemory,
+        residentBytes: Int
     ) throws(KimiError) {
         let config = checkpoint.config
         let nodes = placement.nodes.count
         let total = tables.reduce(0) { $0 + ($1?.count ?? 0) }
         let table = tables.lazy.compactMap { $0 }.first
         memory = try SlotMemory(
-            files: files, nodes: nodes, residentBytes: residentBytes, mostSlots: total, leastSlots: config.expertsPerToken
+            files: files, nodes: nodeMemory, residentBytes: residentBytes, mostSlots: total, leastSlots: config.expertsPerToken
         ) { part, node in
             // Down's rows are rounded by layer, gate's and up's by expert.
             guard let table else { return 0 }
@@ -98,6 +99,10 @@ package final class ExpertStore {
     deinit {
         for memory in [readsLeft, failed, keyOfSlot, waiting, reading, wave, ready, slotOfExpert] { memory.deallocate() }
     }
+
+    /// The memory of a node's parts of all slots.
+    func memory(of node: Int) -> MappedMemory { memory.memory(of: node) }
+    func bytes(on node: Int) -> Int { memory.bytes(of: node) }
 
     var slotCount: Int { memory.slotCount }
     var slotBytes: Int { memory.slotBytes }
@@ -286,15 +291,22 @@ package final class ExpertStore {
         readsLeft[slot] -= 1
         guard readsLeft[slot] == 0 else { return }
         slots.unpin(slot)
-        guard failed[slot] == 0 else { return slots.invalidate(slot) }
+        if failed[slot] != 0 { slots.invalidate(slot) }
         let key = Int(keyOfSlot[slot])
         guard key / files.count == layer else { return }
         let expert = Int32(truncatingIfNeeded: key % files.count)
         for index in 0..<readingCount where reading[index] == expert {
             readingCount -= 1
             reading[index] = reading[readingCount]
-            ready[readyCount] = expert
-            readyCount += 1
+            if failed[slot] == 0 {
+                ready[readyCount] = expert
+                readyCount += 1
+            } else {
+                // What failed may have been of an earlier step; it is read anew, unless this step fails by it.
+                slots.unpin(slot)
+                waiting[waitingCount] = expert
+                waitingCount += 1
+            }
             return
         }
     }

@@ -22,12 +22,12 @@ struct SlotMemory {
 
     /// - Parameter rows: the rows of a part that a node has at most.
     init(
-        files: ExpertFiles, nodes: Int, residentBytes: Int, mostSlots: Int, leastSlots: Int,
+        files: ExpertFiles, nodes: NodeMemory, residentBytes: Int, mostSlots: Int, leastSlots: Int,
         rows: (ExpertFiles.Part, Int) -> Int
     ) throws(KimiError) {
         var rooms: [[Room]] = []
         var nodeBytes: [Int] = []
-        for node in 0..<nodes {
+        for node in 0..<nodes.count {
             // The largest rows of each kind of tensor, in bytes.
             var largest = [Int](repeating: 0, count: Self.readsPerNode)
             files.forEach { part, linear in
@@ -54,13 +54,20 @@ struct SlotMemory {
                 subject: "resident_bytes")
         }
         var memory: [MappedMemory] = []
-        for bytes in nodeBytes { memory.append(try MappedMemory(byteCount: slots * bytes, what: "experts", isFilled: true)) }
+        for (node, bytes) in nodeBytes.enumerated() {
+            memory.append(try nodes.memory(byteCount: slots * bytes, on: node, what: "experts"))
+        }
         slotCount = slots
         self.slotBytes = slotBytes
         self.nodeBytes = nodeBytes
         self.rooms = rooms
         self.memory = memory
     }
+
+    /// The memory of a node's parts.
+    func memory(of node: Int) -> MappedMemory { memory[node] }
+    /// Bytes of a node's parts.
+    func bytes(of node: Int) -> Int { slotCount * nodeBytes[node] }
 
     /// Where a tensor's rows of a node go: 0 and 1 are weights and scales of gate, then those of up and down.
     func place(_ index: Int, slot: Int, node: Int) -> UnsafeMutableRawPointer {

@@ -25,7 +25,7 @@ package struct MemoryOptions: Sendable {
     /// What limits the process, and what the system could give at a moment (see `MemoryBudget`). The machine's own, if nobody
     /// says otherwise.
     package var processLimit: MemoryBudget.Limit?
-    package var available: @Sendable () -> Int? = { nil }
+    package var available: (@Sendable () -> Int?)?
 
     package init() {}
 
@@ -33,6 +33,6 @@ package struct MemoryOptions: Sendable {
     package func budget() -> MemoryBudget {
         let option = limit.map { MemoryBudget.Limit(bytes: $0, source: .option) }
         let limits = [option, processLimit].compactMap { $0 }
-        return MemoryBudget(limit: limits.min { $0.bytes < $1.bytes }, available: available)
+        return MemoryBudget(limit: limits.min { $0.bytes < $1.bytes }, available: available ?? { nil })
     }
 }

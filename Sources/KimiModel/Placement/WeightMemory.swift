@@ -10,15 +10,24 @@ final class WeightMemory {
     private struct Store {
         var blocks: [MappedMemory] = []
         var used = 0
+        /// Bytes that were taken, of all blocks.
+        var taken = 0
         /// Bytes to ask the system for at first.
         var expected: Int
     }
+    let nodes: NodeMemory
     private var stores: [Store]
-    /// Bytes that were taken.
-    private(set) var byteCount = 0
+    /// - Parameter expected: the bytes that will probably be taken on each node; what is not touched takes no memory.
+    init(_ nodes: NodeMemory, expected: Int) {
+        self.nodes = nodes
+        stores = .init(repeating: Store(expected: expected), count: nodes.count)
+    }
 
-    /// - Parameter expected: for each node the bytes that will probably be taken; what is not touched takes no memory.
-    init(expected: [Int]) { stores = expected.map { Store(expected: $0) } }
+    /// Bytes that were taken on a node.
+    func used(on node: Int) -> Int { stores[node].taken }
+
+    /// The blocks of a node's store.
+    func blocks(of node: Int) -> [MappedMemory] { stores[node].blocks }
 
     /// Room for `count` bytes on a node, not touched yet.
     func take(_ count: Int, on node: Int) throws(KimiError) -> UnsafeMutableRawPointer {
@@ -26,8 +35,7 @@ final class WeightMemory {
             throw KimiError(.outOfMemory, "weights of \(count) bytes are beyond any memory")
         }
         if stores[node].blocks.last.map({ $0.byteCount - stores[node].used < size }) ?? true {
-            let block = try MappedMemory(
-                byteCount: max(size, stores[node].expected, Self.growth), what: "weights", isFilled: true)
+            let block = try nodes.memory(byteCount: max(size, stores[node].expected, Self.growth), on: node, what: "weights")
             stores[node].expected = 0
             stores[node].blocks.append(block)
             stores[node].used = 0
@@ -35,7 +43,7 @@ final class WeightMemory {
         guard let block = stores[node].blocks.last else { throw KimiError(.internal, "no memory for weights") }
         let place = block.base + stores[node].used
         stores[node].used += size
-        byteCount += size
+        stores[node].taken += size
         return place
     }
 }

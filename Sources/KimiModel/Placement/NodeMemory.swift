@@ -1,0 +1,79 @@
+import CKimiSystem
+import Glibc
+import KimiCore
+import KimiTopology
+import Synchronization
+
+/// Makes memory on the nodes of a placement, and notes what could not be had.
+///
+/// With one node memory comes from wherever the system takes it: near the thread that touches it first.
+final class NodeMemory: Sendable {
+    /// Something that was asked for and could not be had; the model works all the same.
+    package enum Shortfall: Hashable, Sendable {
+        /// Memory could not be bound to a node, for a reason of the system's (errno).
+        case binding(errno: Int32)
+        /// The pool of huge pages that is set apart has not enough of them.
+        case hugePages
+    }
+
+    /// The system's numbers of the nodes; empty where memory is not bound.
+    private let numbers: [UInt32]
+    let count: Int
+    private let pages: MappedMemory.Pages
+    private let found = Mutex<Set<Shortfall>>([])
+
+    /// - Parameter topology: that of this machine, or a described one, whose memory is nowhere in particular.
+    init(_ placement: Placement, topology: Topology, pages: MemoryOptions.Pages) {
+        count = placement.nodes.count
+        let isBound = count > 1 && topology.source == .machine
+        numbers = isBound ? placement.nodes.map { topology.nodes[$0.node].number } : []
+        self.pages = switch pages {
+        case .transparent: .transparent
+        case .small: .small
+        case .huge: .huge
+        }
+    }
+
+    /// Whether memory is bound to nodes.
+    var isBound: Bool { !numbers.isEmpty }
+    /// The system's number of a node; nil where memory is not bound.
+    func number(of node: Int) -> UInt32? { numbers.isEmpty ? nil : numbers[node] }
+    var shortfalls: [Shortfall] { found.withLock { Array($0) } }
+
+    /// Memory on a node that will be filled; not touched yet.
+    func memory(byteCount: Int, on node: Int, what: String) throws(KimiError) -> MappedMemory {
+        let memory = try MappedMemory(byteCount: byteCount, what: what, pages: pages)
+        if pages == .huge, !memory.isHuge, byteCount > 0 { note(.hugePages) }
+        if isBound { bind(memory.base, memory.byteCount, to: node) }
+        return memory
+    }
+
+    /// Has memory that is not touched yet come from a node.
+    func bind(_ base: UnsafeMutableRawPointer, _ byteCount: Int, to node: Int) {
+        guard isBound else { return }
+        let result = cks_memory_prefer(base, byteCount, numbers[node])
+        if result != 0 { note(.binding(errno: -result)) }
+    }
+
+    /// Has memory that all nodes use come from them in turn, page by page.
+    func interleave(_ memory: MappedMemory) {
+        guard isBound else { return }
+        var mask = [UInt64](repeating: 0, count: 16)
+        for number in numbers where number < 1024 { mask[Int(number / 64)] |= 1 << UInt64(number % 64) }
+        let result = cks_memory_interleave(memory.base, memory.byteCount, mask)
+        if result != 0 { note(.binding(errno: -result)) }
+    }
+
+    private func note(_ shortfall: Shortfall) { found.withLock { _ = $0.insert(shortfall) } }
+}
+
+extension NodeMemory.Shortfall {
+    /// In a sentence.
+    package var words: String {
+        switch self {
+        case .binding(let errno):
+            "memory could not be bound to its node (\(String(cString: strerror(errno)))): it lies where the system put it"
+        case .hugePages: "there are not enough huge pages set apart: memory is in pages of the system's choice"
+        }
+    }
+}

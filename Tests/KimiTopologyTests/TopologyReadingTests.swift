@@ -1,0 +1,101 @@
+import Foundation
+import KimiCore
+import KimiTestSupport
+import KimiTopology
+import Testing
+
+/// Machines that nobody here has: described by hwloc's strings and files.
+@Suite(.serialized) struct TopologyReadingTests {
+    struct Machine: Sendable, CustomTestStringConvertible {
+        let text: String
+        let packages: Int
+        /// Cores, package and memory of each node.
+        let nodes: [(cores: Int, package: Int, memory: Int)]
+        var testDescription: String { text }
+    }
+
+    private static let gigabyte = 1_000_000_000
+    static let machines = [
+        Machine(text: "pack:1 [numa(memory=64GB)] core:8 pu:2", packages: 1, nodes: [(8, 0, 64)]),
+        Machine(text: "pack:2 [numa(memory=512GB)] core:48 pu:1", packages: 2, nodes: [(48, 0, 512), (48, 1, 512)]),
+        Machine(
+            text: "pack:2 node:4(memory=128GB) core:12 pu:2", packages: 2,
+            nodes: (0..<8).map { (12, $0 / 4, 128) }),
+        Machine(text: "node:8(memory=96GB) core:4 pu:1", packages: 1, nodes: [(4, 0, 96)] + (0..<7).map { _ in (4, 0, 96) }),
+        Machine(
+            text: "pack:2 node:3(memory=256GB) core:20 pu:1", packages: 2, nodes: (0..<6).map { (20, $0 / 3, 256) }),
+        Machine(
+            text: "[numa(memory=1024GB)] pack:2 [numa(memory=512GB)] core:16 pu:1", packages: 2,
+            nodes: [(16, 0, 512), (16, 1, 512), (0, 0, 1024)]),
+        Machine(
+            text: "pack:2 [numa(memory=512GB)] [numa(memory=128GB)] core:4 pu:1", packages: 2,
+            nodes: [(4, 0, 512), (0, 0, 128), (4, 1, 512), (0, 1, 128)]),
+    ]
+
+    @Test("packages, nodes, memory and cores of synthetic machines", arguments: machines)
+    func synthetic(_ machine: Machine) throws {
+        let topology = try Topology.synthetic(machine.text)
+        #expect(topology.source == .synthetic(machine.text))
+        #expect(topology.packageCount == machine.packages)
+        #expect(topology.nodes.map(\.coreCount) == machine.nodes.map(\.cores))
+        #expect(topology.nodes.map(\.package) == machine.nodes.map(\.package))
+        #expect(topology.nodes.map(\.memoryBytes) == machine.nodes.map { $0.memory * Self.gigabyte })
+        #expect(Set(topology.nodes.map(\.number)).count == topology.nodes.count)
+        #expect(topology.cores.count == machine.nodes.reduce(0) { $0 + $1.cores })
+        #expect(Set(topology.cores.map(\.processor)).count == topology.cores.count)
+        for (index, node) in topology.nodes.enumerated() {
+            #expect(topology.cores.count { $0.node == index } == node.coreCount)
+        }
+    }
+
+    @Test("what is no description is refused with what one is like", arguments: [
+        "", " ", "pack", "pack:", "pack:0 core:4", "pack:-1 core:4", "pack:2 core:x", "nonsense:2", "pack:2 core:4 pu:2)",
+        "core:99999999999999999999", "pack:100 core:100 pu:2", "pack:2 [numa(memory=zzz)] core:", "pack:\u{0}2 core:4",
+        String(repeating: "pack:1 ", count: 2000),
+    ])
+    func malformed(_ text: String) {
+        let error = #expect(throws: KimiError.self) { try Topology.synthetic(text) }
+        #expect(error?.status == .invalidArgument && error?.subject == "synthetic", "\(String(describing: error))")
+    }
+
+    @Test("files of hwloc's: uneven memory, cores that are offline, nodes whose cores are gone")
+    func files() throws {
+        let uneven = try Topology.file(Fixtures.path("topology/uneven.xml"))
+        #expect(uneven.nodes.map(\.memoryBytes) == [512 * Self.gigabyte, 128 * Self.gigabyte])
+        let offline = try Topology.file(Fixtures.path("topology/offline.xml"))
+        #expect(offline.cores.map(\.processor) == [0, 2, 3, 4, 5, 7])
+        #expect(offline.nodes.map(\.coreCount) == [3, 3])
+        let left = try Topology.file(Fixtures.path("topology/one-socket-left.xml"))
+        #expect(left.cores.count == 4 && left.nodes.map(\.coreCount) == [4, 0])
+        #expect(left.words == "2 packages, 2 nodes, 4 cores")
+    }
+
+    @Test("files that are none are refused by name")
+    func noFiles() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("text.xml", "no XML at all")
+        try folder.write("empty.xml", "")
+        try folder.write("other.xml", "<?xml version=\"1.0\"?><html><body/></html>")
+        for (name, status) in [("missing.xml", Status.io), ("text.xml", .format), ("empty.xml", .format), ("other.xml", .format)] {
+            let error = #expect(throws: KimiError.self) { try Topology.file(folder.path + "/" + name) }
+            #expect(error?.status == status && error?.file == folder.path + "/" + name, "\(name): \(String(describing: error))")
+        }
+    }
+
+    @Test("the environment describes a machine in place of this one, or is refused by its name")
+    func environment() throws {
+        defer { unsetenv("HWLOC_SYNTHETIC"); unsetenv("HWLOC_XMLFILE") }
+        setenv("HWLOC_SYNTHETIC", "pack:2 core:3 pu:1", 1)
+        let topology = try Topology.current()
+        #expect(topology.cores.count == 6 && topology.source == .synthetic("pack:2 core:3 pu:1"))
+        // Threads for a machine that is not this one are not bound.
+        #expect(try WorkerPool(threads: 2, topology: topology).boundThreads == 0)
+        setenv("HWLOC_SYNTHETIC", "pack:two", 1)
+        let error = #expect(throws: KimiError.self) { try Topology.current() }
+        #expect(error?.status == .invalidArgument && error?.subject == "HWLOC_SYNTHETIC")
+        setenv("HWLOC_XMLFILE", "/nowhere.xml", 1)
+        #expect(throws: KimiError.self) { try Topology.current() }
+        unsetenv("HWLOC_SYNTHETIC"); unsetenv("HWLOC_XMLFILE")
+        #expect(try Topology.current().source == .machine)
+    }
+}
