@@ -16,6 +16,8 @@ package struct ModelInventory: Sendable {
         package let rowBytes: Int
         /// As in the files.
         package let storedBytes: Int
+        /// As `DenseFormat.int8` would keep it.
+        let int8Bytes: Int
         /// Whether a token reads all of it; of an embedding it reads one row.
         package let isRead: Bool
 
@@ -184,6 +186,7 @@ struct InventoryReader {
         if convertible, isPlain, let made = dense.byteCount(rows: rows, columns: columns) { kept = made / rows }
         matrices.append(.init(
             kind: kind, phase: phase, rows: rows, unit: unit, rowBytes: kept, storedBytes: isStored ? rows * stored : 0,
+            int8Bytes: convertible && isPlain ? DenseFormat.int8.byteCount(rows: rows, columns: columns) ?? rows * kept : rows * kept,
             isRead: isRead))
     }
 
