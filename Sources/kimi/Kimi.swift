@@ -24,5 +24,5 @@ struct Kimi: ParsableCommand {
             and 130 after Ctrl-C.
             """,
         version: "kimi \(version)",
-        subcommands: [Chat.self, Run.self, Inspect.self, Tokenize.self, Bench.self, Synth.self])
+        subcommands: [Chat.self, Run.self, Inspect.self, Plan.self, Tokenize.self, Bench.self, Synth.self])
 }

@@ -91,6 +91,9 @@ package struct PlacementPlan: Sendable {
     package internal(set) var notes: [String]
     package internal(set) var prediction: PlacementPrediction
 
+    /// Adds what else is to be said.
+    package mutating func note(_ words: String) { notes.append(words) }
+
     var computing: Int { placement.nodes.count }
     package var isComputing: [Bool] { nodes.indices.map { $0 < computing } }
     package func total(_ kind: Kind) -> Int { nodes.reduce(0) { $0 + ($1.bytes[kind] ?? 0) } }
