@@ -76,7 +76,7 @@ package struct ModelInventory: Sendable {
 
     /// What an opened checkpoint holds.
     ///
-    /// - Throws: what opening a model throws for a tensor that is missing or has another shape.
+    /// - Throws: `format` for a matrix that is missing or has another number of rows.
     package init(_ checkpoint: Checkpoint, dense: DenseFormat) throws(KimiError) {
         var reader = InventoryReader(checkpoint.config, checkpoint: checkpoint, dense: dense)
         try reader.read()
@@ -178,11 +178,11 @@ struct InventoryReader {
         _ kind: WeightKind, _ name: String, rows: Int, columns: Int, convertible: Bool = false, unit: Int = Placement.rowUnit,
         isRead: Bool = true, isStored: Bool = true
     ) throws(KimiError) {
-        let linear = try linear(name, rows: rows, columns: columns)
-        let stored = rowBytes(linear, columns: columns, int4: false)
+        let header = try stored(name, rows: rows)
+        let stored = rowBytes(header, rows: rows, columns: columns, int4: false)
         var kept = stored
         var isPlain = true
-        if case .int4 = linear { isPlain = false }
+        if case .int4? = header { isPlain = false }
         if convertible, isPlain, let made = dense.byteCount(rows: rows, columns: columns) { kept = made / rows }
         matrices.append(.init(
             kind: kind, phase: phase, rows: rows, unit: unit, rowBytes: kept, storedBytes: isStored ? rows * stored : 0,
@@ -193,24 +193,39 @@ struct InventoryReader {
     private mutating func routed(_ name: String) throws(KimiError) {
         let (width, hidden) = (config.moeIntermediateSize, config.hiddenSize)
         let int4 = config.quantization == .int4
-        let gate = rowBytes(try linear(name + "gate_proj", rows: width, columns: hidden), columns: hidden, int4: int4)
-        let up = rowBytes(try linear(name + "up_proj", rows: width, columns: hidden), columns: hidden, int4: int4)
-        let down = rowBytes(try linear(name + "down_proj", rows: hidden, columns: width), columns: width, int4: int4)
+        let gate = rowBytes(try stored(name + "gate_proj", rows: width), rows: width, columns: hidden, int4: int4)
+        let up = rowBytes(try stored(name + "up_proj", rows: width), rows: width, columns: hidden, int4: int4)
+        let down = rowBytes(try stored(name + "down_proj", rows: hidden), rows: hidden, columns: width, int4: int4)
         experts.append(.init(gateUpRowBytes: gate + up, downRowBytes: down))
     }
 
-    private func linear(_ name: String, rows: Int, columns: Int) throws(KimiError) -> LinearWeights? {
+    /// A matrix as its header has it.
+    private enum Stored {
+        case plain(TensorInfo)
+        case int4(packed: TensorInfo, scales: TensorInfo)
+    }
+
+    /// Nil where there are no headers. Nothing but the header is looked at, which may be all that has been downloaded.
+    private func stored(_ name: String, rows: Int) throws(KimiError) -> Stored? {
         guard let checkpoint else { return nil }
-        return try checkpoint.linear(name, rows: rows, columns: columns)
+        let parts = [checkpoint.tensor(name + ".weight"), checkpoint.tensor(name + ".weight_packed"), checkpoint.tensor(name + ".weight_scale")]
+        for part in parts {
+            guard let part, part.shape.count != 2 || part.shape[0] != rows else { continue }
+            throw KimiError(
+                .format, "has another shape than \(rows) rows", file: checkpoint.shardPath(part.shard), subject: name)
+        }
+        if let plain = parts[0] { return .plain(plain) }
+        if let packed = parts[1], let scales = parts[2] { return .int4(packed: packed, scales: scales) }
+        throw KimiError(.format, "tensor missing: neither \(name).weight nor its INT4 form is in the checkpoint", file: checkpoint.folder, subject: name)
     }
 
     /// Bytes of a stored row, scales included.
     ///
     /// - Parameter int4: how the published layout stores it, where there are no headers.
-    private func rowBytes(_ linear: LinearWeights?, columns: Int, int4: Bool) -> Int {
-        switch linear {
-        case .plain(let tensor)?: tensor.byteCount / max(1, tensor.shape[0])
-        case .int4(let packed, let scales)?: (packed.byteCount + scales.byteCount) / max(1, packed.shape[0])
+    private func rowBytes(_ stored: Stored?, rows: Int, columns: Int, int4: Bool) -> Int {
+        switch stored {
+        case .plain(let tensor)?: tensor.byteCount / rows
+        case .int4(let packed, let scales)?: (packed.byteCount + scales.byteCount) / rows
         // Eight numbers in four bytes, and two bytes of scale for 32.
         case nil where int4: (columns + 7) / 8 * 4 + (columns + 31) / 32 * 2
         case nil: columns * 2

@@ -15,10 +15,10 @@ package struct PlacementComparison: Sendable {
         package let failure: String?
     }
     package let rows: [Row]
-    /// The link's bytes a second below which all packages are slower than one, at batch 1 and with `slice`; nil if there is no such
-    /// point within 0.1 to 1000 GB/s.
+    /// The link's bytes a second below which all packages are slower than one, at batch 1 and with `slice`, if one alone had memory
+    /// enough; nil if there is no such point within 0.1 to 1000 GB/s.
     package let linkCrossover: Double?
-    /// The barrier's seconds above which they are.
+    /// The barrier's seconds above which they are, likewise.
     package let barrierCrossover: Double?
     /// The fewest sequences, a power of two, at which whole experts are predicted to be faster than split ones; nil if none up to 1024.
     package let expertCrossover: Int?
@@ -34,11 +34,17 @@ package struct PlacementComparison: Sendable {
             for policy in policies { rows.append(Self.row(planner, policy)) }
         }
         self.rows = rows
-        let base = options
+        // Of nodes with all the memory they want, so that speeds are compared, not sizes.
+        let ample = Topology(
+            cores: topology.cores,
+            nodes: topology.nodes.map { .init(number: $0.number, memoryBytes: 0, package: $0.package, coreCount: $0.coreCount) },
+            packageCount: topology.packageCount, source: topology.source)
+        var base = options
+        (base.memoryLimit, base.residentBytes) = (nil, nil)
         func speed(packages: Int, _ change: (inout PlanOptions) -> Void) -> Double? {
             var changed = base
             change(&changed)
-            guard let planner = try? PlacementPlanner(inventory, topology, changed, packages: packages),
+            guard let planner = try? PlacementPlanner(inventory, ample, changed, packages: packages),
                 let plan = try? planner.plan(.slice)
             else { return nil }
             return plan.prediction.single.middle
@@ -64,11 +70,9 @@ package struct PlacementComparison: Sendable {
         var found: Int?
         if all.nodes.computing.count > 1, inventory.expertBytes > 0 {
             for exponent in 0...10 {
-                var changed = options
+                var changed = base
                 changed.sequences = 1 << exponent
-                // Memory for so many caches is another question.
-                changed.context = 1
-                guard let planner = try? PlacementPlanner(inventory, topology, changed), let split = try? planner.plan(.slice),
+                guard let planner = try? PlacementPlanner(inventory, ample, changed), let split = try? planner.plan(.slice),
                     let whole = try? planner.plan(.expert), whole.placement.policy == .expert
                 else { break }
                 if whole.prediction.batch.middle > split.prediction.batch.middle {

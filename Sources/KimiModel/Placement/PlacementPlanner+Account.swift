@@ -33,7 +33,8 @@ extension PlacementPlanner {
                 guard room.residentBytes == nil else { continue }
                 if let node = distant[index].flatMap({ far[$0] }) {
                     accounts[node].bytes[.routedExperts, default: 0] += bytes
-                } else if homes > 1, home.trailingZeroBitCount != k {
+                } else if homes > 1, index % count != k {
+                    // Of copies everywhere one is the expert's first, on each node in turn.
                     if isHere { accounts[k].bytes[.replicas, default: 0] += bytes }
                 } else {
                     accounts[k].bytes[.routedExperts, default: 0] += bytes
@@ -87,9 +88,7 @@ extension PlacementPlanner {
         guard let resident = room.residentBytes else { return places }
         // The hottest stay; the store comes close to that by itself.
         var left = resident
-        let hottest = inventory.experts.indices.filter { inventory.experts[$0] != nil }
-            .sorted { probabilities[$0] != probabilities[$1] ? probabilities[$0] > probabilities[$1] : $0 < $1 }
-        for index in hottest {
+        for index in byHeat() {
             guard let expert = inventory.experts[index] else { continue }
             left -= inventory.bytes(of: expert)
             if left < 0 { places[index] = .streamed }

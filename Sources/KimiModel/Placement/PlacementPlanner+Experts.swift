@@ -15,10 +15,11 @@ extension PlacementPlanner {
         nodes.computing.count == 64 ? .max : (1 << UInt64(nodes.computing.count)) - 1
     }
 
-    /// Experts of all layers from the hottest on, equal ones in their order.
-    private func byHeat() -> [Int] {
-        inventory.experts.indices.filter { inventory.experts[$0] != nil }
-            .sorted { probabilities[$0] != probabilities[$1] ? probabilities[$0] > probabilities[$1] : $0 < $1 }
+    /// Experts of all layers from the hottest on; equal ones by their number, so that each layer has its part of them.
+    func byHeat() -> [Int] {
+        func order(_ index: Int) -> Int { index % experts * inventory.config.layerCount + index / experts }
+        return inventory.experts.indices.filter { inventory.experts[$0] != nil }
+            .sorted { probabilities[$0] != probabilities[$1] ? probabilities[$0] > probabilities[$1] : order($0) < order($1) }
     }
 
     // MARK: Memory without cores
@@ -73,15 +74,16 @@ extension PlacementPlanner {
                 .sorted { probabilities[$0] != probabilities[$1] ? probabilities[$0] > probabilities[$1] : $0 < $1 }
             var loads = [Double](repeating: 0, count: count)
             var taken = [Int](repeating: 0, count: count)
-            // What a node may take of this layer, so that there is something left for the next; all in all no less than is needed.
-            var most = left.map { max(0, $0) / layersLeft }
-            let needed = members.reduce(0) { $0 + (distant[$1] == nil ? size($1) : 0) } + inventory.largestExpert * count
-            let short = needed - most.reduce(0, +)
-            if short > 0 { for k in 0..<count { most[k] += (short + count - 1) / count } }
+            // What a node may take of this layer, so that there is something left for the next: whole experts, one more than its part.
+            let most = left.map { room in
+                min(room, (max(0, room) / layersLeft / max(1, inventory.largestExpert) + 2) * inventory.largestExpert)
+            }
             for index in members {
                 let bytes = distant[index] == nil ? size(index) : 0
                 let fitting = (0..<count).filter { taken[$0] + bytes <= most[$0] }
-                let choice = (fitting.isEmpty ? Array(0..<count) : fitting).min { a, b in
+                // Where none has a whole expert's room in its part, the one that has most in all.
+                let roomiest = (0..<count).max { left[$0] - taken[$0] < left[$1] - taken[$1] } ?? 0
+                let choice = (fitting.isEmpty ? [roomiest] : fitting).min { a, b in
                     if abs(loads[a] - loads[b]) > 1e-9 * max(loads[a], loads[b]) { return loads[a] < loads[b] }
                     if abs(totals[a] - totals[b]) > 1e-9 * max(totals[a], totals[b]) { return totals[a] < totals[b] }
                     return left[a] - taken[a] > left[b] - taken[b]
@@ -102,9 +104,11 @@ extension PlacementPlanner {
     /// The hottest experts, as many as every node can hold beside its own.
     private func replicas(room: [Int]) -> [Int] {
         let count = nodes.computing.count
-        let free = room.reduce(0, +) - inventory.expertBytes
+        // Dealing takes whole experts; a few of them stay free for it.
+        let slack = 4 * inventory.largestExpert
+        let free = room.reduce(0, +) - inventory.expertBytes - slack * count
         // The node with the least room decides.
-        let least = (room.min() ?? 0) - inventory.expertBytes / count
+        let least = (room.min() ?? 0) - inventory.expertBytes / count - slack
         let budget = min(options.replicateBytes ?? .max, min(free / count, least))
         var used = 0
         var chosen: [Int] = []

@@ -100,9 +100,9 @@ struct PlanTables {
         table.print()
         let out = Terminal.output
         if comparison.rows.contains(where: { $0.packages > 1 }) {
-            out.write("  - " + (comparison.linkCrossover.map { "one package is faster below a link of \(Units.bandwidth($0))" }
+            out.write("  - " + (comparison.linkCrossover.map { "one package with memory enough is faster below a link of \(Units.bandwidth($0))" }
                 ?? "no link speed makes one package and all equally fast") + "\n")
-            out.write("  - " + (comparison.barrierCrossover.map { "one package is faster if threads take more than \(Units.elapsed($0)) to meet" }
+            out.write("  - " + (comparison.barrierCrossover.map { "one package with memory enough is faster if threads take more than \(Units.elapsed($0)) to meet" }
                 ?? "no barrier cost makes one package and all equally fast") + "\n")
         }
         out.write("  - " + (comparison.expertCrossover.map { "whole experts are predicted faster than split ones from \($0) sequences on" }
