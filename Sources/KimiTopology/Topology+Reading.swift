@@ -76,28 +76,24 @@ extension Topology {
         }
         defer { hwloc_topology_destroy(topology) }
         try describe(topology)
-        guard hwloc_topology_load(topology) == 0 else {
+        // What is wrong with a machine is its describer's, or this machine's.
+        func fault(_ what: String) -> KimiError {
             switch source {
-            case .machine: throw KimiError(.internal, "hwloc could not read this machine's topology")
+            case .machine: KimiError(.internal, "this machine has \(what)", subject: subject)
             case .synthetic(let text):
-                throw KimiError(.invalidArgument, "\"\(text.prefix(100))\" describes no machine", subject: subject)
-            case .file(let path): throw KimiError(.format, "holds no machine", file: path, subject: subject)
+                KimiError(.invalidArgument, "\"\(text.prefix(100))\" describes a machine with \(what)", subject: subject)
+            case .file(let path): KimiError(.format, "holds a machine with \(what)", file: path, subject: subject)
             }
         }
-        let isRestricted = source != .machine || restrictToProcess(topology)
+        guard hwloc_topology_load(topology) == 0 else { throw fault("nothing that hwloc can read") }
+        if source == .machine, !restrictToProcess(topology) {
+            throw KimiError(.internal, "the process may run on no processor of this machine: its cpuset is empty", subject: subject)
+        }
         let nodeCount = objects(topology, HWLOC_OBJ_NUMANODE).count
-        guard nodeCount <= mostNodes else {
-            throw KimiError(.unsupported, "\(nodeCount) memory nodes; at most \(mostNodes) are supported", subject: subject)
-        }
-        let found = isRestricted ? cores(topology) : []
-        guard !found.isEmpty else {
-            let what = source == .machine
-                ? "the process may run on no processor of this machine: its cpuset is empty" : "the machine has no processor"
-            throw KimiError(source == .machine ? .internal : .format, what, subject: subject)
-        }
-        guard found.count <= mostProcessors else {
-            throw KimiError(.unsupported, "\(found.count) cores; at most \(mostProcessors) are supported", subject: subject)
-        }
+        guard nodeCount <= mostNodes else { throw fault("\(nodeCount) memory nodes; at most \(mostNodes) are supported") }
+        let found = cores(topology)
+        guard !found.isEmpty else { throw fault("no processor") }
+        guard found.count <= mostProcessors else { throw fault("\(found.count) cores; at most \(mostProcessors) are supported") }
         return assemble(topology, found, source)
     }
 
