@@ -119,7 +119,7 @@ import Testing
         // hwloc's own parser would take stack for each element, and wait for a pipe.
         let element = "<object type=\"Group\" cpuset=\"0x1\" complete_cpuset=\"0x1\" nodeset=\"0x1\" complete_nodeset=\"0x1\">"
         try folder.write(
-            "deep.xml", "<?xml version=\"1.0\"?><topology version=\"2.0\">" + String(repeating: element, count: 100_000)
+            "deep.xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<topology version=\"2.0\">" + String(repeating: element, count: 100_000)
                 + String(repeating: "</object>", count: 100_000) + "</topology>")
         #expect(mkfifo(folder.path + "/pipe.xml", 0o600) == 0)
         try folder.rewrite("large.xml", [], length: 1 << 30)
@@ -130,6 +130,8 @@ import Testing
         for (name, status) in files {
             let error = #expect(throws: KimiError.self) { try Topology.file(folder.path + "/" + name) }
             #expect(error?.status == status && error?.file == folder.path + "/" + name, "\(name): \(String(describing: error))")
+            // Not left to the parser, which of hwloc's two it is.
+            if name == "deep.xml" { #expect(error?.message.contains("64 deep") == true) }
         }
     }
 
