@@ -146,14 +146,14 @@ package final class Checkpoint: Sendable {
 
 extension Checkpoint {
     /// A file of the folder, or nil if it has none of that name.
-    private static func contents(
+    static func contents(
         _ folder: String, _ name: String, among entries: [String], limit: Int
     ) throws(KimiError) -> [UInt8]? {
         guard entries.contains(name) else { return nil }
         return try OpenFile(FolderLayout.path(folder, name)).contents(limit: limit)
     }
 
-    private static func readConfig(
+    static func readConfig(
         _ bytes: [UInt8], folder: String, entries: [String]
     ) throws(KimiError) -> ModelConfig {
         let fields = try ConfigFields.parse(bytes, file: FolderLayout.path(folder, "config.json"))
