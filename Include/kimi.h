@@ -130,8 +130,11 @@ int32_t kimi_abi_version(void);
 
 /**
  * What this library finds on this machine, as JSON: version, abi, build, cpu; isa_best and isa_available, and isa, the
- * level a model uses by default (kimi_model_info has the one it does use); and of the topology as the process may use
- * it: nodes, cores, threads (the default of a model).
+ * level a model uses by default (kimi_model_info has the one it does use); of the topology as the process may use it: packages,
+ * nodes, cores, threads (the default of a model), memory_nodes (the system's number, package, cores, memory_bytes; no cores: a
+ * node of memory alone); and memory_limit, memory_limit_from ("machine" or "cgroup") and memory_available at this moment, in bytes.
+ * HWLOC_SYNTHETIC and HWLOC_XMLFILE describe a machine in place of this one, for plans and tests; one that is malformed is
+ * KIMI_ERROR_INVALID_ARGUMENT here and in kimi_model_open.
  * out_json is transferred (NUL-terminated); out_length may be NULL.
  */
 kimi_status kimi_features(char **out_json, size_t *out_length, kimi_error **out_error);

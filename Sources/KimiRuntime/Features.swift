@@ -1,5 +1,6 @@
 import CKimiKernels
 import KimiCore
+import KimiModel
 import KimiTopology
 
 /// What this library finds on this machine, for `kimi_features`.
@@ -20,6 +21,26 @@ package enum Features {
             json.member("nodes", topology.nodeCount)
             json.member("cores", topology.cores.count)
             json.member("threads", topology.cores.count)
+            json.member("packages", topology.packageCount)
+            json.array("memory_nodes") { json in
+                for node in topology.nodes {
+                    json.object { json in
+                        json.member("number", Int(node.number))
+                        json.member("package", node.package)
+                        json.member("cores", node.coreCount)
+                        json.member("memory_bytes", node.memoryBytes)
+                    }
+                }
+            }
+            let limits = MemoryLimits.current()
+            if let limit = limits.tightest {
+                json.member("memory_limit", limit.bytes)
+                json.member("memory_limit_from", (limit.isGroup ? MemoryBudget.Source.cgroup : .machine).rawValue)
+            } else {
+                json.null("memory_limit")
+                json.null("memory_limit_from")
+            }
+            if let bytes = AvailableMemory(limits).bytes { json.member("memory_available", bytes) } else { json.null("memory_available") }
         }
         return json.text
     }

@@ -12,15 +12,19 @@ package enum HugePages {
 
     /// The same from a text of the form of /proc/self/smaps.
     package static func bytes(in ranges: [Range<UInt>], smaps text: String) -> Int {
-        var isOurs = false
+        // Neighbouring memory may share a mapping with ours: no more counts than lies in the ranges.
+        var ours: UInt = 0
         var bytes = 0
         for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
             if let range = Self.range(Substring(line)) {
-                isOurs = ranges.contains { $0.overlaps(range) }
-            } else if isOurs {
+                ours = ranges.reduce(0) { sum, one in
+                    let part = one.clamped(to: range)
+                    return sum &+ (part.upperBound - part.lowerBound)
+                }
+            } else if ours > 0 {
                 for name in ["AnonHugePages:", "Private_Hugetlb:"] where Substring(line).hasPrefix(name) {
-                    let kilobytes = Substring(line).split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
-                    bytes &+= max(0, kilobytes) &* 1024
+                    let kilobytes = Substring(line).split(separator: " ").dropFirst().first.flatMap { UInt($0) } ?? 0
+                    bytes &+= Int(clamping: min(kilobytes, ours / 1024)) &* 1024
                 }
             }
         }

@@ -5,8 +5,12 @@ import KimiCore
 extension Topology {
     /// Processors that a description may have, in all.
     package static let mostProcessors = 8192
+    /// Memory nodes that a machine may have.
+    package static let mostNodes = 256
     /// Bytes of a synthetic description.
     private static let mostText = 4096
+    /// Above the highest number that a description may give a processor or node.
+    private static let highestIndex = 65_536
 
     /// Reads the machine that this process runs on, or what the environment describes in its place: `HWLOC_XMLFILE` (a file that hwloc's
     /// tools wrote), `HWLOC_SYNTHETIC` (a string of hwloc's). Takes some milliseconds.
@@ -14,9 +18,13 @@ extension Topology {
     /// - Throws: `invalidArgument` for a description that is none; `internal` if hwloc cannot read the machine, or the process may run
     ///   nowhere.
     package static func current() throws(KimiError) -> Topology {
-        if let text = environment("HWLOC_XMLFILE") { return try file(text, subject: "HWLOC_XMLFILE") }
+        if let path = environment("HWLOC_XMLFILE") {
+            do { return try file(path, subject: "HWLOC_XMLFILE") } catch {
+                throw KimiError(.invalidArgument, error.message, file: path, subject: "HWLOC_XMLFILE")
+            }
+        }
         if let text = environment("HWLOC_SYNTHETIC") { return try synthetic(text, subject: "HWLOC_SYNTHETIC") }
-        return try read(.machine) { _ throws(KimiError) in }
+        return try read(.machine, subject: "cpuset") { _ throws(KimiError) in }
     }
 
     /// The machine that a string of hwloc's synthetic form describes, such as `pack:2 [numa(memory=512GB)] core:48 pu:1`.
@@ -29,22 +37,24 @@ extension Topology {
                 "\"\(text.prefix(100))\" \(what); a description of a machine is like \"pack:2 [numa(memory=512GB)] core:48 pu:1\"",
                 subject: subject)
         }
-        guard !text.utf8.contains(0), text.utf8.count <= mostText else { throw fault("is longer than \(mostText) bytes") }
-        guard let processors = processors(text) else { throw fault("is no description of a machine") }
-        guard processors <= mostProcessors else { throw fault("has more than \(mostProcessors) processors") }
-        return try read(.synthetic(text)) { topology throws(KimiError) in
+        guard text.utf8.count <= mostText else { throw fault("is longer than \(mostText) bytes") }
+        guard let description = SyntheticDescription(text) else { throw fault("is no description of a machine") }
+        guard description.processors <= mostProcessors else { throw fault("has more than \(mostProcessors) processors") }
+        guard description.nodes <= mostNodes else { throw fault("has more than \(mostNodes) memory nodes") }
+        guard description.highestIndex < highestIndex else { throw fault("numbers something \(highestIndex) or higher") }
+        return try read(.synthetic(text), subject: subject) { topology throws(KimiError) in
             guard hwloc_topology_set_synthetic(topology, text) == 0 else { throw fault("is no description of a machine") }
         }
     }
 
     /// The machine in an XML file of hwloc's.
     package static func file(_ path: String, subject: String = "topology") throws(KimiError) -> Topology {
-        // Looked at first: hwloc would only say that something is wrong.
-        guard access(path, R_OK) == 0 else {
-            throw KimiError(.io, "cannot be read: \(String(cString: strerror(errno)))", file: path, subject: subject)
-        }
-        return try read(.file(path)) { topology throws(KimiError) in
-            guard hwloc_topology_set_xml(topology, path) == 0 else {
+        let bytes = try TopologyFile.bytes(path, subject: subject)
+        return try read(.file(path), subject: subject) { topology throws(KimiError) in
+            let result = bytes.withUnsafeBytes {
+                hwloc_topology_set_xmlbuffer(topology, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count))
+            }
+            guard result == 0 else {
                 throw KimiError(.format, "is no XML file of hwloc's (lstopo --of xml writes one)", file: path, subject: subject)
             }
         }
@@ -55,30 +65,10 @@ extension Topology {
         return String(cString: value)
     }
 
-    /// The processors that a synthetic string describes: the product of its levels; nil if it has none. What is attached in brackets
-    /// has no processors.
-    private static func processors(_ text: String) -> Int? {
-        var product = 1
-        var levels = 0
-        var depth = 0
-        for word in text.split(whereSeparator: { $0 == " " || $0 == "\n" || $0 == "\t" }) {
-            let isAttached = depth > 0 || word.hasPrefix("[")
-            depth += word.count { $0 == "[" } - word.count { $0 == "]" }
-            if isAttached { continue }
-            // "core:48(...)", or a number alone.
-            let count = (word.split(separator: ":").last ?? word).prefix { $0 != "(" }
-            guard let number = Int(count), number > 0 else { return nil }
-            levels += 1
-            let (next, overflow) = product.multipliedReportingOverflow(by: number)
-            product = overflow ? .max : next
-        }
-        return levels > 0 ? product : nil
-    }
-
     // MARK: From hwloc's terms to ours
 
     private static func read(
-        _ source: Source, _ describe: (hwloc_topology_t) throws(KimiError) -> Void
+        _ source: Source, subject: String, _ describe: (hwloc_topology_t) throws(KimiError) -> Void
     ) throws(KimiError) -> Topology {
         var handle: hwloc_topology_t?
         guard hwloc_topology_init(&handle) == 0, let topology = handle else {
@@ -86,22 +76,24 @@ extension Topology {
         }
         defer { hwloc_topology_destroy(topology) }
         try describe(topology)
-        guard hwloc_topology_load(topology) == 0 else {
+        // What is wrong with a machine is its describer's, or this machine's.
+        func fault(_ what: String) -> KimiError {
             switch source {
-            case .machine: throw KimiError(.internal, "hwloc could not read this machine's topology")
+            case .machine: KimiError(.internal, "this machine has \(what)", subject: subject)
             case .synthetic(let text):
-                throw KimiError(.invalidArgument, "\"\(text.prefix(100))\" describes no machine", subject: "synthetic")
-            case .file(let path): throw KimiError(.format, "holds no machine", file: path, subject: "topology")
+                KimiError(.invalidArgument, "\"\(text.prefix(100))\" describes a machine with \(what)", subject: subject)
+            case .file(let path): KimiError(.format, "holds a machine with \(what)", file: path, subject: subject)
             }
         }
-        if source == .machine { restrictToProcess(topology) }
+        guard hwloc_topology_load(topology) == 0 else { throw fault("nothing that hwloc can read") }
+        if source == .machine, !restrictToProcess(topology) {
+            throw KimiError(.internal, "the process may run on no processor of this machine: its cpuset is empty", subject: subject)
+        }
+        let nodeCount = objects(topology, HWLOC_OBJ_NUMANODE).count
+        guard nodeCount <= mostNodes else { throw fault("\(nodeCount) memory nodes; at most \(mostNodes) are supported") }
         let found = cores(topology)
-        guard !found.isEmpty else {
-            throw KimiError(.internal, "the process may run on no processor of this machine: its cpuset is empty", subject: "cpuset")
-        }
-        guard found.count <= mostProcessors else {
-            throw KimiError(.unsupported, "\(found.count) cores; at most \(mostProcessors) are supported", subject: "topology")
-        }
+        guard !found.isEmpty else { throw fault("no processor") }
+        guard found.count <= mostProcessors else { throw fault("\(found.count) cores; at most \(mostProcessors) are supported") }
         return assemble(topology, found, source)
     }
 
@@ -134,18 +126,33 @@ extension Topology {
     }
 
     private static func assemble(_ topology: hwloc_topology_t, _ found: [FoundCore], _ source: Source) -> Topology {
-        let cores = found.map { Core(processor: $0.processor, node: Int($0.node)) }
-        var nodes: [Node] = []
-        for object in objects(topology, HWLOC_OBJ_NUMANODE) {
-            let place = nodes.count
-            let package = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, object)
-            nodes.append(Node(
-                number: object.pointee.os_index,
-                memoryBytes: Int(clamping: object.pointee.attr?.pointee.numanode.local_memory ?? 0),
-                package: Int(package?.pointee.logical_index ?? 0), coreCount: cores.count { $0.node == place }))
+        let all = objects(topology, HWLOC_OBJ_NUMANODE)
+        func memory(_ node: hwloc_obj_t) -> Int { Int(clamping: node.pointee.attr?.pointee.numanode.local_memory ?? 0) }
+        func package(_ node: hwloc_obj_t) -> Int {
+            Int(hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, node)?.pointee.logical_index ?? 0)
+        }
+        let distances = distances(topology, all.count)
+        // Sockets without modules have nodes without memory: their cores use what is nearest. Where no node tells its memory, all stay.
+        let kept = all.contains { memory($0) > 0 } ? all.indices.filter { memory(all[$0]) > 0 } : Array(all.indices)
+        let place = all.indices.map { node in
+            kept.firstIndex(of: node) ?? kept.indices.min {
+                func cost(_ other: Int) -> (Int, Int) {
+                    (distances.isEmpty ? 0 : distances[node][other], package(all[other]) == package(all[node]) ? 0 : 1)
+                }
+                return cost(kept[$0]) < cost(kept[$1])
+            } ?? 0
+        }
+        let cores = found.map { core in
+            Core(processor: core.processor, node: place.indices.contains(Int(core.node)) ? place[Int(core.node)] : 0)
+        }
+        let nodes = kept.enumerated().map { index, node in
+            Node(
+                number: all[node].pointee.os_index, memoryBytes: memory(all[node]), package: package(all[node]),
+                coreCount: cores.count { $0.node == index })
         }
         return Topology(
-            cores: cores, nodes: nodes.isEmpty ? nil : nodes, distances: distances(topology, nodes.count),
+            cores: cores, nodes: nodes.isEmpty ? nil : nodes,
+            distances: distances.isEmpty ? [] : kept.map { row in kept.map { distances[row][$0] } },
             packageCount: max(1, objects(topology, HWLOC_OBJ_PACKAGE).count), source: source,
             processorModel: modelName(topology), lastLevelCacheBytes: lastLevelCaches(topology))
     }
@@ -189,11 +196,14 @@ extension Topology {
     }
 
     /// hwloc sees the cgroup's cpuset by itself, not the process's affinity. Nodes that lose all their cores keep their memory.
-    private static func restrictToProcess(_ topology: hwloc_topology_t) {
-        guard let allowed = hwloc_bitmap_alloc() else { return }
+    ///
+    /// - Returns: false if nothing is left. hwloc then leaves the topology as it was.
+    private static func restrictToProcess(_ topology: hwloc_topology_t) -> Bool {
+        guard let allowed = hwloc_bitmap_alloc() else { return true }
         defer { hwloc_bitmap_free(allowed) }
-        guard hwloc_get_cpubind(topology, allowed, Int32(HWLOC_CPUBIND_PROCESS.rawValue)) == 0 else { return }
-        _ = hwloc_topology_restrict(topology, allowed, 0)
+        // A system that does not tell the affinity sets none.
+        guard hwloc_get_cpubind(topology, allowed, Int32(HWLOC_CPUBIND_PROCESS.rawValue)) == 0 else { return true }
+        return hwloc_topology_restrict(topology, allowed, 0) == 0
     }
 
     private static func modelName(_ topology: hwloc_topology_t) -> String {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 /// The program: one subcommand for each thing one does with a checkpoint folder.
 @main
@@ -25,4 +26,11 @@ struct Kimi: ParsableCommand {
             """,
         version: "kimi \(version)",
         subcommands: [Chat.self, Run.self, Inspect.self, Plan.self, Tokenize.self, Bench.self, Synth.self])
+
+    /// hwloc writes to the error stream when firmware or a file describes a machine in disorder, and reads on. That is nothing for the
+    /// program's user; who looks for a fault asks for it by the same variable.
+    static func main() {
+        setenv("HWLOC_HIDE_ERRORS", "2", 0)
+        main(nil)
+    }
 }

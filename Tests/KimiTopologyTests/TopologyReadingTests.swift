@@ -51,11 +51,51 @@ import Testing
     @Test("what is no description is refused with what one is like", arguments: [
         "", " ", "pack", "pack:", "pack:0 core:4", "pack:-1 core:4", "pack:2 core:x", "nonsense:2", "pack:2 core:4 pu:2)",
         "core:99999999999999999999", "pack:100 core:100 pu:2", "pack:2 [numa(memory=zzz)] core:", "pack:\u{0}2 core:4",
-        String(repeating: "pack:1 ", count: 2000),
+        String(repeating: "pack:1 ", count: 2000), "pack:2 core:010 pu:1", "pack:2 core:0x4 pu:1", "pack:2 core:4(memory=1GB", "pack:2 [numa",
+        // Each of these would have hwloc make millions of objects, or sets of billions of bits.
+        "pack:2 [numa]core:100000000 pu:1", "l3:5000(size=1)core:5000(size=1)pu:2", "core:4096 [numa] pu:1",
+        "core:128 [numa] [numa] [numa] pu:1", "numanode:512 core:2 pu:1", "2 300 2 2", "core:2 pu:1(indexes=0,4294967290)",
+        "pack:2 [numa(memory=1GB indexes=0,99999999999)] core:2 pu:1",
     ])
     func malformed(_ text: String) {
         let error = #expect(throws: KimiError.self) { try Topology.synthetic(text) }
         #expect(error?.status == .invalidArgument && error?.subject == "synthetic", "\(String(describing: error))")
+    }
+
+    @Test("attributes with blanks in them, numbers of the system's with gaps, levels without blanks between", arguments: [
+        ("pack:2 node:1(memory=64GB indexes=3,7) core:2 pu:2", [3, 7]), ("pack:2 [NUMANode(memory=64GB indexes=3,7)]core:2 pu:2", [3, 7]),
+        ("pack:2[numa(memory=64GB)]core:2(indexes=pu:core)pu:2", [0, 1]), ("(memory=1GB)pack:2 node:1(memory=64GB)\ncore:2 pu:2", [0, 1]),
+    ])
+    func numbers(_ text: String, _ numbers: [UInt32]) throws {
+        let topology = try Topology.synthetic(text)
+        #expect(topology.nodes.map(\.number) == numbers && topology.nodes.map(\.coreCount) == [2, 2])
+        #expect(topology.cores.map(\.node) == [0, 0, 1, 1])
+        #expect(topology.nodes.map(\.memoryBytes) == [64 * Self.gigabyte, 64 * Self.gigabyte])
+    }
+
+    @Test("memory alone is of the package that it is local to; numbers have gaps; the firmware's distances")
+    func memoryOnly() throws {
+        let topology = try Topology.file(Fixtures.path("topology/memory-only.xml"))
+        #expect(topology.nodes.map(\.number) == [0, 2, 3])
+        #expect(topology.nodes.map(\.package) == [0, 1, 1])
+        #expect(topology.nodes.map(\.coreCount) == [4, 4, 0])
+        #expect(topology.cores.map(\.node) == [0, 0, 0, 0, 1, 1, 1, 1])
+        #expect(topology.distances == [[10, 21, 31], [21, 10, 14], [31, 14, 10]])
+        #expect(topology.words == "2 packages, 3 nodes, 8 cores")
+    }
+
+    @Test("cores of a node without memory belong to the nearest that has some")
+    func withoutMemory() throws {
+        let folder = try TemporaryFolder()
+        let text = try String(contentsOfFile: Fixtures.path("topology/memory-only.xml"), encoding: .utf8)
+        // The second package's own: what is nearest is the memory alone at 14, then the first package's at 21.
+        let parts = text.components(separatedBy: "local_memory=\"512000000000\"")
+        #expect(parts.count == 3)
+        try folder.write("none.xml", parts[0] + "local_memory=\"512000000000\"" + parts[1] + "local_memory=\"0\"" + parts[2])
+        let topology = try Topology.file(folder.path + "/none.xml")
+        #expect(topology.nodes.map(\.number) == [0, 3] && topology.nodes.map(\.coreCount) == [4, 4])
+        #expect(topology.cores.map(\.node) == [0, 0, 0, 0, 1, 1, 1, 1])
+        #expect(topology.distances == [[10, 31], [31, 10]])
     }
 
     @Test("files of hwloc's: uneven memory, cores that are offline, nodes whose cores are gone")
@@ -76,9 +116,22 @@ import Testing
         try folder.write("text.xml", "no XML at all")
         try folder.write("empty.xml", "")
         try folder.write("other.xml", "<?xml version=\"1.0\"?><html><body/></html>")
-        for (name, status) in [("missing.xml", Status.io), ("text.xml", .format), ("empty.xml", .format), ("other.xml", .format)] {
+        // hwloc's own parser would take stack for each element, and wait for a pipe.
+        let element = "<object type=\"Group\" cpuset=\"0x1\" complete_cpuset=\"0x1\" nodeset=\"0x1\" complete_nodeset=\"0x1\">"
+        try folder.write(
+            "deep.xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<topology version=\"2.0\">" + String(repeating: element, count: 100_000)
+                + String(repeating: "</object>", count: 100_000) + "</topology>")
+        #expect(mkfifo(folder.path + "/pipe.xml", 0o600) == 0)
+        try folder.rewrite("large.xml", [], length: 1 << 30)
+        let files = [
+            ("missing.xml", Status.io), ("text.xml", .format), ("empty.xml", .format), ("other.xml", .format), ("deep.xml", .format),
+            ("pipe.xml", .io), ("large.xml", .format), (".", .io),
+        ]
+        for (name, status) in files {
             let error = #expect(throws: KimiError.self) { try Topology.file(folder.path + "/" + name) }
             #expect(error?.status == status && error?.file == folder.path + "/" + name, "\(name): \(String(describing: error))")
+            // Not left to the parser, which of hwloc's two it is.
+            if name == "deep.xml" { #expect(error?.message.contains("64 deep") == true) }
         }
     }
 
@@ -94,7 +147,8 @@ import Testing
         let error = #expect(throws: KimiError.self) { try Topology.current() }
         #expect(error?.status == .invalidArgument && error?.subject == "HWLOC_SYNTHETIC")
         setenv("HWLOC_XMLFILE", "/nowhere.xml", 1)
-        #expect(throws: KimiError.self) { try Topology.current() }
+        let fileError = #expect(throws: KimiError.self) { try Topology.current() }
+        #expect(fileError?.status == .invalidArgument && fileError?.subject == "HWLOC_XMLFILE" && fileError?.file == "/nowhere.xml")
         unsetenv("HWLOC_SYNTHETIC"); unsetenv("HWLOC_XMLFILE")
         #expect(try Topology.current().source == .machine)
     }

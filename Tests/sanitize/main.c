@@ -25,5 +25,7 @@ int main(int count, char **arguments) {
     }
     check_system();
     printf("pool, files, digests and floating-point settings\n");
+    check_memory();
+    printf("memory on nodes, and how much there is\n");
     return 0;
 }

@@ -74,5 +74,6 @@ void check_attention(size_t rounds);
 void check_integers(size_t rounds);
 void check_measure(size_t rounds);
 void check_system(void);
+void check_memory(void);
 
 #endif
