@@ -301,6 +301,78 @@ int32_t kimi_model_vocabulary_size(const kimi_model *model);
 int64_t kimi_model_context_limit(const kimi_model *model);
 
 /* ------------------------------------------------------------------------------------------------------------------
+ * Plan: where everything would lie, and how fast that would be, before anything is loaded; any thread
+ */
+
+typedef struct kimi_plan_options {
+    uint32_t struct_size;
+    /** Threads in all: 1 to 4096; 0: one for each core. */
+    int32_t threads;
+    /**
+     * The machine to plan for, in hwloc's synthetic form such as "pack:2 [numa(memory=512GB)] core:48 pu:1", or as an XML file that
+     * lstopo writes; at most one of them. NUL-terminated; both NULL: this machine, as far as the process may use it.
+     */
+    const char *synthetic;
+    const char *topology;
+    /** The path of a heat file (kimi_model_save_heat), NUL-terminated; NULL: all experts are taken to be chosen alike. */
+    const char *heat;
+    /** The most bytes to use in all; 0: what the nodes have, less a 64th for the system, and what the process's cgroup allows. */
+    int64_t memory_limit;
+    /** Tokens of each sequence: 1 to the checkpoint's limit; 0: 8192, or that limit if it is less. */
+    int64_t context;
+    /** Sequences at the same time: 1 to 65536; 0: 1. */
+    int32_t sequences;
+    /** KIMI_CACHE_... */
+    int32_t cache_type;
+    /** KIMI_DENSE_... */
+    int32_t dense;
+    /** KIMI_PLACEMENT_... */
+    int32_t placement;
+    /** The most memory nodes to compute on: 1 to 64; 0: all. */
+    int32_t nodes;
+    /** The most prompt tokens in one step: 1 to 4096; 0: 512. */
+    int32_t chunk_size;
+    /** Bytes on each node for copies of the hottest experts; 0: what is free. */
+    int64_t replicate_bytes;
+    /** Bytes for routed experts in memory, the others being streamed; 0: all of them, or as many as fit. */
+    int64_t resident_bytes;
+    /** 1: all weights must fit; 0: experts that do not fit may be read from the files when they are chosen. */
+    int32_t no_streaming;
+    /** 1: other policies, and one package alone, are predicted as well. */
+    int32_t compare;
+    /**
+     * What predictions go by, in bytes a second: what a node reads from its own memory, what a package reads from the others, what the
+     * disk gives; 0: a range from assumptions, which the plan states.
+     */
+    double bandwidth;
+    double link_bandwidth;
+    double disk_bandwidth;
+    /** Seconds in which all threads meet; 0: a range from assumptions. */
+    double barrier;
+} kimi_plan_options;
+
+/** Fills in the defaults. `size` is the caller's sizeof(kimi_plan_options). NULL or a size under 4 is KIMI_ERROR_INVALID_ARGUMENT. */
+kimi_status kimi_plan_options_init(kimi_plan_options *options, size_t size);
+
+/**
+ * Plans a model on a machine, from config.json and the headers of the shards, or config.json alone: no weights are read.
+ *
+ * options may be NULL for the defaults. *out_json is one JSON object: format "kimi-plan", version 1; model (from_config_alone, sizes);
+ * machine; policy, and policy_chosen if it was chosen by prediction; context, sequences, cache; nodes, each with node (its index),
+ * number, package, threads, computes, memory_bytes (or null), usable_bytes, bytes by kind (embedding, attention, dense_mlp, router,
+ * shared_experts, routed_experts, replicas, norms, head, cache, buffers, all), free_bytes and read_per_token; bytes of all nodes;
+ * experts (how many are split, whole, everywhere, distant, streamed; resident_bytes or null, streamed_bytes, hit_rate,
+ * read_from_disk_per_token); imbalance and worst_layer_imbalance (largest over mean of what nodes read, less 1); prediction
+ * (tokens_per_second: single and batch, each low and high; assumptions); comparison, if asked for; notes. Speeds are predictions, not
+ * measurements. It is transferred; out_length may be NULL.
+ *
+ * Errors: KIMI_ERROR_IO, _FORMAT, _UNSUPPORTED as kimi_model_open; _INVALID_ARGUMENT for an option out of its range or a text that
+ * describes no machine; _OUT_OF_MEMORY if it cannot work, with the changes that would each help alone.
+ */
+kimi_status kimi_plan(const char *path, size_t path_length, const kimi_plan_options *options, char **out_json,
+                      size_t *out_length, kimi_error **out_error);
+
+/* ------------------------------------------------------------------------------------------------------------------
  * Tokenizer: part of the model, any thread
  */
 

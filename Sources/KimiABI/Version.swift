@@ -21,6 +21,7 @@ private let version: StaticString = "0.1.0"
     guard let name else { return 0 }
     return switch String(cString: name) {
     case "kimi_model_options": MemoryLayout<kimi_model_options>.size
+    case "kimi_plan_options": MemoryLayout<kimi_plan_options>.size
     case "kimi_session_options": MemoryLayout<kimi_session_options>.size
     case "kimi_generation_options": MemoryLayout<kimi_generation_options>.size
     case "kimi_event": MemoryLayout<kimi_event>.size

@@ -163,6 +163,10 @@ import Testing
         let roomy = try PlacementPlanner.plan(inventory, Self.described([(512, 24, 0), (384, 24, 1)]), options)
         check(roomy, inventory)
         #expect(roomy.imbalance <= 0.02)
+        for memory in [150, 171, 200, 215, 260, 290, 297, 299] {
+            check(try PlacementPlanner.plan(inventory, Self.described([(512, 24, 0), (memory, 24, 1)]), options), inventory)
+            check(try PlacementPlanner.plan(inventory, Self.described([(memory, 24, 0), (512, 8, 1), (memory, 3, 2)]), options), inventory)
+        }
         let tight = try PlacementPlanner.plan(inventory, Self.described([(512, 24, 0), (200, 24, 1)]), options)
         check(tight, inventory)
         #expect(tight.placement.residentExpertBytes == nil)

@@ -147,6 +147,30 @@ int main(void) {
     FIELD(kimi_model_options, heat);
     END(kimi_model_options);
 
+    STRUCT(kimi_plan_options);
+    FIELD(kimi_plan_options, struct_size);
+    FIELD(kimi_plan_options, threads);
+    FIELD(kimi_plan_options, synthetic);
+    FIELD(kimi_plan_options, topology);
+    FIELD(kimi_plan_options, heat);
+    FIELD(kimi_plan_options, memory_limit);
+    FIELD(kimi_plan_options, context);
+    FIELD(kimi_plan_options, sequences);
+    FIELD(kimi_plan_options, cache_type);
+    FIELD(kimi_plan_options, dense);
+    FIELD(kimi_plan_options, placement);
+    FIELD(kimi_plan_options, nodes);
+    FIELD(kimi_plan_options, chunk_size);
+    FIELD(kimi_plan_options, replicate_bytes);
+    FIELD(kimi_plan_options, resident_bytes);
+    FIELD(kimi_plan_options, no_streaming);
+    FIELD(kimi_plan_options, compare);
+    FIELD(kimi_plan_options, bandwidth);
+    FIELD(kimi_plan_options, link_bandwidth);
+    FIELD(kimi_plan_options, disk_bandwidth);
+    FIELD(kimi_plan_options, barrier);
+    END(kimi_plan_options);
+
     STRUCT(kimi_session_options);
     FIELD(kimi_session_options, struct_size);
     FIELD(kimi_session_options, reserved);

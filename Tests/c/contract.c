@@ -52,6 +52,7 @@ void contract_open(void) {
     /* Struct sizes are those of the header. */
 #define SAME_SIZE(type) CHECK(kimi_struct_size(#type) == sizeof(type), "%zu", kimi_struct_size(#type))
     SAME_SIZE(kimi_model_options);
+    SAME_SIZE(kimi_plan_options);
     SAME_SIZE(kimi_session_options);
     SAME_SIZE(kimi_generation_options);
     SAME_SIZE(kimi_event);
@@ -185,6 +186,7 @@ int main(int count, char **arguments) {
     contract_polling();
     contract_callbacks();
     contract_memory();
+    contract_plan();
     contract_threads();
     contract_chat();
     contract_chat_tools();

@@ -129,13 +129,14 @@ static void versions(void) {
     kimi_free(json);
 }
 
-/* The four _init functions are one contract. */
+/* The five _init functions are one contract. */
 static void inits(void) {
     union {
         kimi_model_options a;
         kimi_session_options b;
         kimi_generation_options c;
         kimi_chat_options d;
+        kimi_plan_options e;
         unsigned char bytes[512];
     } options;
 #define INIT(type, of) \
@@ -157,6 +158,7 @@ static void inits(void) {
     INIT(kimi_session_options, b)
     INIT(kimi_generation_options, c)
     INIT(kimi_chat_options, d)
+    INIT(kimi_plan_options, e)
 }
 
 static const struct {

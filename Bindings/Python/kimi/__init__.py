@@ -39,6 +39,7 @@ from .errors import Error, Status
 from .events import Event, FinishEvent, PromptEvent, TokenEvent, TokenLogprob
 from .generation import Generation
 from .model import Decoder, Model, parse_output
+from .planning import plan
 from .session import Session
 from .tools import Tool, tool, tools_to_typescript
 from .turn import ToolCall, Turn
@@ -79,6 +80,7 @@ __all__ = [
     "Usage",
     "features",
     "parse_output",
+    "plan",
     "tool",
     "tools_to_typescript",
     "version",

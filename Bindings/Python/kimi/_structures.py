@@ -7,7 +7,7 @@ call that needs it.
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_char_p, c_float, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
 from ._chat_structures import CHAT_PROTOTYPES, CHAT_STRUCTURES
@@ -41,6 +41,32 @@ class ModelOptions(ctypes.Structure):
         ("huge_pages", c_int32),
         ("reserved2", c_int32),
         ("heat", c_char_p),
+    ]
+
+
+class PlanOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("threads", c_int32),
+        ("synthetic", c_char_p),
+        ("topology", c_char_p),
+        ("heat", c_char_p),
+        ("memory_limit", c_int64),
+        ("context", c_int64),
+        ("sequences", c_int32),
+        ("cache_type", c_int32),
+        ("dense", c_int32),
+        ("placement", c_int32),
+        ("nodes", c_int32),
+        ("chunk_size", c_int32),
+        ("replicate_bytes", c_int64),
+        ("resident_bytes", c_int64),
+        ("no_streaming", c_int32),
+        ("compare", c_int32),
+        ("bandwidth", c_double),
+        ("link_bandwidth", c_double),
+        ("disk_bandwidth", c_double),
+        ("barrier", c_double),
     ]
 
 
@@ -125,6 +151,7 @@ class SessionStats(ctypes.Structure):
 # Structs whose size this package and the library must be able to agree on, by their name in kimi.h.
 SIZED_STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "kimi_model_options": ModelOptions,
+    "kimi_plan_options": PlanOptions,
     "kimi_session_options": SessionOptions,
     "kimi_generation_options": GenerationOptionsStruct,
     "kimi_event": EventStruct,
@@ -164,6 +191,8 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "kimi_model_save_heat": (_status, [_handle, c_char_p, c_size_t, _error_out]),
     "kimi_model_vocabulary_size": (c_int32, [_handle]),
     "kimi_model_context_limit": (c_int64, [_handle]),
+    "kimi_plan_options_init": (_status, [ctypes.POINTER(PlanOptions), c_size_t]),
+    "kimi_plan": (_status, [c_char_p, c_size_t, ctypes.POINTER(PlanOptions), _pointer_out, _size_out, _error_out]),
     "kimi_tokenize": (_status, [_handle, c_char_p, c_size_t, c_uint32, _ids, c_size_t, _size_out, _error_out]),
     "kimi_detokenize": (_status, [_handle, _ids, c_size_t, c_void_p, c_size_t, _size_out, _error_out]),
     "kimi_token_piece": (_status, [_handle, c_int32, c_void_p, c_size_t, _size_out, _error_out]),

@@ -110,25 +110,42 @@ package struct PlacementPlanner {
                     ? "experts that come and go are split over the nodes: slice in place of \(policy.rawValue)"
                     : "on one node slice and \(policy.rawValue) are the same")
         }
-        let shares = try self.shares(withExperts: !isWhole, residentBytes: room.residentBytes, distant: room.distantBytes)
-        let placed = Placement(
-            policy: isWhole ? policy : .slice,
-            nodes: nodes.computing.indices.map {
-                .init(node: nodes.computing[$0].index, workers: nodes.computing[$0].workers, share: shares[$0])
-            }, residentExpertBytes: room.residentBytes)
-        let split = SplitBytes(inventory, placed)
+        let far = farExperts(room.distantBytes)
+        func placed(_ shares: [Int]) -> Placement {
+            Placement(
+                policy: isWhole ? policy : .slice,
+                nodes: nodes.computing.indices.map {
+                    .init(node: nodes.computing[$0].index, workers: nodes.computing[$0].workers, share: shares[$0])
+                }, residentExpertBytes: room.residentBytes)
+        }
+        var shares = self.shares(withExperts: !isWhole, residentBytes: room.residentBytes, distant: room.distantBytes)
+        var split = SplitBytes(inventory, placed(shares))
+        // Whole rows take a node beyond its part by up to a hundredth; where that is beyond its room, others get some of it.
+        for _ in 0..<16 {
+            let excess = excess(split, shares, withExperts: !isWhole, room: room, far: far)
+            guard let worst = excess.indices.max(by: { excess[$0] < excess[$1] }), excess[worst] > 0,
+                let roomiest = excess.indices.min(by: { excess[$0] < excess[$1] }), excess[roomiest] < 0
+            else { break }
+            if shares.allSatisfy({ $0 == 1 }) { shares = shares.map { $0 * 100_000 / nodes.computing.count } }
+            let total = Double(max(1, split.matrixBytes.reduce(0, +) + (isWhole ? 0 : inventory.expertBytes - room.distantBytes)))
+            let moved = min(excess[worst], max(1, -excess[roomiest] / 2))
+            let step = min(shares[worst], max(1, Int((Double(moved) / total * Double(shares.reduce(0, +))).rounded(.up))))
+            shares[worst] -= step
+            shares[roomiest] += step
+            split = SplitBytes(inventory, placed(shares))
+        }
+        let placed = placed(shares)
         var dealt = ExpertDeal(homes: [], notes: [])
-        let distant = farExperts(room.distantBytes)
         if isWhole {
             dealt = deal(
-                placed, replicating: policy == .replicate, distant: distant,
+                placed, replicating: policy == .replicate, distant: far,
                 room: nodes.computing.indices.map { roomForWeights($0) - split.matrixBytes[$0] })
             notes += dealt.notes
         }
         let placement = Placement(
-            policy: placed.policy, nodes: placed.nodes, homes: dealt.homes, distant: farTable(distant),
+            policy: placed.policy, nodes: placed.nodes, homes: dealt.homes, distant: farTable(far),
             residentExpertBytes: room.residentBytes)
-        return account(placement, split, distant: distant, room: room, notes: notes)
+        return account(placement, split, distant: far, room: room, notes: notes)
     }
 
     /// What node k has for weights.
@@ -143,15 +160,34 @@ package struct PlacementPlanner {
 
     // MARK: Shares
 
+    /// By how much what is split goes beyond each node's room; negative where it does not.
+    private func excess(
+        _ split: SplitBytes, _ shares: [Int], withExperts: Bool, room: ExpertRoom, far: [Int: Int]
+    ) -> [Int] {
+        let count = nodes.computing.count
+        var used = split.matrixBytes
+        if let resident = room.residentBytes {
+            let sum = max(1, shares.reduce(0, +))
+            for k in 0..<count { used[k] += Int(Double(resident) * (Double(shares[k]) / Double(sum))) }
+        } else if withExperts {
+            for (index, expert) in inventory.experts.enumerated() where far[index] == nil {
+                guard let expert else { continue }
+                let (layer, number) = index.quotientAndRemainder(dividingBy: max(1, inventory.config.expertCount))
+                for k in 0..<count { used[k] += split.bytes(expert, layer: layer, number: number, of: k) }
+            }
+        }
+        return (0..<count).map { used[$0] - roomForWeights($0) }
+    }
+
     /// Each node's part of what is split: equal while that fits, else as much as a node can have.
-    private func shares(withExperts: Bool, residentBytes: Int?, distant: Int) throws(KimiError) -> [Int] {
+    private func shares(withExperts: Bool, residentBytes: Int?, distant: Int) -> [Int] {
         let rooms = nodes.computing.indices.map { max(0, roomForWeights($0)) }
         let experts = withExperts ? (residentBytes ?? inventory.expertBytes) - distant : 0
         let total = inventory.matrixBytes + max(0, experts)
         let count = rooms.count
-        // Whole rows make parts differ by up to a hundredth.
+        // Whole rows make parts differ a little.
         let equal = total / count
-        if count == 1 || rooms.allSatisfy({ $0 - $0 / 128 >= equal }) { return [Int](repeating: 1, count: count) }
+        if count == 1 || rooms.allSatisfy({ $0 - $0 / 512 >= equal }) { return [Int](repeating: 1, count: count) }
         var shares = [Double](repeating: 0, count: count)
         var free = Array(rooms.indices)
         var left = Double(total)
@@ -170,5 +206,5 @@ package struct PlacementPlanner {
     }
 
     /// The part of a node's room that a share may fill, so that whole rows do not go beyond it.
-    static let usable = 0.99
+    static let usable = 0.998
 }
