@@ -4,7 +4,7 @@ import KimiTopology
 
 /// What became of a placement: asked of the system, not remembered.
 package struct PlacementReport: Sendable {
-    /// A node that computes.
+    /// A node that computes, or one of memory alone, which has no workers.
     package struct Node: Sendable {
         /// The system's number of it; nil where memory is bound to no node.
         package let number: UInt32?
@@ -38,9 +38,9 @@ extension TextModel {
         var nodes: [PlacementReport.Node] = []
         var ranges: [Range<UInt>] = []
         var isVerified = nodeMemory.isBound
-        for node in 0..<placement.nodes.count {
+        for node in 0..<nodeMemory.storeCount {
             var blocks = memory.blocks(of: node)
-            if let store { blocks.append(store.memory(of: node)) }
+            if let store, node < placement.nodes.count { blocks.append(store.memory(of: node)) }
             var (here, elsewhere, absent) = (0, 0, 0)
             for block in blocks where block.byteCount > 0 {
                 let begin = UInt(bitPattern: block.base)
@@ -53,7 +53,7 @@ extension TextModel {
             let workers = (0..<pool.threads).filter { Int(pool.groupOfWorker[$0]) == node }
             nodes.append(PlacementReport.Node(
                 number: nodeMemory.number(of: node), workers: workers.count,
-                boundWorkers: workers.count { pool.bindings[$0].isBound }, bytes: memory.used(on: node) + (store?.bytes(on: node) ?? 0),
+                boundWorkers: workers.count { pool.bindings[$0].isBound }, bytes: memory.used(on: node) + (node < placement.nodes.count ? store?.bytes(on: node) ?? 0 : 0),
                 pagesHere: here, pagesElsewhere: elsewhere, pagesAbsent: absent))
         }
         return PlacementReport(
