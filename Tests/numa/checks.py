@@ -1,0 +1,210 @@
+"""What must have come of the steps on a machine. Each check is a function of a Run that says what it saw, or fails with words."""
+
+import re
+
+from machines import COPY, MIB, POLICIES
+
+
+class Failed(Exception):
+    """A check's claim does not hold."""
+
+
+def need(condition, words):
+    if not condition:
+        raise Failed(words)
+
+
+class Run:
+    """A machine and what its steps told: for each name the status and the output, parsed where it is JSON."""
+
+    def __init__(self, machine, outcomes, host):
+        self.machine = machine
+        self.outcomes = outcomes
+        # The logits' hash of this host, for a model and a number of tokens; and the program's text.
+        self.host = host
+
+    def probes(self, **options):
+        """Steps that opened a model, and what they told; those alone that were asked for the given options."""
+        for step in self.machine.steps:
+            if step.model in ("", "-") or any(step.options.get(key) != value for key, value in options.items()):
+                continue
+            _, told = self.outcomes.get(step.name, (None, None))
+            need(isinstance(told, dict), f"{step.name}: status {self.outcomes.get(step.name)}")
+            yield step, told
+
+    def opened(self, **options):
+        """Those of the probes whose model opened."""
+        return [(step, told) for step, told in self.probes(**options) if "info" in told]
+
+
+def numbers(mask):
+    """The processors of a list as the kernel writes it: 0-2,5."""
+    found = []
+    for part in filter(None, mask.split(",")):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def private_bytes(told):
+    """The process's own memory by node that came with the model: the kernel's count after, less that before."""
+    def count(maps):
+        return [sum(one["nodes"][node] for one in maps if one["kind"] == "anonymous") for node in range(16)]
+    return [after - before for after, before in zip(count(told["memory"]), count(told["memory_before"]))]
+
+
+def warnings(told):
+    return [entry["message"] for entry in told["log"] if entry["level"] >= 2]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For every machine
+
+def steps(run):
+    """Every step ended by itself, the guest to its end."""
+    missing = [step.name for step in run.machine.steps if step.name not in run.outcomes]
+    need(not missing, f"no outcome of {', '.join(missing)}")
+    bad = [f"{name}: {status}" for name, (status, _) in run.outcomes.items() if status != 0]
+    need(not bad, f"statuses: {'; '.join(bad)}")
+    _, said = run.outcomes["kernel"]
+    need(said == "", f"the kernel: {said}")
+    return f"{len(run.machine.steps)} steps, the guest was up after {run.outcomes['boot'][1]} s"
+
+
+def topology(run):
+    """kimi_features has the machine's nodes and cores."""
+    machine = run.machine
+    features = run.outcomes["features"][1]["features"]
+    need(features["nodes"] == len(machine.nodes), f"nodes: {features['nodes']}, not {len(machine.nodes)}")
+    need(features["cores"] == len(machine.processors), f"cores: {features['cores']}, not {len(machine.processors)}")
+    need(features["threads"] == len(machine.processors), f"threads: {features['threads']}, not {len(machine.processors)}")
+    isa = "scalar" if machine.cpu == "qemu64" else "avx2"
+    need(features["isa"] == isa, f"isa: {features['isa']}, not {isa}")
+    words = f"{features['nodes']} nodes, {features['cores']} cores, {isa}"
+    if "memory_nodes" in features:
+        told = [(node["number"], node["cores"]) for node in features["memory_nodes"]]
+        wanted = [(number, len(set(node.processors) & set(machine.processors))) for number, node in enumerate(machine.nodes)]
+        need(told == wanted, f"memory_nodes as (number, cores): {told}, not {wanted}")
+        for node, real in zip(features["memory_nodes"], machine.nodes):
+            # The kernel keeps some for itself.
+            share = node["memory_bytes"] / (real.mebibytes * MIB)
+            need(0.7 < share <= 1, f"node {node['number']} has {node['memory_bytes']} bytes of {real.mebibytes} MiB")
+        words += ", cores by node " + "+".join(str(cores) for _, cores in told)
+    return words
+
+
+def logits(run):
+    """Each opening gives the host's logits, bit for bit."""
+    count = 0
+    for step, told in run.opened():
+        wanted = run.host[step.model, step.options.get("tokens", 8)]
+        need(told.get("logits") == wanted, f"{step.name}: {told.get('logits', told['status'])}, the host's are {wanted}")
+        count += 1
+    need(count > 0, "no model opened")
+    return f"{count} openings, the same bits as on the host"
+
+
+def threads(run):
+    """Each worker that a core was planned for is bound to that one alone; the caller's thread is as it was."""
+    count = 0
+    for step, told in run.opened():
+        if "affinity" in str(step.options.get("deny")):
+            continue
+        wanted = step.options.get("threads", len(step.allowed))
+        need(len(told["workers"]) == wanted - 1, f"{step.name}: {len(told['workers'])} workers, not {wanted - 1}")
+        masks = [numbers(worker["allowed"]) for worker in told["workers"]]
+        bound = [mask[0] for mask in masks if len(mask) == 1 and len(step.allowed) > 1]
+        need(len(set(bound)) == len(bound), f"{step.name}: two workers on one core: {bound}")
+        need(set(bound) <= set(step.allowed), f"{step.name}: bound to {bound}, allowed {step.allowed}")
+        need(len(bound) == min(wanted, len(step.allowed)) - 1, f"{step.name}: {len(bound)} of {wanted - 1} workers are bound")
+        rest = [mask for mask in masks if len(mask) != 1]
+        need(all(mask == step.allowed for mask in rest), f"{step.name}: unbound workers may run on {rest}")
+        need(told["caller_after"] == told["caller_allowed"], f"{step.name}: the caller was left on {told['caller_after']}")
+        need(told["info"]["bound_threads"] == len(bound), f"{step.name}: info says bound_threads {told['info']['bound_threads']}")
+        count += len(bound)
+    return f"{count} workers, each on a core of its own"
+
+
+def nowhere_else(run):
+    """No page lies on another node than the policy of its mapping asks for."""
+    bound = 0
+    for step, told in run.opened(load=COPY):
+        for one in told["memory"]:
+            match = re.fullmatch(r"(?:bind|prefer):(\d+)(?:=\S*)?", one["policy"])
+            if not match:
+                continue
+            node = int(match[1])
+            need(sum(one["nodes"]) == one["nodes"][node], f"{step.name}: pages of {one['policy']} lie as {one['nodes']}")
+            bound += sum(one["nodes"])
+    return f"{bound // MIB} MiB with a node asked for, all there"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Placement, on machines with several nodes
+
+def shares(run):
+    """The kernel's count of pages by node is what the policy promises."""
+    words = []
+    for step, told in run.opened(load=COPY):
+        if not step.name.startswith("pages-"):
+            continue
+        policy = told["info"].get("placement", {}).get("policy")
+        if policy is None:
+            continue
+        lie = [lies for lies in private_bytes(told) if lies > MIB]
+        words.append(f"{policy} {'+'.join(str(round(lies / MIB)) for lies in lie)}")
+    need(words, "no placement in kimi_model_info")
+    return "MiB by node: " + ", ".join(words)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For some
+
+def denied(run):
+    """Where the kernel refuses, the model works, info says what could not be had, and a warning came."""
+    words = []
+    for step, told in run.probes():
+        calls = step.options.get("deny")
+        if not calls:
+            continue
+        need("info" in told, f"{step.name}: {told['status']}")
+        need(warnings(told), f"{step.name}: no warning")
+        if "affinity" in calls:
+            need(told["info"]["bound_threads"] == 0, f"{step.name}: info says bound_threads {told['info']['bound_threads']}")
+        words.append(calls)
+    return "refused: " + "; ".join(words)
+
+
+def limits(run):
+    """A model too large for its group is refused with words; nothing is killed; a smaller one opens in the same group."""
+    told = {step.name: told for step, told in run.probes()}
+    too_large = told["too-large"]
+    need(too_large["status"] == "KIMI_ERROR_OUT_OF_MEMORY", f"too-large: {too_large['status']}")
+    need("cgroup" in too_large["message"], f"the message does not name the cgroup: {too_large['message']}")
+    need(run.outcomes["killed"][1] == "oom_kill 0", run.outcomes["killed"][1])
+    need("info" in told["mapped"] and "info" in told["fits"], "what fits did not open")
+    second = told["second"]["features"]
+    need(second["cores"] == 2, f"in a cpuset of 2: {second['cores']} cores")
+    lie = private_bytes(told["second-pages"])
+    need(lie[0] < MIB, f"in a cpuset of node 1: pages lie as {lie}")
+    return too_large["message"]
+
+
+def huge_pages(run):
+    """Pages from the pool where they are asked for; what the pool lacks is said."""
+    def huge(name):
+        return sum(sum(one["nodes"]) for one in run.outcomes[name][1]["memory"] if one["page_kb"] == 2048)
+    need("huge-explicit" in run.outcomes, "this library has no option for pages")
+    need(huge("huge-explicit") > 90 * MIB, f"{huge('huge-explicit')} bytes in huge pages")
+    need(huge("huge-none") == 0 and run.outcomes["huge-none"][1]["transparent_huge_bytes"] == 0, "small pages were asked for")
+    need(warnings(run.outcomes["huge-short"][1]), "a pool of 8 pages, and no warning")
+    return f"{huge('huge-explicit') // MIB} MiB in pages of 2 MiB"
+
+
+def checks(machine, has_placement):
+    """The names and functions of a machine's checks."""
+    found = [steps, topology, logits, threads, nowhere_else]
+    if len(machine.nodes) > 1 and any(step.name.startswith("pages-") for step in machine.steps):
+        found.append(shares)
+    found += [{"denied": denied, "limits": limits, "huge_pages": huge_pages}[name] for name in machine.checks]
+    return found

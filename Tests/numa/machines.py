@@ -1,0 +1,194 @@
+"""The machines that libkimi's placement is tried on, and what is done on each. None of them need exist: QEMU emulates them."""
+
+from dataclasses import dataclass, field
+
+MIB = 1 << 20
+
+# Numbers of kimi.h.
+MAP, COPY = 1, 2
+POLICIES = {"slice": 1, "expert": 2, "replicate": 3}
+SMALL, HUGE = 1, 2
+
+
+@dataclass
+class Step:
+    """A probe, or a command of another kind, that runs in a guest."""
+
+    name: str
+    command: list
+    # What a probe was asked for; empty for other commands.
+    options: dict = field(default_factory=dict)
+    model: str = ""
+    # The processors that its process may use.
+    allowed: list = None
+    group: str = ""
+
+
+@dataclass
+class Node:
+    """A memory node of a machine and the processors at it; none: a node of memory alone."""
+
+    processors: list
+    mebibytes: int = 640
+
+
+@dataclass
+class Machine:
+    name: str
+    what: str
+    nodes: list
+    sockets: int
+    cores: int
+    cpu: str = "max"
+    kernel: str = ""
+    # Shell lines before the steps.
+    prepare: str = ""
+    steps: list = field(default_factory=list)
+    # Processors that are switched off.
+    offline: list = field(default_factory=list)
+    # Further checks, by name, of checks.py.
+    checks: list = field(default_factory=list)
+
+    @property
+    def processors(self):
+        return [number for node in self.nodes for number in node.processors if number not in self.offline]
+
+    @property
+    def computing(self):
+        """The processors of each node that has some."""
+        of = [[number for number in node.processors if number not in self.offline] for node in self.nodes]
+        return [numbers for numbers in of if numbers]
+
+    def probe(self, name, model, allowed=None, group="", before=(), **options):
+        command = [*before, "/probe", f"/models/{model}" if model != "-" else "-", *(f"{key}={value}" for key, value in options.items())]
+        self.steps.append(Step(name, command, options, model, allowed or self.processors, group))
+
+    def run(self, name, command, group=""):
+        self.steps.append(Step(name, command, group=group))
+
+    def emulator_arguments(self):
+        arguments = ["-cpu", self.cpu, "-m", f"{sum(node.mebibytes for node in self.nodes)}M"]
+        arguments += ["-smp", f"{self.sockets * self.cores},sockets={self.sockets},cores={self.cores},threads=1"]
+        for number, node in enumerate(self.nodes):
+            arguments += ["-object", f"memory-backend-ram,id=memory{number},size={node.mebibytes}M"]
+            processors = "".join(f",cpus={processor}" for processor in node.processors)
+            arguments += ["-numa", f"node,nodeid={number}{processors},memdev=memory{number}"]
+        for source in range(len(self.nodes)):
+            for target in range(len(self.nodes)):
+                if source != target:
+                    distance = 21 if self.nodes[source].processors and self.nodes[target].processors else 31
+                    arguments += ["-numa", f"dist,src={source},dst={target},val={distance}"]
+        return arguments
+
+    def script(self):
+        """What the guest runs: /steps.sh."""
+        def quoted(words):
+            return " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
+
+        lines = [self.prepare]
+        for step in self.steps:
+            lines.append((f"in_group {step.group} " if step.group else "step ") + f"{step.name} {quoted(step.command)}")
+        return "\n".join(lines) + "\n"
+
+
+def add_logits(machine, has_placement, threads=(1, 2, 3, 4, 6)):
+    """The small model, opened in every way that must not change a bit."""
+    for count in threads:
+        machine.probe(f"map-{count}", "tiny", load=MAP, threads=count)
+        machine.probe(f"copy-{count}", "tiny", load=COPY, threads=count)
+    machine.probe("prompt-1", "tiny", load=COPY, threads=1, tokens=200)
+    machine.probe("prompt-4", "tiny", load=COPY, threads=4, tokens=200)
+    if not has_placement:
+        return
+    for policy, number in POLICIES.items():
+        for nodes in range(1, len(machine.computing) + 1):
+            for count in (nodes, nodes + 1, 4):
+                machine.probe(f"{policy}-{nodes}-{count}", "tiny", load=COPY, threads=count, placement=number, nodes=nodes)
+        machine.probe(f"{policy}-prompt", "tiny", load=COPY, placement=number, tokens=200)
+
+
+def add_pages(machine, has_placement, **options):
+    """A model that is large enough for its pages to be counted."""
+    machine.probe("pages-default", "mini", load=COPY, **options)
+    if not has_placement:
+        return
+    for policy, number in POLICIES.items():
+        machine.probe(f"pages-{policy}", "mini", load=COPY, placement=number, **options)
+
+
+def machines(has_placement):
+    """All machines.
+
+    has_placement: whether the library's options have a placement.
+    """
+    two = [Node([0, 1]), Node([2, 3])]
+    all_machines = []
+
+    def machine(*arguments, **members):
+        made = Machine(*arguments, **members)
+        made.probe("features", "-")
+        all_machines.append(made)
+        return made
+
+    one = machine("one-node", "1 socket of 4 cores, 1 node", [Node([0, 1, 2, 3], 1024)], 1, 4)
+    add_logits(one, has_placement)
+    add_pages(one, has_placement)
+    one.run("program", ["/kimi", "run", "/models/tiny", "Once upon a time", "--greedy", "--max-tokens", "12", "--json"])
+
+    pair = machine("two-nodes", "2 sockets of 2 cores, a node each", two, 2, 2, checks=["denied"])
+    add_logits(pair, has_placement)
+    add_pages(pair, has_placement)
+    pair.run("program", ["/kimi", "run", "/models/tiny", "Once upon a time", "--greedy", "--max-tokens", "12", "--json"])
+    for processors in ([0, 1], [2, 3], [1, 2], [3]):
+        text = ",".join(map(str, processors))
+        pair.probe(f"taskset-{text}", "tiny", processors, before=["taskset", "-c", text], load=COPY)
+        pair.probe(f"taskset-{text}-4", "tiny", processors, before=["taskset", "-c", text], load=COPY, threads=4)
+    for calls in ("mbind", "move_pages", "affinity", "mbind,move_pages,affinity"):
+        pair.probe("denied-" + calls.replace(",", "-"), "mini", load=COPY, deny=calls)
+
+    scalar = machine("two-nodes-scalar", "the same, processors without AVX", two, 2, 2, cpu="qemu64")
+    add_logits(scalar, has_placement, threads=(1, 4))
+
+    clusters = machine("sub-numa", "1 socket of 4 cores, 2 nodes in it", two, 1, 4)
+    add_logits(clusters, has_placement, threads=(1, 4))
+    add_pages(clusters, has_placement)
+
+    four = machine("four-nodes", "4 sockets of 1 core, a node each", [Node([n], 384) for n in range(4)], 4, 1)
+    add_logits(four, has_placement, threads=(1, 3, 4))
+    add_pages(four, has_placement)
+
+    uneven = machine("uneven", "2 sockets of 3 cores, nodes with 3 and 1 of them in use, 768 and 384 MiB",
+                     [Node([0, 1, 2], 768), Node([3, 4, 5], 384)], 2, 3, offline=[4, 5], kernel="maxcpus=4")
+    add_logits(uneven, has_placement, threads=(1, 4))
+    add_pages(uneven, has_placement)
+
+    distant = machine("memory-node", "2 sockets of 2 cores, a node each, and a third node of memory alone",
+                      [*two, Node([])], 2, 2)
+    add_logits(distant, has_placement, threads=(1, 4))
+    add_pages(distant, has_placement)
+
+    offline = machine("offline", "2 sockets of 2 cores, the last core off; 64 huge pages set apart", two, 2, 2, offline=[3],
+                      kernel="maxcpus=3 hugepages=64", checks=["huge_pages"])
+    add_logits(offline, has_placement, threads=(1, 3, 4))
+    if has_placement:
+        offline.probe("huge-explicit", "mini", load=COPY, pages=HUGE)
+        offline.probe("huge-none", "mini", load=COPY, pages=SMALL)
+        offline.run("fewer", ["sh", "-c", "echo 8 >/proc/sys/vm/nr_hugepages"])
+        offline.probe("huge-short", "mini", load=COPY, pages=HUGE)
+
+    limited = machine("cgroup", "2 sockets of 2 cores; groups with 64 MiB, and with the second node alone", two, 2, 2,
+                      checks=["limits"], prepare="""\
+mount -t cgroup2 none /sys/fs/cgroup
+echo '+memory +cpuset' >/sys/fs/cgroup/cgroup.subtree_control
+mkdir /sys/fs/cgroup/small /sys/fs/cgroup/second
+echo 64M >/sys/fs/cgroup/small/memory.max
+echo 2-3 >/sys/fs/cgroup/second/cpuset.cpus
+echo 1 >/sys/fs/cgroup/second/cpuset.mems""")
+    limited.probe("too-large", "mini", group="small", load=COPY)
+    limited.probe("mapped", "mini", group="small", load=MAP)
+    limited.probe("fits", "tiny", group="small", load=COPY)
+    limited.run("killed", ["sh", "-c", "grep oom_kill /sys/fs/cgroup/small/memory.events"])
+    limited.probe("second", "tiny", [2, 3], group="second", load=COPY)
+    limited.probe("second-4", "tiny", [2, 3], group="second", load=COPY, threads=4)
+    limited.probe("second-pages", "mini", [2, 3], group="second", load=COPY)
+    return all_machines
