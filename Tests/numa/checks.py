@@ -1,5 +1,6 @@
 """What must have come of the steps on a machine. Each check is a function of a Run that says what it saw, or fails with words."""
 
+import itertools
 import re
 
 from machines import COPY, MIB, POLICIES
@@ -20,7 +21,7 @@ class Run:
     def __init__(self, machine, outcomes, host):
         self.machine = machine
         self.outcomes = outcomes
-        # The logits' hash of this host, for a model and a number of tokens; and the program's text.
+        # The logits' hash on this host, for a model and a number of tokens; under "program" the program's text.
         self.host = host
 
     def probes(self, **options):
@@ -51,6 +52,17 @@ def private_bytes(told):
     def count(maps):
         return [sum(one["nodes"][node] for one in maps if one["kind"] == "anonymous") for node in range(16)]
     return [after - before for after, before in zip(count(told["memory"]), count(told["memory_before"]))]
+
+
+def usable_cores(machine, step):
+    """How many of the process's cores are at the nodes that a step may compute on: one number for each choice of nodes."""
+    of = [len(set(processors) & set(step.allowed)) for processors in machine.computing]
+    of = [count for count in of if count > 0]
+    return {sum(choice) for choice in itertools.combinations(of, min(len(of), step.options.get("nodes") or len(of)))}
+
+
+def node_of(machine, processor):
+    return next(number for number, node in enumerate(machine.nodes) if processor in node.processors)
 
 
 def warnings(told):
@@ -116,10 +128,13 @@ def threads(run):
         bound = [mask[0] for mask in masks if len(mask) == 1 and len(step.allowed) > 1]
         need(len(set(bound)) == len(bound), f"{step.name}: two workers on one core: {bound}")
         need(set(bound) <= set(step.allowed), f"{step.name}: bound to {bound}, allowed {step.allowed}")
-        need(len(bound) == min(wanted, len(step.allowed)) - 1, f"{step.name}: {len(bound)} of {wanted - 1} workers are bound")
+        cores = usable_cores(run.machine, step)
+        need(len(bound) in {min(wanted, count) - 1 for count in cores}, f"{step.name}: {len(bound)} of {wanted - 1} workers are bound")
+        on = set(run.machine.processors)
         rest = [mask for mask in masks if len(mask) != 1]
-        need(all(mask == step.allowed for mask in rest), f"{step.name}: unbound workers may run on {rest}")
-        need(told["caller_after"] == told["caller_allowed"], f"{step.name}: the caller was left on {told['caller_after']}")
+        need(all(set(mask) & on == set(step.allowed) for mask in rest), f"{step.name}: unbound workers may run on {rest}")
+        need(set(numbers(told["caller_after"])) & on == set(numbers(told["caller_allowed"])) & on,
+             f"{step.name}: the caller had {told['caller_allowed']} and was left on {told['caller_after']}")
         need(told["info"]["bound_threads"] == len(bound), f"{step.name}: info says bound_threads {told['info']['bound_threads']}")
         count += len(bound)
     return f"{count} workers, each on a core of its own"
@@ -142,23 +157,55 @@ def nowhere_else(run):
 # ---------------------------------------------------------------------------------------------------------------------
 # Placement, on machines with several nodes
 
+def nodes(run):
+    """Workers are on as many nodes as they may be, and no more."""
+    count = 0
+    for step, told in run.opened():
+        most = step.options.get("nodes")
+        if most is None or step.options["threads"] < 2:
+            continue
+        alone = [numbers(mask) for mask in [*(worker["allowed"] for worker in told["workers"]), *told["caller_seen"]]]
+        used = {node_of(run.machine, mask[0]) for mask in alone if len(mask) == 1}
+        need(len(used) <= most, f"{step.name}: workers on nodes {sorted(used)}")
+        need(len(used) == most or step.options["threads"] < 2 * most, f"{step.name}: workers on nodes {sorted(used)} only")
+        count += 1
+    need(count, "no opening was asked for a number of nodes")
+    return f"{count} openings with workers on no more nodes than asked for"
+
+
 def shares(run):
-    """The kernel's count of pages by node is what the policy promises."""
-    words = []
+    """The kernel's count of pages by node is what the policy promises, within a tenth and what is not weights."""
+    machine, words = run.machine, []
+    count, other = len(machine.computing), 24 * MIB
+    even = len({len(processors) for processors in machine.computing}) == 1
     for step, told in run.opened(load=COPY):
-        if not step.name.startswith("pages-"):
+        if not step.name.startswith("pages-") or "placement" not in step.options:
             continue
-        policy = told["info"].get("placement", {}).get("policy")
-        if policy is None:
-            continue
-        lie = [lies for lies in private_bytes(told) if lies > MIB]
-        words.append(f"{policy} {'+'.join(str(round(lies / MIB)) for lies in lie)}")
-    need(words, "no placement in kimi_model_info")
+        sizes = told["info"]["bytes"]
+        experts, rest = sizes["routed_experts"], sizes["all"] - sizes["routed_experts"] - sizes["embedding"]
+        replicated = step.options["placement"] == POLICIES["replicate"]
+        lie = private_bytes(told)
+        wanted = rest / count + (experts if replicated else experts / count)
+        for number, node in enumerate(machine.nodes):
+            if not node.processors:
+                need(lie[number] < MIB, f"{step.name}: {lie[number]} bytes on node {number}, which has no processors")
+            elif even:
+                need(0.9 * wanted < lie[number] < 1.1 * wanted + other,
+                     f"{step.name}: {lie[number]} bytes on node {number}, {wanted:.0f} of weights were promised")
+        need(sum(lie) > 0.9 * wanted * count, f"{step.name}: {lie} bytes by node, {wanted * count:.0f} of weights in all")
+        words.append(f"{step.name[6:]} {'+'.join(str(round(lies / MIB)) for lies in lie[:len(machine.nodes)])}")
+    need(words, "no opening was asked for a placement")
     return "MiB by node: " + ", ".join(words)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # For some
+
+def program(run):
+    """The program writes the host's text."""
+    need(run.outcomes["program"] == (0, run.host["program"]), f"{run.outcomes['program']}, not {run.host['program']!r}")
+    return "the same text as on the host"
+
 
 def denied(run):
     """Where the kernel refuses, the model works, info says what could not be had, and a warning came."""
@@ -182,7 +229,8 @@ def limits(run):
     need(too_large["status"] == "KIMI_ERROR_OUT_OF_MEMORY", f"too-large: {too_large['status']}")
     need("cgroup" in too_large["message"], f"the message does not name the cgroup: {too_large['message']}")
     need(run.outcomes["killed"][1] == "oom_kill 0", run.outcomes["killed"][1])
-    need("info" in told["mapped"] and "info" in told["fits"], "what fits did not open")
+    for name in ("mapped", "streamed", "fits"):
+        need(name not in told or "info" in told[name], f"{name}: {told.get(name, {}).get('status')}")
     second = told["second"]["features"]
     need(second["cores"] == 2, f"in a cpuset of 2: {second['cores']} cores")
     lie = private_bytes(told["second-pages"])
@@ -204,7 +252,7 @@ def huge_pages(run):
 def checks(machine, has_placement):
     """The names and functions of a machine's checks."""
     found = [steps, topology, logits, threads, nowhere_else]
-    if len(machine.nodes) > 1 and any(step.name.startswith("pages-") for step in machine.steps):
-        found.append(shares)
-    found += [{"denied": denied, "limits": limits, "huge_pages": huge_pages}[name] for name in machine.checks]
+    if has_placement and len(machine.computing) > 1:
+        found += [nodes, *([shares] if any(step.name.startswith("pages-") for step in machine.steps) else [])]
+    found += [{"program": program, "denied": denied, "limits": limits, "huge_pages": huge_pages}[name] for name in machine.checks]
     return found

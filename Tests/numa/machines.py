@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 MIB = 1 << 20
 
 # Numbers of kimi.h.
-MAP, COPY = 1, 2
+MAP, COPY, STREAM = 1, 2, 3
 POLICIES = {"slice": 1, "expert": 2, "replicate": 3}
 SMALL, HUGE = 1, 2
 
@@ -91,20 +91,27 @@ class Machine:
         return "\n".join(lines) + "\n"
 
 
-def add_logits(machine, has_placement, threads=(1, 2, 3, 4, 6)):
-    """The small model, opened in every way that must not change a bit."""
+PROGRAM = ["run", "/models/tiny", "Once upon a time", "--greedy", "--max-tokens", "12"]
+
+
+def add_logits(machine, has_placement, threads=(1, 2, 3, 4, 6), prompts=(1, 4)):
+    """The small model, opened in every way that must not change a bit.
+
+    prompts: the threads of evaluations that are long enough for the fast path.
+    """
     for count in threads:
         machine.probe(f"map-{count}", "tiny", load=MAP, threads=count)
         machine.probe(f"copy-{count}", "tiny", load=COPY, threads=count)
-    machine.probe("prompt-1", "tiny", load=COPY, threads=1, tokens=200)
-    machine.probe("prompt-4", "tiny", load=COPY, threads=4, tokens=200)
+    for count in prompts:
+        machine.probe(f"prompt-{count}", "tiny", load=COPY, threads=count, tokens=200)
     if not has_placement:
         return
     for policy, number in POLICIES.items():
         for nodes in range(1, len(machine.computing) + 1):
-            for count in (nodes, nodes + 1, 4):
+            for count in sorted({nodes, nodes + 1, 4} & {*threads, nodes}):
                 machine.probe(f"{policy}-{nodes}-{count}", "tiny", load=COPY, threads=count, placement=number, nodes=nodes)
-        machine.probe(f"{policy}-prompt", "tiny", load=COPY, placement=number, tokens=200)
+        if len(prompts) > 1:
+            machine.probe(f"{policy}-prompt", "tiny", load=COPY, placement=number, tokens=200)
 
 
 def add_pages(machine, has_placement, **options):
@@ -119,7 +126,7 @@ def add_pages(machine, has_placement, **options):
 def machines(has_placement):
     """All machines.
 
-    has_placement: whether the library's options have a placement.
+    has_placement: whether kimi_model_options goes beyond what a machine of one node needs.
     """
     two = [Node([0, 1]), Node([2, 3])]
     all_machines = []
@@ -130,15 +137,15 @@ def machines(has_placement):
         all_machines.append(made)
         return made
 
-    one = machine("one-node", "1 socket of 4 cores, 1 node", [Node([0, 1, 2, 3], 1024)], 1, 4)
+    one = machine("one-node", "1 socket of 4 cores, 1 node", [Node([0, 1, 2, 3], 1024)], 1, 4, checks=["program"])
     add_logits(one, has_placement)
     add_pages(one, has_placement)
-    one.run("program", ["/kimi", "run", "/models/tiny", "Once upon a time", "--greedy", "--max-tokens", "12", "--json"])
+    one.run("program", ["/kimi", *PROGRAM])
 
-    pair = machine("two-nodes", "2 sockets of 2 cores, a node each", two, 2, 2, checks=["denied"])
+    pair = machine("two-nodes", "2 sockets of 2 cores, a node each", two, 2, 2, checks=["program", "denied"])
     add_logits(pair, has_placement)
     add_pages(pair, has_placement)
-    pair.run("program", ["/kimi", "run", "/models/tiny", "Once upon a time", "--greedy", "--max-tokens", "12", "--json"])
+    pair.run("program", ["/kimi", *PROGRAM])
     for processors in ([0, 1], [2, 3], [1, 2], [3]):
         text = ",".join(map(str, processors))
         pair.probe(f"taskset-{text}", "tiny", processors, before=["taskset", "-c", text], load=COPY)
@@ -147,7 +154,7 @@ def machines(has_placement):
         pair.probe("denied-" + calls.replace(",", "-"), "mini", load=COPY, deny=calls)
 
     scalar = machine("two-nodes-scalar", "the same, processors without AVX", two, 2, 2, cpu="qemu64")
-    add_logits(scalar, has_placement, threads=(1, 4))
+    add_logits(scalar, has_placement, threads=(1, 4), prompts=(4,))
 
     clusters = machine("sub-numa", "1 socket of 4 cores, 2 nodes in it", two, 1, 4)
     add_logits(clusters, has_placement, threads=(1, 4))
@@ -157,8 +164,8 @@ def machines(has_placement):
     add_logits(four, has_placement, threads=(1, 3, 4))
     add_pages(four, has_placement)
 
-    uneven = machine("uneven", "2 sockets of 3 cores, nodes with 3 and 1 of them in use, 768 and 384 MiB",
-                     [Node([0, 1, 2], 768), Node([3, 4, 5], 384)], 2, 3, offline=[4, 5], kernel="maxcpus=4")
+    uneven = machine("uneven", "1 socket of 4 cores, nodes with 3 and 1 of them, 768 and 384 MiB",
+                     [Node([0, 1, 2], 768), Node([3], 384)], 1, 4)
     add_logits(uneven, has_placement, threads=(1, 4))
     add_pages(uneven, has_placement)
 
@@ -167,25 +174,28 @@ def machines(has_placement):
     add_logits(distant, has_placement, threads=(1, 4))
     add_pages(distant, has_placement)
 
-    offline = machine("offline", "2 sockets of 2 cores, the last core off; 64 huge pages set apart", two, 2, 2, offline=[3],
-                      kernel="maxcpus=3 hugepages=64", checks=["huge_pages"])
-    add_logits(offline, has_placement, threads=(1, 3, 4))
+    offline = machine("offline", "2 sockets of 2 cores, the last of each off, one from the start; 64 huge pages set apart", two, 2, 2,
+                      offline=[1, 3], kernel="maxcpus=3 hugepages=64", checks=["huge_pages"],
+                      prepare="echo 0 >/sys/devices/system/cpu/cpu1/online")
+    add_logits(offline, has_placement, threads=(1, 2, 4))
     if has_placement:
         offline.probe("huge-explicit", "mini", load=COPY, pages=HUGE)
         offline.probe("huge-none", "mini", load=COPY, pages=SMALL)
         offline.run("fewer", ["sh", "-c", "echo 8 >/proc/sys/vm/nr_hugepages"])
         offline.probe("huge-short", "mini", load=COPY, pages=HUGE)
 
-    limited = machine("cgroup", "2 sockets of 2 cores; groups with 64 MiB, and with the second node alone", two, 2, 2,
+    limited = machine("cgroup", "2 sockets of 2 cores; groups with 96 MiB, and with the second node alone", two, 2, 2,
                       checks=["limits"], prepare="""\
 mount -t cgroup2 none /sys/fs/cgroup
 echo '+memory +cpuset' >/sys/fs/cgroup/cgroup.subtree_control
 mkdir /sys/fs/cgroup/small /sys/fs/cgroup/second
-echo 64M >/sys/fs/cgroup/small/memory.max
+echo 96M >/sys/fs/cgroup/small/memory.max
 echo 2-3 >/sys/fs/cgroup/second/cpuset.cpus
 echo 1 >/sys/fs/cgroup/second/cpuset.mems""")
     limited.probe("too-large", "mini", group="small", load=COPY)
     limited.probe("mapped", "mini", group="small", load=MAP)
+    if has_placement:
+        limited.probe("streamed", "mini", group="small", load=STREAM, resident=8 * MIB)
     limited.probe("fits", "tiny", group="small", load=COPY)
     limited.run("killed", ["sh", "-c", "grep oom_kill /sys/fs/cgroup/small/memory.events"])
     limited.probe("second", "tiny", [2, 3], group="second", load=COPY)
