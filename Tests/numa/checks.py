@@ -129,7 +129,8 @@ def threads(run):
         need(len(set(bound)) == len(bound), f"{step.name}: two workers on one core: {bound}")
         need(set(bound) <= set(step.allowed), f"{step.name}: bound to {bound}, allowed {step.allowed}")
         cores = usable_cores(run.machine, step)
-        need(len(bound) in {min(wanted, count) - 1 for count in cores}, f"{step.name}: {len(bound)} of {wanted - 1} workers are bound")
+        need(len(bound) in {min(wanted, count) - 1 for count in cores},
+             f"{step.name}: {len(bound)} of {wanted - 1} workers are bound")
         on = set(run.machine.processors)
         rest = [mask for mask in masks if len(mask) != 1]
         need(all(set(mask) & on == set(step.allowed) for mask in rest), f"{step.name}: unbound workers may run on {rest}")

@@ -52,6 +52,7 @@ class Image:
             name = path.encode() + b"\0"
             major, minor = device or (0, 0)
             fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, major, minor, len(name), 0)
-            parts += [b"070701", b"".join(b"%08X" % field for field in fields), name, bytes(-(110 + len(name)) % 4), data, bytes(-len(data) % 4)]
+            header = b"070701" + b"".join(b"%08X" % field for field in fields) + name
+            parts += [header, bytes(-len(header) % 4), data, bytes(-len(data) % 4)]
         archive = b"".join(parts)
         return archive + bytes(-len(archive) % 512)

@@ -60,7 +60,8 @@ class Machine:
         return [numbers for numbers in of if numbers]
 
     def probe(self, name, model, allowed=None, group="", before=(), **options):
-        command = [*before, "/probe", f"/models/{model}" if model != "-" else "-", *(f"{key}={value}" for key, value in options.items())]
+        folder = f"/models/{model}" if model != "-" else "-"
+        command = [*before, "/probe", folder, *(f"{key}={value}" for key, value in options.items())]
         self.steps.append(Step(name, command, options, model, allowed or self.processors, group))
 
     def run(self, name, command, group=""):
@@ -174,8 +175,8 @@ def machines(has_placement):
     add_logits(distant, has_placement, threads=(1, 4))
     add_pages(distant, has_placement)
 
-    offline = machine("offline", "2 sockets of 2 cores, the last of each off, one from the start; 64 huge pages set apart", two, 2, 2,
-                      offline=[1, 3], kernel="maxcpus=3 hugepages=64", checks=["huge_pages"],
+    offline = machine("offline", "2 sockets of 2 cores, the last of each off, one from the start; 64 huge pages set apart",
+                      two, 2, 2, offline=[1, 3], kernel="maxcpus=3 hugepages=64", checks=["huge_pages"],
                       prepare="echo 0 >/sys/devices/system/cpu/cpu1/online")
     add_logits(offline, has_placement, threads=(1, 2, 4))
     if has_placement:

@@ -37,13 +37,14 @@ if [ ! -e "$kernel" ]; then
     package=$(apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
     [ -n "$package" ] || { echo "no package linux-image-amd64 is known here; name a kernel with KERNEL=FILE" >&2; exit 2; }
     rm -rf "$work/package" && mkdir "$work/package" || exit 2
-    (cd "$work/package" && apt-get download -qq "$package" 2>/dev/null && dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards './boot/vmlinuz-*') &&
+    (cd "$work/package" && apt-get download -qq "$package" 2>/dev/null &&
+        dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards './boot/vmlinuz-*') &&
         mv "$work/package/boot/"vmlinuz-* "$kernel" || { echo "the kernel's package $package could not be had" >&2; exit 2; }
     rm -rf "$work/package"
 fi
 
-cc -std=c11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I"$root/Include" "$here/probe.c" -o "$work/probe" "$build/libkimi.so" -lpthread ||
-    exit 2
+cc -std=c11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I"$root/Include" "$here/probe.c" -o "$work/probe" \
+    "$build/libkimi.so" -lpthread || exit 2
 ln -sf "$build/libkimi.so" "$work/lib/libkimi.so.1"
 # A hundred megabytes, so that pages can be counted.
 "$build/kimi-cli" synth --geometry mini --layers 3 --experts 16 --vocab 1024 --force "$work/mini" >/dev/null || exit 2

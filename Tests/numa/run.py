@@ -35,7 +35,7 @@ def models(arguments):
 
 
 def host_results(arguments):
-    """This host's logits for each model and number of tokens, which must be the same for all its instructions; and its program's text."""
+    """This host's logits for each model and number of tokens, the same for all its instructions; and its program's text."""
     results = {}
     environment = dict(os.environ, LD_LIBRARY_PATH=os.path.join(arguments.work, "lib"))
     for model, tokens in (("tiny", 8), ("tiny", 200), ("mini", 8)):
