@@ -54,6 +54,19 @@ def private_bytes(told):
     return [after - before for after, before in zip(count(told["memory"]), count(told["memory_before"]))]
 
 
+def asked(told):
+    """The mappings for which a node was asked for, with that node."""
+    for one in told["memory"]:
+        match = re.fullmatch(r"(?:bind|prefer)[a-z= ()]*:(\d+)", one["policy"])
+        if match:
+            yield int(match[1]), one
+
+
+def asked_bytes(told):
+    """How much lies on each node of what is in such mappings."""
+    return [sum(one["nodes"][node] for _, one in asked(told)) for node in range(16)]
+
+
 def usable_cores(machine, step):
     """How many of the process's cores are at the nodes that a step may compute on: one number for each choice of nodes."""
     of = [len(set(processors) & set(step.allowed)) for processors in machine.computing]
@@ -145,11 +158,7 @@ def nowhere_else(run):
     """No page lies on another node than the policy of its mapping asks for."""
     bound = 0
     for step, told in run.opened(load=COPY):
-        for one in told["memory"]:
-            match = re.fullmatch(r"(?:bind|prefer):(\d+)(?:=\S*)?", one["policy"])
-            if not match:
-                continue
-            node = int(match[1])
+        for node, one in asked(told):
             need(sum(one["nodes"]) == one["nodes"][node], f"{step.name}: pages of {one['policy']} lie as {one['nodes']}")
             bound += sum(one["nodes"])
     return f"{bound // MIB} MiB with a node asked for, all there"
@@ -175,28 +184,25 @@ def nodes(run):
 
 
 def shares(run):
-    """The kernel's count of pages by node is what the policy promises, within a tenth and what is not weights."""
+    """The kernel's count of weights by node is what the policy promises, within a twentieth."""
     machine, words = run.machine, []
-    count, other = len(machine.computing), 24 * MIB
+    count = len(machine.computing)
     even = len({len(processors) for processors in machine.computing}) == 1
-    for step, told in run.opened(load=COPY):
-        if not step.name.startswith("pages-") or "placement" not in step.options:
-            continue
+    for policy, number in POLICIES.items():
+        _, told = run.outcomes[f"pages-{policy}"]
+        with_files = asked_bytes(run.outcomes[f"mapped-{policy}"][1])
+        lie = [all_own - other for all_own, other in zip(asked_bytes(told), with_files)]
         sizes = told["info"]["bytes"]
-        experts, rest = sizes["routed_experts"], sizes["all"] - sizes["routed_experts"] - sizes["embedding"]
-        replicated = step.options["placement"] == POLICIES["replicate"]
-        lie = private_bytes(told)
-        wanted = rest / count + (experts if replicated else experts / count)
-        for number, node in enumerate(machine.nodes):
-            if not node.processors:
-                need(lie[number] < MIB, f"{step.name}: {lie[number]} bytes on node {number}, which has no processors")
-            elif even:
-                need(0.9 * wanted < lie[number] < 1.1 * wanted + other,
-                     f"{step.name}: {lie[number]} bytes on node {number}, {wanted:.0f} of weights were promised")
-        need(sum(lie) > 0.9 * wanted * count, f"{step.name}: {lie} bytes by node, {wanted * count:.0f} of weights in all")
-        words.append(f"{step.name[6:]} {'+'.join(str(round(lies / MIB)) for lies in lie[:len(machine.nodes)])}")
-    need(words, "no opening was asked for a placement")
-    return "MiB by node: " + ", ".join(words)
+        experts, rest = sizes["routed_experts"], sizes["all"] - sizes["routed_experts"]
+        each = rest / count + (experts if policy == "replicate" else experts / count)
+        for index, node in enumerate(machine.nodes):
+            wanted = each if node.processors else 0
+            need(not even or abs(lie[index] - wanted) < each / 20 + MIB,
+                 f"{policy}: {lie[index]} bytes of weights were placed on node {index}, not {wanted:.0f}")
+        need(abs(sum(lie) - each * count) < each * count / 20 + MIB,
+             f"{policy}: {sum(lie)} bytes of weights were placed, not {each * count:.0f}")
+        words.append(f"{policy} {'+'.join(str(round(lies / MIB)) for lies in lie[:len(machine.nodes)])}")
+    return "MiB of weights by node: " + ", ".join(words)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -217,6 +223,7 @@ def denied(run):
             continue
         need("info" in told, f"{step.name}: {told['status']}")
         need(warnings(told), f"{step.name}: no warning")
+        need("affinity" == calls or "shortfall" in str(told["info"]), f"{step.name}: nothing in info of a shortfall")
         if "affinity" in calls:
             need(told["info"]["bound_threads"] == 0, f"{step.name}: info says bound_threads {told['info']['bound_threads']}")
         words.append(calls)

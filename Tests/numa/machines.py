@@ -115,13 +115,15 @@ def add_logits(machine, has_placement, threads=(1, 2, 3, 4, 6), prompts=(1, 4)):
             machine.probe(f"{policy}-prompt", "tiny", load=COPY, placement=number, tokens=200)
 
 
-def add_pages(machine, has_placement, **options):
+def add_pages(machine, has_placement):
     """A model that is large enough for its pages to be counted."""
-    machine.probe("pages-default", "mini", load=COPY, **options)
+    machine.probe("pages-default", "mini", load=COPY)
     if not has_placement:
         return
     for policy, number in POLICIES.items():
-        machine.probe(f"pages-{policy}", "mini", load=COPY, placement=number, **options)
+        machine.probe(f"pages-{policy}", "mini", load=COPY, placement=number)
+        # What is not weights lies the same way here.
+        machine.probe(f"mapped-{policy}", "mini", load=MAP, placement=number)
 
 
 def machines(has_placement):

@@ -203,6 +203,9 @@ static void put_memory(const char *name) {
             char *word = strtok_r(NULL, " \n", &rest);
             if (!word) continue;
             snprintf(one.policy, sizeof one.policy, "%s", word);
+            /* One policy has a blank in its name: "prefer (many):0-1". */
+            if (*rest == '(' && (word = strtok_r(NULL, " \n", &rest)) != NULL)
+                snprintf(one.policy, sizeof one.policy, "prefer %.24s", word);
             long long pages[most_nodes] = {0};
             while ((word = strtok_r(NULL, " \n", &rest)) != NULL) {
                 int node;
