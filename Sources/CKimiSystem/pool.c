@@ -3,6 +3,10 @@
 // a worker that has a slow neighbour simply takes fewer. A job has a gate: the caller opens it, does pieces like everybody,
 // closes it when none are left, and waits only for the workers that are inside. A worker that was asleep, or had lost its
 // core to another process, finds the gate closed and is not waited for.
+//
+// Work that belongs to memory nodes has a counter for each of them, from which the node's own workers take. The caller keeps the gate
+// open until all of it is taken, and helps out where a node's workers do not come for a while, so that one which has lost
+// its core delays a job but never stops it.
 
 #define _GNU_SOURCE
 #include "cks_pool.h"
@@ -15,12 +19,20 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 /// How long a thread spins before it sleeps. Long enough for the caller's serial work between two jobs of a step.
 enum { spin_nanoseconds = 100 * 1000 };
+
+/// The items of a job that the workers of one node take, or all of them.
+typedef struct queue {
+    _Alignas(64) _Atomic size_t next;
+    size_t count;
+    size_t workers;
+} queue;
 
 typedef struct worker_start {
     cks_pool *pool;
@@ -31,14 +43,17 @@ struct cks_pool {
     // Written by the caller, spun upon by the workers.
     _Alignas(64) _Atomic uint32_t epoch;
     _Atomic uint32_t sleepers;
-    // The job; stable while an epoch runs.
+    // The job; stable while an epoch runs. One of the two tasks is there.
     cks_task task;
+    cks_node_task node_task;
     void *context;
-    size_t count;
     size_t grain;
     int stopping;
-    // Taken from by all.
-    _Alignas(64) _Atomic size_t next;
+    // What all take from, and what each node's workers take from.
+    queue shared;
+    queue *queues;
+    size_t nodes;
+    uint8_t *node_of; ///< of each worker
     // The epoch whose job is open in the high half, 0 if none is; how many workers are inside in the low half.
     _Alignas(64) _Atomic uint64_t gate;
     // Counts the times the last worker left a closed gate; the caller waits on it.
@@ -74,21 +89,53 @@ static void futex_wake(_Atomic uint32_t *word, int count) {
 
 /// The items of the next piece: half of a fair share of what is left, in whole grains. Long pieces first, so that memory is read in
 /// long stretches; short ones last, so that nobody waits long for who got the last.
-static size_t piece_size(const cks_pool *pool, size_t left) {
-    size_t share = left / (2 * pool->workers) / pool->grain * pool->grain;
-    if (share < pool->grain) share = pool->grain;
+static size_t piece_size(const queue *queue, size_t grain, size_t left) {
+    size_t share = left / (2 * queue->workers) / grain * grain;
+    if (share < grain) share = grain;
     return share < left ? share : left;
 }
 
-static void take_pieces(cks_pool *pool, size_t worker) {
-    const size_t count = pool->count;
-    size_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+static void take_from(cks_pool *pool, queue *queue, size_t node, size_t worker) {
+    const size_t count = queue->count;
+    size_t begin = atomic_load_explicit(&queue->next, memory_order_relaxed);
     while (begin < count) {
-        size_t size = piece_size(pool, count - begin);
-        if (!atomic_compare_exchange_weak_explicit(&pool->next, &begin, begin + size, memory_order_relaxed, memory_order_relaxed))
+        size_t size = piece_size(queue, pool->grain, count - begin);
+        if (!atomic_compare_exchange_weak_explicit(&queue->next, &begin, begin + size, memory_order_relaxed, memory_order_relaxed))
             continue;
-        pool->task(pool->context, begin, begin + size, worker);
-        begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+        if (pool->task) pool->task(pool->context, begin, begin + size, worker);
+        else pool->node_task(pool->context, node, begin, begin + size, worker);
+        begin = atomic_load_explicit(&queue->next, memory_order_relaxed);
+    }
+}
+
+static void take_pieces(cks_pool *pool, size_t worker) {
+    if (pool->task) {
+        take_from(pool, &pool->shared, 0, worker);
+    } else {
+        size_t node = pool->node_of[worker];
+        take_from(pool, &pool->queues[node], node, worker);
+    }
+}
+
+/// Returns when all items of all nodes are taken; takes those of a node that has not begun with them for a while.
+static void see_all_taken(cks_pool *pool) {
+    for (size_t node = 0; node < pool->nodes; node++) {
+        queue *queue = &pool->queues[node];
+        size_t seen = 0;
+        uint64_t deadline = 0;
+        for (unsigned round = 1;; round++) {
+            size_t next = atomic_load_explicit(&queue->next, memory_order_relaxed);
+            if (next >= queue->count) break;
+            relax();
+            if (round % 64 != 0) continue;
+            uint64_t time = now();
+            if (deadline == 0 || next != seen) {
+                seen = next;
+                deadline = time + spin_nanoseconds;
+            } else if (time > deadline) {
+                take_from(pool, queue, node, 0);
+            }
+        }
     }
 }
 
@@ -162,16 +209,44 @@ static void stop_threads(cks_pool *pool, size_t started) {
 }
 
 static void free_pool(cks_pool *pool) {
+    free(pool->queues);
+    free(pool->node_of);
     free(pool->threads);
     free(pool->starts);
     free(pool);
 }
 
-cks_pool *cks_pool_create(size_t workers) {
-    if (workers == 0 || workers > 1 << 16) return NULL;
+/// Gives each worker its node and each node its queue. 0 if memory could not be had.
+static int make_queues(cks_pool *pool, const size_t *workers_of, size_t nodes) {
+    pool->shared.workers = pool->workers;
+    pool->nodes = nodes;
+    pool->queues = aligned_alloc(64, nodes * sizeof(queue));
+    pool->node_of = malloc(pool->workers);
+    if (!pool->queues || !pool->node_of) return 0;
+    memset(pool->queues, 0, nodes * sizeof(queue));
+    size_t worker = 0;
+    for (size_t node = 0; node < nodes; node++) {
+        pool->queues[node].workers = workers_of[node];
+        for (size_t i = 0; i < workers_of[node]; i++) pool->node_of[worker++] = (uint8_t)node;
+    }
+    return 1;
+}
+
+cks_pool *cks_pool_create(const size_t *workers_of, size_t nodes) {
+    if (nodes == 0 || nodes > 256) return NULL;
+    size_t workers = 0;
+    for (size_t node = 0; node < nodes; node++) {
+        if (workers_of[node] == 0 || workers_of[node] > 1 << 16) return NULL;
+        workers += workers_of[node];
+    }
+    if (workers > 1 << 16) return NULL;
     cks_pool *pool = aligned_alloc(64, sizeof(cks_pool));
     if (!pool) return NULL;
     *pool = (cks_pool){.workers = workers};
+    if (!make_queues(pool, workers_of, nodes)) {
+        free_pool(pool);
+        return NULL;
+    }
     if (workers == 1) return pool;
     pool->threads = calloc(workers - 1, sizeof *pool->threads);
     pool->starts = calloc(workers - 1, sizeof *pool->starts);
@@ -205,20 +280,13 @@ cks_pool *cks_pool_create(size_t workers) {
 
 pthread_t cks_pool_thread(const cks_pool *pool, size_t worker) { return pool->threads[worker - 1]; }
 
-void cks_pool_run(cks_pool *pool, cks_task task, void *context, size_t count, size_t grain) {
-    if (count == 0) return;
-    if (grain == 0) grain = 1;
-    if (pool->workers == 1 || count <= grain ) {
-        task(context, 0, count, 0);
-        return;
-    }
-    pool->task = task;
-    pool->context = context;
-    pool->count = count;
-    pool->grain = grain;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+const uint8_t *cks_pool_nodes(const cks_pool *pool) { return pool->node_of; }
+
+/// Runs the job that the pool describes, and waits for its end.
+static void run_job(cks_pool *pool) {
     start_epoch(pool, 1);
     take_pieces(pool, 0);
+    if (!pool->task) see_all_taken(pool);
     // Closes the gate; who is inside stays counted.
     uint64_t inside = atomic_fetch_and(&pool->gate, UINT32_MAX) & UINT32_MAX;
     while (inside != 0) {
@@ -226,6 +294,43 @@ void cks_pool_run(cks_pool *pool, cks_task task, void *context, size_t count, si
         inside = atomic_load_explicit(&pool->gate, memory_order_acquire);
         if (inside != 0) wait_for_change(&pool->emptied, seen, &pool->caller_sleeps);
     }
+}
+
+static void open_queue(queue *queue, size_t count) {
+    queue->count = count;
+    atomic_store_explicit(&queue->next, 0, memory_order_relaxed);
+}
+
+void cks_pool_run(cks_pool *pool, cks_task task, void *context, size_t count, size_t grain) {
+    if (count == 0) return;
+    if (grain == 0) grain = 1;
+    if (pool->workers == 1 || count <= grain) {
+        task(context, 0, count, 0);
+        return;
+    }
+    pool->task = task;
+    pool->context = context;
+    pool->grain = grain;
+    open_queue(&pool->shared, count);
+    run_job(pool);
+}
+
+void cks_pool_run_nodes(cks_pool *pool, cks_node_task task, void *context, const size_t *counts, size_t grain) {
+    size_t total = 0;
+    for (size_t node = 0; node < pool->nodes; node++) total += counts[node];
+    if (total == 0) return;
+    if (grain == 0) grain = 1;
+    if (pool->workers == 1 || (pool->nodes == 1 && total <= grain)) {
+        for (size_t node = 0; node < pool->nodes; node++)
+            if (counts[node]) task(context, node, 0, counts[node], 0);
+        return;
+    }
+    pool->task = NULL;
+    pool->node_task = task;
+    pool->context = context;
+    pool->grain = grain;
+    for (size_t node = 0; node < pool->nodes; node++) open_queue(&pool->queues[node], counts[node]);
+    run_job(pool);
 }
 
 void cks_pool_destroy(cks_pool *pool) {

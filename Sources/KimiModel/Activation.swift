@@ -61,7 +61,7 @@ struct Arithmetic {
 }
 
 extension ck_matrix {
-    fileprivate static func bit(_ type: some BinaryInteger) -> Int32 { 1 << Int32(type) }
+    static func bit(_ type: some BinaryInteger) -> Int32 { 1 << Int32(type) }
     /// The bit of its type in a set of types.
     var typeBit: Int32 { Self.bit(type) }
 }
@@ -69,6 +69,7 @@ extension ck_matrix {
 extension Arithmetic {
     /// Whether products with this matrix read the integer form of activations.
     func readsIntegers(_ matrix: ck_matrix) -> Bool { integerTypes & matrix.typeBit != 0 }
+    func readsIntegers(_ matrix: Matrix) -> Bool { integerTypes & matrix.typeBit != 0 }
     /// Whether products with any matrix of these types do, or read floats.
     func readsIntegers(anyOf types: Int32) -> Bool { integerTypes & types != 0 }
     func readsFloats(anyOf types: Int32) -> Bool { ~integerTypes & types != 0 }

@@ -6,7 +6,7 @@ import KimiCore
 // what has been made. All of it is in floats, whatever the cache is kept in.
 
 /// One item: a head of some rows of a run, from its queries to its values in `attended`.
-func attendExpanded(_ job: AttentionJob, _ item: ExpandedItem, worker: Int) {
+func attendExpanded(_ job: AttentionJob, _ node: Int, _ item: ExpandedItem, worker: Int) {
     let shape = job.shape
     let rows = item.rows
     let scratch = job.plan.expanded.scratch(worker: worker)
@@ -14,7 +14,7 @@ func attendExpanded(_ job: AttentionJob, _ item: ExpandedItem, worker: Int) {
     let seen = item.tokens + rows.count - 1
     for start in stride(from: 0, to: seen, by: Int(CK_CACHE_BLOCK)) {
         let count = min(Int(CK_CACHE_BLOCK), seen - start)
-        expand(job, item, scratch, start: start, count: count)
+        expand(job, node, item, scratch, start: start, count: count)
         var block = ck_expanded_block(
             keys: scratch.expanded, values: scratch.expanded + shape.key, stride: shape.key + shape.value, key: shape.key,
             value: shape.value, start: start, count: count, tokens: item.tokens, rows: rows.count, scale: shape.scoreScale,
@@ -54,7 +54,9 @@ private func packQueries(_ job: AttentionJob, _ item: ExpandedItem, _ scratch: E
 
 /// Makes the head's keys and values of the `count` tokens from `start` on: the rotated key that all heads share, then what kv_b
 /// makes of the latent.
-private func expand(_ job: AttentionJob, _ item: ExpandedItem, _ scratch: ExpandedScratch, start: Int, count: Int) {
+private func expand(
+    _ job: AttentionJob, _ node: Int, _ item: ExpandedItem, _ scratch: ExpandedScratch, start: Int, count: Int
+) {
     let shape = job.shape
     let width = shape.key + shape.value
     guard let tokens = cachedTokens(job, item, start: start) else { return }
@@ -72,7 +74,7 @@ private func expand(_ job: AttentionJob, _ item: ExpandedItem, _ scratch: Expand
         (scratch.expanded + token * width).update(from: latents + token * shape.token + shape.latent, count: shape.rope)
     }
     let made = shape.nope + shape.value
-    var kvUp = job.latentUp.rows(item.head * made, made)
+    var kvUp = job.latentUp.part(node).pointee.rows(item.head * made, made)
     job.kernels.pointee.matmul(scratch.expanded + shape.rope, width, latents, shape.token, count, &kvUp, 0, made)
 }
 

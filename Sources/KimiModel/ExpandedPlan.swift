@@ -13,8 +13,8 @@ struct ExpandedRun {
     /// Rows of an item, and how many items a head has.
     var band = 0
     var bands = 1
-    /// The first item of the run in the attention job.
-    var firstItem = 0
+    /// How many items a head has in the runs before it.
+    var firstBand = 0
 
     var end: Int { row + rows }
 }
@@ -38,7 +38,8 @@ final class ExpandedPlan {
     private let runs: UnsafeMutablePointer<ExpandedRun>
     private let scratch: UnsafeMutablePointer<Float>
     private(set) var runCount = 0
-    private(set) var itemCount = 0
+    /// How many items each head has.
+    private var bandCount = 0
     /// Whether the latest step has rows that are not expanded.
     private(set) var leavesRows = true
 
@@ -76,7 +77,7 @@ final class ExpandedPlan {
     /// Finds the runs of a step and numbers their items.
     func divide(_ rows: UnsafePointer<StepRow>, count: Int, precision: Precision) {
         runCount = 0
-        itemCount = 0
+        bandCount = 0
         leavesRows = true
         guard precision == .fast, count >= leastRows else { return }
         var first = 0
@@ -93,8 +94,8 @@ final class ExpandedPlan {
         var expanded = 0
         for index in 0..<runCount {
             setBands(&runs[index])
-            runs[index].firstItem = itemCount
-            itemCount += shape.heads * runs[index].bands
+            runs[index].firstBand = bandCount
+            bandCount += runs[index].bands
             expanded += runs[index].rows
         }
         leavesRows = expanded < count
@@ -134,15 +135,18 @@ final class ExpandedPlan {
         return begin < end ? begin..<end : nil
     }
 
-    /// An item; the rows that see the most tokens come first, since they take longest.
-    func item(_ number: Int) -> ExpandedItem {
+    /// How many items so many heads have.
+    func itemCount(heads: Int) -> Int { heads * bandCount }
+
+    /// An item of some heads; the rows that see the most tokens come first, since they take longest.
+    func item(_ number: Int, of heads: Range<Int>) -> ExpandedItem {
         var index = runCount - 1
-        while index > 0, runs[index].firstItem > number { index -= 1 }
+        while index > 0, runs[index].firstBand * heads.count > number { index -= 1 }
         let run = runs[index]
-        let (band, head) = (number - run.firstItem).quotientAndRemainder(dividingBy: shape.heads)
+        let (band, head) = (number - run.firstBand * heads.count).quotientAndRemainder(dividingBy: heads.count)
         let first = (run.bands - 1 - band) * run.band
         return ExpandedItem(
-            head: head, rows: run.row + first..<run.row + min(first + run.band, run.rows), tokens: run.tokens + first)
+            head: heads.lowerBound + head, rows: run.row + first..<run.row + min(first + run.band, run.rows), tokens: run.tokens + first)
     }
 
     func scratch(worker: Int) -> ExpandedScratch { ExpandedScratch(scratch + worker * workerFloats, places) }

@@ -51,6 +51,9 @@ extension TextModel {
         let count = rows.count
         arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense)
         statistics.beginStep()
+        // With several nodes the caller is a worker of the first.
+        let affinity = pool.bindCaller()
+        defer { pool.release(affinity) }
         // Mapped weights are read under a hold, so that a file that is cut meanwhile is an error and no signal.
         defer { readHold?.end() }
         try readHold?.begin()
@@ -80,11 +83,11 @@ extension TextModel {
 
     /// hidden = embedding of each token; and the rotary angles of each position, which all layers share.
     private func embed(_ rows: UnsafePointer<StepRow>, count: Int) {
-        var matrix = weights.embedding
-        for row in 0..<count {
-            kernels.pointee.widen_row(workspace.hidden + row * config.hiddenSize, &matrix, Int(rows[row].token))
-            rotary.fill(workspace.angles + row * config.ropeSize, position: rows[row].position)
-        }
+        var job = EmbeddingJob(
+            kernels: kernels, embedding: weights.embedding, rows: rows, hidden: workspace.hidden, width: config.hiddenSize)
+        workspace.itemCounts.update(repeating: count, count: pool.groupCount)
+        pool.run(embedRows, &job, counts: workspace.itemCounts, grain: 64)
+        for row in 0..<count { rotary.fill(workspace.angles + row * config.ropeSize, position: rows[row].position) }
     }
 
     /// hidden += down(silu(gate x) * up x)
@@ -107,5 +110,25 @@ extension TextModel {
                 .numeric, "the logits hold NaN or infinity: a weight of this checkpoint is damaged or overflows",
                 file: checkpoint.folder)
         }
+    }
+}
+
+private struct EmbeddingJob {
+    let kernels: UnsafePointer<ck_kernels>
+    let embedding: Matrix
+    let rows: UnsafePointer<StepRow>
+    let hidden: UnsafeMutablePointer<Float>
+    let width: Int
+}
+
+/// Each node looks up the tokens that it has.
+private func embedRows(_ context: UnsafeMutableRawPointer?, _ node: Int, _ begin: Int, _ end: Int, _ worker: Int) {
+    // Safe because `embed` passes exactly this type and waits for the job.
+    guard let job = context?.assumingMemoryBound(to: EmbeddingJob.self).pointee else { return }
+    let own = job.embedding.rows(of: node)
+    for row in begin..<end {
+        let token = Int(job.rows[row].token)
+        guard own.contains(token) else { continue }
+        job.kernels.pointee.widen_row(job.hidden + row * job.width, job.embedding.part(node), token)
     }
 }

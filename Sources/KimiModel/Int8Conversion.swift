@@ -23,23 +23,23 @@ struct Int8Conversion {
         self.kernels = kernels
     }
 
-    /// Fills `matrix` from a tensor of the same rows and columns.
+    /// Fills some rows of `matrix` from a tensor of the same rows and columns.
     ///
     /// - Parameter progress: bytes read since the last call.
     func run(
-        _ tensor: TensorInfo, into matrix: ck_matrix, progress: (Int) throws(KimiError) -> Void
+        _ tensor: TensorInfo, into matrix: ck_matrix, rows wanted: Range<Int>, progress: (Int) throws(KimiError) -> Void
     ) throws(KimiError) {
-        let rowBytes = tensor.byteCount / matrix.rows
+        let rowBytes = tensor.byteCount / max(matrix.rows, 1)
         let pieceRows = max(1, Self.pieceBytes / max(rowBytes, 1))
         let buffers = try MappedMemory(byteCount: pieceRows * rowBytes * pool.threads, what: "weights being converted")
         let failure = FirstFailure()
         var job = ConversionJob(
             checkpoint: checkpoint, failure: failure, kernels: kernels, tensor: tensor, matrix: matrix,
             type: try WeightLoader.type(of: tensor, name: "a weight"), buffers: buffers.base, rowBytes: rowBytes,
-            pieceRows: pieceRows, firstRow: 0)
+            pieceRows: pieceRows, firstRow: wanted.lowerBound, end: wanted.upperBound)
         let stride = pieceRows * pool.threads * Self.piecesPerReport
-        while job.firstRow < matrix.rows {
-            let rows = min(stride, matrix.rows - job.firstRow)
+        while job.firstRow < job.end {
+            let rows = min(stride, job.end - job.firstRow)
             pool.run(convertPieces, &job, count: (rows + pieceRows - 1) / pieceRows, grain: 1)
             if let error = failure.error { throw error }
             try progress(rows * rowBytes)
@@ -63,6 +63,8 @@ private struct ConversionJob {
     let pieceRows: Int
     /// The row that piece 0 begins with.
     var firstRow: Int
+    /// Where the wanted rows end.
+    let end: Int
 }
 
 /// The first error of any worker.
@@ -80,7 +82,7 @@ private func convertPieces(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ 
     let buffer = job.buffers + worker * job.pieceRows * job.rowBytes
     for piece in begin..<end where job.failure.error == nil {
         let first = job.firstRow + piece * job.pieceRows
-        let count = min(job.pieceRows, job.matrix.rows - first)
+        let count = min(job.pieceRows, job.end - first)
         do throws(KimiError) {
             try job.checkpoint.read(
                 job.tensor, from: first * job.rowBytes,

@@ -1,4 +1,5 @@
 import CKimiKernels
+import CKimiSystem
 import KimiTopology
 
 // Multi-head latent attention in its absorbed form (DeepSeek-V2 report, section 2.1.2): instead of expanding every cached latent
@@ -16,22 +17,33 @@ struct AttentionJob {
     let cacheType: Int32
     /// Bytes of a cached token in one layer.
     let tokenBytes: Int
-    let latentNorm: UnsafePointer<Float>
-    let latentUp: ck_matrix
+    let latentNorm: Vector
+    let latentUp: Matrix
     let query: UnsafePointer<Float>
     let latent: UnsafeMutablePointer<Float>
     let angles: UnsafePointer<Float>
     let attended: UnsafeMutablePointer<Float>
     let shape: AttentionShape
     unowned(unsafe) let plan: AttentionPlan
+    /// How many nodes there are, and the node of each worker.
+    let nodes: Int
+    let nodeOfWorker: UnsafePointer<UInt8>
     /// Rows that share a head's weights in one item of the jobs that go by head.
     let band: Int
-    /// A single row that is not split: its items go on to the values, so that there is a barrier less.
+    /// A single row that is not split, on one node: its items go on to the values, so that there is a barrier less.
     let isWhole: Bool
 
     var bands: Int { (rowCount + band - 1) / band }
-    /// Items of the jobs that go by head: none if all rows are expanded.
-    var byHead: Int { plan.expanded.leavesRows ? shape.heads * bands : 0 }
+
+    /// The heads whose part of kv_b a node has.
+    func heads(of node: Int) -> Range<Int> {
+        let rows = latentUp.rows(of: node)
+        return rows.lowerBound / (shape.nope + shape.value)..<rows.upperBound / (shape.nope + shape.value)
+    }
+    /// A node's items of the jobs that go by head: none if all rows are expanded.
+    func byHead(of node: Int) -> Int { plan.expanded.leavesRows ? heads(of: node).count * bands : 0 }
+    /// The items of a node among those that belong to none, `count` in all.
+    func share(of count: Int, node: Int) -> Range<Int> { count * node / nodes..<count * (node + 1) / nodes }
 
     /// Calls `body` with the rows of a band that are not expanded, as ranges.
     func absorbedRows(band index: Int, _ body: (Range<Int>) -> Void) {
@@ -98,41 +110,54 @@ extension TextModel {
             kernels: kernels, rows: rows, rowCount: count, layer: layer, layerOffset: layer * cache.layerBytes,
             cacheType: cache.type.kernelType, tokenBytes: cache.tokenBytes, latentNorm: weights.latentNorm,
             latentUp: weights.latentUp, query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats,
-            shape: attentionShape, plan: plan, band: band, isWhole: count == 1 && !plan.isSplit)
+            shape: attentionShape, plan: plan, nodes: pool.groupCount, nodeOfWorker: pool.groupOfWorker, band: band,
+            isWhole: count == 1 && !plan.isSplit && pool.groupCount == 1)
+        func run(_ task: cks_node_task, items: (Int) -> Int) {
+            for node in 0..<job.nodes { w.itemCounts[node] = items(node) }
+            pool.run(task, &job, counts: w.itemCounts, grain: 1)
+        }
         // Every row's latent must be in the cache before any row looks back.
-        pool.run(absorbAndCache, &job, count: job.byHead + (count + cachedRows - 1) / cachedRows, grain: 1)
-        pool.run(attendItems, &job, count: plan.expanded.itemCount + plan.itemCount, grain: 1)
-        if !job.isWhole, job.byHead > 0 { pool.run(applyValues, &job, count: job.byHead, grain: 1) }
+        run(absorbAndCache) { job.byHead(of: $0) + job.share(of: (count + cachedRows - 1) / cachedRows, node: $0).count }
+        run(attendItems) {
+            plan.expanded.itemCount(heads: job.heads(of: $0).count) + job.share(of: plan.itemCount, node: $0).count
+        }
+        if !job.isWhole { run(applyValues) { job.byHead(of: $0) } }
     }
 }
 
 /// Rows whose latents go to the cache in one item.
 private let cachedRows = 4
 
-/// Item i is a band of rows of head i / bands, whose queries are absorbed; after those, rows whose latents go to the cache.
-private func absorbAndCache(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+/// Item i is a band of rows of the node's head i / bands, whose queries are absorbed; after those, rows whose latents go to the cache.
+private func absorbAndCache(
+    _ context: UnsafeMutableRawPointer?, _ node: Int, _ begin: Int, _ end: Int, _ worker: Int
+) {
     // Safe because `attend` passes exactly this type and waits for the job; so too below.
     guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
-    let byHead = job.byHead
+    let byHead = job.byHead(of: node)
+    let heads = job.heads(of: node)
+    let norm = job.latentNorm.on(Int(job.nodeOfWorker[worker]))
+    let firstCached = job.share(of: (job.rowCount + cachedRows - 1) / cachedRows, node: node).lowerBound
     for item in begin..<end {
         if item < byHead {
-            job.absorbedRows(band: item % job.bands) { absorb(job, head: item / job.bands, rows: $0) }
+            job.absorbedRows(band: item % job.bands) {
+                absorb(job, node, head: heads.lowerBound + item / job.bands, rows: $0)
+            }
         } else {
-            let first = (item - byHead) * cachedRows
-            for row in first..<min(first + cachedRows, job.rowCount) { cache(job, row: row) }
+            let first = (firstCached + item - byHead) * cachedRows
+            for row in first..<min(first + cachedRows, job.rowCount) { cache(job, row: row, norm: norm) }
         }
     }
 }
 
 /// Folds the key half of kv_b into the queries of a head and rotates their rope parts.
-private func absorb(_ job: AttentionJob, head: Int, rows: Range<Int>) {
+private func absorb(_ job: AttentionJob, _ node: Int, head: Int, rows: Range<Int>) {
     let shape = job.shape
     let queryWidth = shape.nope + shape.rope
     let query = job.query + (rows.lowerBound * shape.heads + head) * queryWidth
-    var kvUp = job.latentUp
     job.kernels.pointee.combine_rows(
-        job.absorbed(rows.lowerBound, head), shape.heads * shape.token, query, shape.heads * queryWidth, rows.count, &kvUp,
-        head * (shape.nope + shape.value), shape.nope)
+        job.absorbed(rows.lowerBound, head), shape.heads * shape.token, query, shape.heads * queryWidth, rows.count,
+        job.latentUp.part(node), head * (shape.nope + shape.value), shape.nope)
     for row in rows {
         job.kernels.pointee.rope(
             job.absorbed(row, head) + shape.latent, job.query + (row * shape.heads + head) * queryWidth + shape.nope,
@@ -145,28 +170,32 @@ private func absorb(_ job: AttentionJob, head: Int, rows: Range<Int>) {
 }
 
 /// Norms the latent of a row, rotates its key, and writes both to the cache.
-private func cache(_ job: AttentionJob, row: Int) {
+private func cache(_ job: AttentionJob, row: Int, norm: UnsafePointer<Float>) {
     let shape = job.shape
     let latent = job.latent + row * shape.token
-    job.kernels.pointee.rms_norm(latent, latent, job.latentNorm, shape.latent, latentEpsilon)
+    job.kernels.pointee.rms_norm(latent, latent, norm, shape.latent, latentEpsilon)
     let key = latent + shape.latent
     job.kernels.pointee.rope(key, key, job.angles + row * shape.rope, shape.rope / 2)
     guard let slot = job.rows[row].sequence.slot(position: job.rows[row].position, layer: job.layer) else { return }
     job.kernels.pointee.cache_token(slot, latent, shape.latent, shape.rope, job.cacheType)
 }
 
-/// First the items of expanded rows, which are the longest; then those of a run: its groups of heads, each with all spans or, where
-/// spans are shared out, span after span.
-private func attendItems(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+/// First the items of expanded rows of the node's heads, which are the longest; then those of a run: its groups of heads, each with all
+/// spans or, where spans are shared out, span after span. The latter read no weights.
+private func attendItems(
+    _ context: UnsafeMutableRawPointer?, _ node: Int, _ begin: Int, _ end: Int, _ worker: Int
+) {
     guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
     let plan = job.plan
-    let expanded = plan.expanded.itemCount
+    let ownHeads = job.heads(of: node)
+    let expanded = plan.expanded.itemCount(heads: ownHeads.count)
+    let firstItem = job.share(of: plan.itemCount, node: node).lowerBound
     for number in begin..<end {
         if number < expanded {
-            attendExpanded(job, plan.expanded.item(number), worker: worker)
+            attendExpanded(job, node, plan.expanded.item(number, of: ownHeads), worker: worker)
             continue
         }
-        let item = number - expanded
+        let item = firstItem + number - expanded
         let run = plan.run(item: item)
         let group = (item - run.firstItem) % plan.groups
         let heads = plan.heads(of: group)
@@ -194,7 +223,7 @@ private func attendItems(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ en
                 job.absorbed(run.row + row, heads.lowerBound), job.shape.token, result.out, result.state, heads.count,
                 job.shape.latent)
         }
-        if job.isWhole { for head in heads { applyValues(job, head: head, rows: 0..<1) } }
+        if job.isWhole { for head in heads { applyValues(job, node, head: head, rows: 0..<1) } }
     }
 }
 
@@ -216,14 +245,17 @@ private func fold(_ job: AttentionJob, _ part: AttentionSum, into sum: Attention
     job.kernels.pointee.attention_fold(sum.out, sum.state, part.out, part.state, queries, job.shape.latent)
 }
 
-/// Item i is a band of rows of head i / bands: spans that were shared out are folded, then the value half of kv_b is applied.
-private func applyValues(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+/// Item i is a band of rows of the node's head i / bands: spans that were shared out are folded, then the value half of kv_b is applied.
+private func applyValues(
+    _ context: UnsafeMutableRawPointer?, _ node: Int, _ begin: Int, _ end: Int, _ worker: Int
+) {
     guard let job = context?.assumingMemoryBound(to: AttentionJob.self).pointee else { return }
+    let heads = job.heads(of: node)
     for item in begin..<end {
-        let head = item / job.bands
+        let head = heads.lowerBound + item / job.bands
         job.absorbedRows(band: item % job.bands) { rows in
             if job.plan.isSplit { for row in rows { foldSpans(job, row: row, head: head) } }
-            applyValues(job, head: head, rows: rows)
+            applyValues(job, node, head: head, rows: rows)
         }
     }
 }
@@ -246,9 +278,9 @@ private func foldSpans(_ job: AttentionJob, row: Int, head: Int) {
 }
 
 /// The values of a head from its attended latents.
-private func applyValues(_ job: AttentionJob, head: Int, rows: Range<Int>) {
+private func applyValues(_ job: AttentionJob, _ node: Int, head: Int, rows: Range<Int>) {
     let shape = job.shape
-    var values = job.latentUp.rows(head * (shape.nope + shape.value) + shape.nope, shape.value)
+    var values = job.latentUp.part(node).pointee.rows(head * (shape.nope + shape.value) + shape.nope, shape.value)
     job.kernels.pointee.matmul(
         job.attended + (rows.lowerBound * shape.heads + head) * shape.value, shape.heads * shape.value,
         job.absorbed(rows.lowerBound, head), shape.heads * shape.token, rows.count, &values, 0, shape.value)

@@ -9,10 +9,10 @@ struct Product {
         /// sum[r] += y[r]; rows as far apart as y's.
         case add(to: UnsafeMutablePointer<Float>)
         /// y[r] = silu(y[r]) * (up * x[r]): the first half of an MLP. `integers` tells whether the second half reads those.
-        case gate(up: ck_matrix, scratch: UnsafeMutablePointer<Float>, integers: Activation?)
+        case gate(up: Matrix, scratch: UnsafeMutablePointer<Float>, integers: Activation?)
     }
 
-    var matrix: ck_matrix
+    var matrix: Matrix
     var x: Activation
     var y: UnsafeMutablePointer<Float>
     var finish = Finish.none
@@ -20,7 +20,7 @@ struct Product {
     var byFloats = false
 }
 
-/// What the workers need for products that run as one job, their output rows laid end to end.
+/// What the workers need for products that run as one job, the output rows of each node laid end to end.
 private struct ProductJob {
     let arithmetic: Arithmetic
     let products: UnsafePointer<Product>
@@ -37,17 +37,18 @@ extension TextModel {
     /// Computes one or two products of `rows` rows as one job, so that there is one barrier for both.
     func multiply(_ first: Product, _ second: Product? = nil, rows: Int) {
         let list = workspace.products
+        let outputs = workspace.itemCounts
+        outputs.update(repeating: 0, count: pool.groupCount)
         var count = 0
-        var outputs = 0
         func add(_ product: Product) {
             list[count] = product
             count += 1
-            outputs += roundedUp(product.matrix.rows)
+            for node in 0..<pool.groupCount { outputs[node] += roundedUp(product.matrix.rows(of: node).count) }
         }
         add(first)
         if let second { add(second) }
         var job = ProductJob(arithmetic: arithmetic, products: list, count: count, rows: rows)
-        pool.run(multiplyPieces, &job, count: outputs, grain: unit)
+        pool.run(multiplyPieces, &job, counts: outputs, grain: unit)
     }
 
     /// The first half of an MLP: silu(gate x) * up x into `workspace.inner`, as the down projection reads it.
@@ -59,32 +60,34 @@ extension TextModel {
     }
 }
 
-private func multiplyPieces(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+private func multiplyPieces(
+    _ context: UnsafeMutableRawPointer?, _ node: Int, _ begin: Int, _ end: Int, _ worker: Int
+) {
     // Safe because `multiply` passes exactly this type and waits for the job.
     guard let job = context?.assumingMemoryBound(to: ProductJob.self).pointee else { return }
     var firstOutput = 0
     for index in 0..<job.count {
         let product = job.products + index
-        let outputs = product.pointee.matrix.rows
+        let outputs = product.pointee.matrix.rows(of: node)
         let from = max(begin - firstOutput, 0)
-        let to = min(end - firstOutput, outputs)
-        if from < to { multiply(job, product, from, to) }
-        firstOutput += roundedUp(outputs)
+        let to = min(end - firstOutput, outputs.count)
+        if from < to { multiply(job, product, node, outputs.lowerBound + from, outputs.lowerBound + to) }
+        firstOutput += roundedUp(outputs.count)
     }
 }
 
-/// Outputs `from ..< to` of one product, for all rows.
-private func multiply(_ job: ProductJob, _ product: UnsafePointer<Product>, _ from: Int, _ to: Int) {
+/// Outputs `from ..< to` of one product, which are a node's, for all rows.
+private func multiply(_ job: ProductJob, _ product: UnsafePointer<Product>, _ node: Int, _ from: Int, _ to: Int) {
     let arithmetic = job.arithmetic
     let kernels = arithmetic.kernels
     let y = product.pointee.y
     let stride = product.pointee.matrix.rows
     let x = product.pointee.x
-    var matrix = product.pointee.matrix
+    let matrix = product.pointee.matrix.part(node)
     if product.pointee.byFloats {
-        arithmetic.multiplyFloats(&matrix, x, rows: job.rows, into: y, yStride: stride, from: from, to: to)
+        arithmetic.multiplyFloats(matrix, x, rows: job.rows, into: y, yStride: stride, from: from, to: to)
     } else {
-        arithmetic.multiply(&matrix, x, rows: job.rows, into: y, yStride: stride, from: from, to: to)
+        arithmetic.multiply(matrix, x, rows: job.rows, into: y, yStride: stride, from: from, to: to)
     }
     switch product.pointee.finish {
     case .none: break
@@ -92,8 +95,8 @@ private func multiply(_ job: ProductJob, _ product: UnsafePointer<Product>, _ fr
         for row in 0..<job.rows {
             kernels.pointee.add_scaled(sum + row * stride + from, 1, y + row * stride + from, to - from)
         }
-    case .gate(var up, let scratch, let integers):
-        arithmetic.multiply(&up, x, rows: job.rows, into: scratch, yStride: stride, from: from, to: to)
+    case .gate(let up, let scratch, let integers):
+        arithmetic.multiply(up.part(node), x, rows: job.rows, into: scratch, yStride: stride, from: from, to: to)
         for row in 0..<job.rows {
             let gate = y + row * stride + from
             kernels.pointee.swiglu(gate, gate, scratch + row * stride + from, to - from)

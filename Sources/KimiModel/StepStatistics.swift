@@ -95,11 +95,11 @@ extension ExpertWeights {
     /// Bytes that every step reads, whatever the router chooses.
     var fixedBytes: Int { router.byteCount + (shared?.byteCount ?? 0) }
     /// Bytes of one routed expert.
-    var expertBytes: Int { gate[0].byteCount + up[0].byteCount + down[0].byteCount }
+    var expertBytes: Int { experts.gate[0].byteCount + experts.up[0].byteCount + experts.down[0].byteCount }
 
     /// Multiply-adds of a row.
     func multiplyAdds(perToken: Int) -> Int {
-        router.elements + (shared?.elements ?? 0) + perToken * (gate[0].elements + up[0].elements + down[0].elements)
+        router.elements + (shared?.elements ?? 0) + perToken * (experts.gate[0].elements + experts.up[0].elements + experts.down[0].elements)
     }
 }
 

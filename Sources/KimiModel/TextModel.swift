@@ -62,10 +62,11 @@ package final class TextModel: @unchecked Sendable {
     }
     private(set) var observer: ((Int, Workspace, Int) -> Void)?
 
+    /// Which node has which weights.
+    package let placement: Placement
     /// How many bytes of weights are where.
-    package let placement: WeightPlacement
-    private let copies: MappedMemory
-    private let conversions: [MappedMemory]
+    package let weightBytes: WeightPlacement
+    private let memory: WeightMemory
     private let tables: MappedMemory
     private let stepLock = StepLock()
 
@@ -86,6 +87,8 @@ package final class TextModel: @unchecked Sendable {
         /// Whether only the exact path may be used.
         package var exact = false
         package var maxRows = 256
+        /// Which node has which weights; nil: all are on one node, and `threads` compute. Else its workers do.
+        package var placement: Placement?
         /// Takes the place of the level's own kernels; for tests. Must live as long as the model.
         package var kernels: UnsafePointer<ck_kernels>?
 
@@ -115,7 +118,11 @@ package final class TextModel: @unchecked Sendable {
         exact = options.exact
         readHold = options.loadPolicy == .map ? ReadHold(checkpoint) : nil
         maxRows = options.maxRows
-        pool = try WorkerPool(threads: options.threads, topology: topology)
+        let planned = options.placement ?? .single(workers: options.threads)
+        pool = planned.nodes.count == 1
+            ? try WorkerPool(threads: planned.nodes[0].workers, topology: topology)
+            : try WorkerPool(nodes: planned.nodes.map { ($0.node, $0.workers) }, topology: topology)
+        let threads = pool.threads
         cache = try BlockPool(
             type: options.cacheType, layerCount: config.layerCount, latent: config.latentSize, rope: config.ropeSize)
         rotary = RotaryTable(config: config)
@@ -124,19 +131,20 @@ package final class TextModel: @unchecked Sendable {
             heads: config.headCount, nope: config.nopeSize, rope: config.ropeSize, value: config.valueSize,
             latent: config.latentSize, scoreScale: rotary.scoreScale)
         attentionPlan = try AttentionPlan(
-            shape: attentionShape, cacheType: options.cacheType, rows: options.maxRows, threads: options.threads)
-        workspace = try Workspace(config: config, rows: options.maxRows, workers: options.threads)
+            shape: attentionShape, cacheType: options.cacheType, rows: options.maxRows, threads: threads)
+        workspace = try Workspace(
+            config: config, rows: options.maxRows, workers: threads, nodes: planned.nodes.count, outputsApart: !planned.homes.isEmpty)
 
         stepRowMemory = try MappedMemory(
             byteCount: options.maxRows * MemoryLayout<StepRow>.stride, what: "rows of a step")
         stepRows = UnsafeMutableBufferPointer(start: stepRowMemory.pointer(to: StepRow.self), count: options.maxRows)
 
-        var loader = try WeightLoader(checkpoint, policy: options.loadPolicy, dense: options.dense)
+        var loader = try WeightLoader(checkpoint, placement: planned, policy: options.loadPolicy, dense: options.dense)
         weights = try Weights(&loader, checkpoint: checkpoint, kernels: kernels.pointee)
         try loader.fill(pool: pool, kernels: kernels, progress: progress)
-        copies = loader.copies
-        conversions = loader.conversions
-        placement = loader.placement
+        memory = loader.memory
+        placement = planned
+        weightBytes = loader.bytes
         tables = loader.tables
         statistics = StepStatistics(
             weights: weights, config: config,

@@ -21,95 +21,133 @@ package struct WeightPlacement: Sendable, Equatable {
     package internal(set) var converted = 0
 }
 
-/// Finds the weights of a checkpoint by name, checks their shapes, and gives each an address.
+/// Finds the weights of a checkpoint by name, checks their shapes, and gives each an address, on the node that its placement says.
 ///
 /// With `.copy`, and where weights are converted, an address is assigned first and filled by `fill`, so that progress knows the
 /// total.
 struct WeightLoader {
-    private let checkpoint: Checkpoint
+    let checkpoint: Checkpoint
+    let placement: Placement
     private let policy: LoadPolicy
     private let dense: DenseFormat
-    /// The copied tensors; empty with `.map`.
-    private(set) var copies: MappedMemory
-    /// Norms, biases and the experts' matrix tables, in f32 or as structs.
+    /// Copied tensors, and what was made of matrices in another format.
+    let memory: WeightMemory
+    /// Norms, biases and tables of matrices, in f32 or as structs.
     private(set) var tables: MappedMemory
-    /// What was made of matrices in another format.
-    private(set) var conversions: [MappedMemory] = []
-    /// Where weights are: in the files, in `copies`, in `conversions`. In bytes.
-    private(set) var placement = WeightPlacement()
+    /// Where weights are. In bytes.
+    private(set) var bytes = WeightPlacement()
     private var tableBytes = 0
     private var pending: [(tensor: TensorInfo, filling: Filling)] = []
+    /// Splits that were made, by what they depend on.
+    private var splits: [Split: UnsafePointer<Int>] = [:]
+    private var expertSplits: ExpertSplits?
+    /// The layer whose weights are being found; how rows are rounded to whole units depends on it.
+    var layer = 0
 
     /// What is to become of a tensor's bytes.
     private enum Filling {
-        case copy(UnsafeMutableRawPointer)
-        case int8(ck_matrix)
+        /// Bytes from `begin` on go to memory.
+        case copy(begin: Int, count: Int, to: UnsafeMutableRawPointer)
+        /// Rows of a part.
+        case int8(ck_matrix, rows: Range<Int>)
     }
 
-    /// Cache-line alignment for everything that is ours to place.
-    private static let alignment = 64
+    private struct Split: Hashable { let rows, phase, unit: Int }
 
-    init(_ checkpoint: Checkpoint, policy: LoadPolicy, dense: DenseFormat) throws(KimiError) {
+    var nodeCount: Int { placement.nodes.count }
+
+    init(
+        _ checkpoint: Checkpoint, placement: Placement, policy: LoadPolicy, dense: DenseFormat
+    ) throws(KimiError) {
         self.checkpoint = checkpoint
+        self.placement = placement
         self.policy = policy
         self.dense = dense
+        let nodes = placement.nodes.count
         var total = 0
         var vectors = 0
         checkpoint.forEachTensor { (name, tensor) throws(Never) in
             guard !name.hasPrefix("vision_tower.") && !name.hasPrefix("mm_projector.") else { return }
             // Sizes were checked against the files when the checkpoint was opened, so these sums cannot overflow.
-            total += tensor.byteCount + Self.alignment
-            if tensor.shape.count == 1 { vectors += tensor.byteCount * 2 + Self.alignment }
+            total += tensor.byteCount + WeightMemory.alignment
+            if tensor.shape.count == 1 { vectors += tensor.byteCount * 2 + (nodes + 2) * WeightMemory.alignment }
         }
-        copies = try MappedMemory(byteCount: policy == .copy ? total : 0, what: "weights", isFilled: policy == .copy)
-        let matrices = 3 * (checkpoint.config.expertCount + 2) * checkpoint.config.layerCount * MemoryLayout<ck_matrix>.stride
-        tables = try MappedMemory(byteCount: vectors + matrices, what: "weight tables")
+        memory = WeightMemory(expected: placement.nodes.map { _ in policy == .copy ? total / nodes : 0 })
+        // Untouched pages take no memory, so the sum may be generous: up to 16 matrices a layer and its experts' tables, each with a
+        // part and a bound for every node, and a few splits.
+        let config = checkpoint.config
+        let part = MemoryLayout<ck_matrix>.stride + MemoryLayout<Int>.stride
+        let matrices = (16 + 3 * config.expertCount) * (config.layerCount + 1) * (nodes + 1) * part
+        let alignment = 40 * (config.layerCount + 1) * WeightMemory.alignment
+        let splits = (nodes + 1) * (nodes + 1) * 64 * MemoryLayout<Int>.stride
+        tables = try MappedMemory(byteCount: vectors + matrices + alignment + splits, what: "weight tables")
     }
 
     // MARK: Matrices
 
     /// The matrix `<name>.weight`, or its INT4 form `<name>.weight_packed` where that is allowed.
     ///
-    /// - Parameter convertible: whether it is one that `DenseFormat` is about.
+    /// - Parameters:
+    ///   - convertible: whether it is one that `DenseFormat` is about.
+    ///   - unit: rows that must not be split.
     mutating func matrix(
-        _ name: String, rows: Int, columns: Int, int4: Bool = false, convertible: Bool = false
-    ) throws(KimiError) -> ck_matrix {
+        _ name: String, rows: Int, columns: Int, int4: Bool = false, convertible: Bool = false, unit: Int = Placement.rowUnit
+    ) throws(KimiError) -> Matrix {
         let linear = try checkpoint.linear(name, rows: rows, columns: columns)
+        let bounds = try self.bounds(rows, phase: layer, unit: unit)
+        let parts = try table(of: ck_matrix.self, count: nodeCount, name: name)
+        var type = Int32(CK_INT4)
+        if case .int4 = linear, !int4 {
+            throw KimiError(.unsupported, "stored as INT4; only expert and MLP projections may be", file: nil, subject: name)
+        }
+        if case .plain(let tensor) = linear {
+            type = try Self.type(of: tensor, name: name)
+            if convertible, converts(rows: rows, columns: columns) { type = Int32(CK_INT8) }
+        }
+        for node in 0..<nodeCount {
+            let own = bounds[node]..<bounds[node + 1]
+            if type == Int32(CK_INT8), case .plain(let tensor) = linear {
+                parts[node] = try converted(tensor, rows: rows, columns: columns, part: own, on: node)
+            } else {
+                parts[node] = try stored(linear, rows: rows, columns: columns, type: type, part: own, on: node)
+            }
+        }
+        return Matrix(rows: rows, columns: columns, type: type, parts: parts, bounds: bounds)
+    }
+
+    /// A part of a matrix as it is stored, addressed by the rows of the whole.
+    private mutating func stored(
+        _ linear: LinearWeights, rows: Int, columns: Int, type: Int32, part: Range<Int>, on node: Int
+    ) throws(KimiError) -> ck_matrix {
         switch linear {
         case .plain(let tensor):
-            let type = try Self.type(of: tensor, name: name)
-            if convertible, let made = try convert(tensor, name, rows: rows, columns: columns) { return made }
             return ck_matrix(
-                data: UnsafeRawPointer(try address(tensor)), scales: nil, rows: rows, columns: columns,
-                type: type, reserved: 0)
+                data: try address(tensor, rows: rows, part: part, on: node), scales: nil, rows: rows, columns: columns, type: type,
+                reserved: 0)
         case .int4(let packed, let scales):
-            guard int4 else {
-                throw KimiError(
-                    .unsupported, "stored as INT4; only expert and MLP projections may be", file: nil, subject: name)
-            }
             return ck_matrix(
-                data: UnsafeRawPointer(try address(packed)),
-                scales: UnsafeRawPointer(try address(scales)).assumingMemoryBound(to: UInt16.self),
-                rows: rows, columns: columns, type: Int32(CK_INT4), reserved: 0)
+                data: try address(packed, rows: rows, part: part, on: node),
+                scales: try address(scales, rows: rows, part: part, on: node).assumingMemoryBound(to: UInt16.self),
+                rows: rows, columns: columns, type: type, reserved: 0)
         }
     }
 
     /// Whether matrices [rows, columns] are converted where that is allowed.
     func converts(rows: Int, columns: Int) -> Bool { dense.byteCount(rows: rows, columns: columns) != nil }
 
-    /// A matrix to be made of the tensor; nil if it stays as it is.
-    private mutating func convert(
-        _ tensor: TensorInfo, _ name: String, rows: Int, columns: Int
-    ) throws(KimiError) -> ck_matrix? {
-        guard let size = dense.byteCount(rows: rows, columns: columns) else { return nil }
-        let memory = try MappedMemory(byteCount: size, what: name, isFilled: true)
-        var made = ck_matrix(
-            data: memory.base, scales: nil, rows: rows, columns: columns, type: Int32(CK_INT8), reserved: 0)
-        // Scales follow the rows; the size has room for both.
-        made.scales = UnsafePointer(memory.pointer(to: UInt16.self, at: rows * ck_row_bytes(&made)))
-        conversions.append(memory)
-        placement.converted += size
-        pending.append((tensor, .int8(made)))
+    /// A part of a matrix that is to be made of the tensor.
+    private mutating func converted(
+        _ tensor: TensorInfo, rows: Int, columns: Int, part: Range<Int>, on node: Int
+    ) throws(KimiError) -> ck_matrix {
+        var made = ck_matrix(data: nil, scales: nil, rows: rows, columns: columns, type: Int32(CK_INT8), reserved: 0)
+        let size = dense.byteCount(rows: part.count, columns: columns) ?? 0
+        let place = try memory.take(size, on: node)
+        // Scales follow the rows; the size has room for both. Neither address is read but for the part's rows.
+        made.data = UnsafeRawPointer(place) - part.lowerBound * ck_row_bytes(&made)
+        let scales = place + part.count * ck_row_bytes(&made) - part.lowerBound * columns / 32 * 2
+        made.scales = UnsafePointer(scales.assumingMemoryBound(to: UInt16.self))
+        bytes.converted += size
+        if !part.isEmpty { pending.append((tensor, .int8(made, rows: part))) }
         return made
     }
 
@@ -124,41 +162,135 @@ struct WeightLoader {
         }
     }
 
-    /// Where the tensor's bytes are, or will be once `fill` has run.
-    private mutating func address(_ tensor: TensorInfo) throws(KimiError) -> UnsafeRawPointer {
+    /// Where row 0 of the tensor would be if the part's rows are where they are, or will be once `fill` has run.
+    private mutating func address(
+        _ tensor: TensorInfo, rows: Int, part: Range<Int>, on node: Int
+    ) throws(KimiError) -> UnsafeRawPointer {
+        let rowBytes = tensor.byteCount / max(rows, 1)
         if policy == .map {
             guard let base = try checkpoint.bytes(of: tensor).baseAddress else {
                 throw KimiError(.format, "a weight of zero bytes", file: checkpoint.folder)
             }
-            placement.mapped += tensor.byteCount
+            bytes.mapped += part.count * rowBytes
             return base
         }
-        let target = copies.base + placement.copied
-        placement.copied += (tensor.byteCount + Self.alignment - 1) / Self.alignment * Self.alignment
-        guard placement.copied <= copies.byteCount else {
-            throw KimiError(.internal, "weights need more memory than their headers say", file: checkpoint.folder)
+        let target = try memory.take(part.count * rowBytes, on: node)
+        bytes.copied += part.count * rowBytes
+        if !part.isEmpty {
+            pending.append((tensor, .copy(begin: part.lowerBound * rowBytes, count: part.count * rowBytes, to: target)))
         }
-        pending.append((tensor, .copy(target)))
-        return UnsafeRawPointer(target)
+        return UnsafeRawPointer(target) - part.lowerBound * rowBytes
     }
+
+    /// Where the nodes' parts of so many rows begin, and where the last one's end.
+    private mutating func bounds(_ rows: Int, phase: Int, unit: Int) throws(KimiError) -> UnsafePointer<Int> {
+        let split = Split(rows: rows, phase: phase % nodeCount, unit: unit)
+        if let made = splits[split] { return made }
+        let bounds = try table(of: Int.self, count: nodeCount + 1, name: "splits")
+        fill(bounds, split)
+        splits[split] = UnsafePointer(bounds)
+        return UnsafePointer(bounds)
+    }
+
+    private func fill(_ bounds: UnsafeMutablePointer<Int>, _ split: Split) {
+        for node in 0..<nodeCount {
+            bounds[node] = placement.rows(split.rows, of: node, phase: split.phase, unit: split.unit).lowerBound
+        }
+        bounds[nodeCount] = split.rows
+    }
+
+    // MARK: Routed experts
+
+    /// The routed experts of the layer, `<name>E.gate_proj` and so on, each on its nodes.
+    mutating func experts(_ name: String, _ config: ModelConfig) throws(KimiError) -> ExpertTable {
+        let (count, width, hidden) = (config.expertCount, config.moeIntermediateSize, config.hiddenSize)
+        let splits = try expertSplits(width)
+        let first = layer * count
+        let homes = placement.homes.count >= first + count
+            ? try table(of: UInt64.self, count: count, name: name) : nil
+        for expert in 0..<count { homes?[expert] = placement.homes[first + expert] }
+        let table = ExpertTable(
+            count: count, gate: try self.table(of: ck_matrix.self, count: nodeCount * count, name: name),
+            up: try self.table(of: ck_matrix.self, count: nodeCount * count, name: name),
+            down: try self.table(of: ck_matrix.self, count: nodeCount * count, name: name), splits: splits,
+            downBounds: try bounds(hidden, phase: layer, unit: Placement.rowUnit), homes: UnsafePointer(homes))
+        for expert in 0..<count {
+            let base = "\(name)\(expert)."
+            try place(base + "gate_proj", rows: width, columns: hidden, of: expert, in: table, table.gate, table.splits.rows)
+            try place(base + "up_proj", rows: width, columns: hidden, of: expert, in: table, table.up, table.splits.rows)
+            try place(base + "down_proj", rows: hidden, columns: width, of: expert, in: table, table.down) {
+                table.downBounds[$1]..<table.downBounds[$1 + 1]
+            }
+        }
+        return table
+    }
+
+    /// One matrix of an expert, whole on each of its homes or split over all nodes.
+    private mutating func place(
+        _ name: String, rows: Int, columns: Int, of expert: Int, in table: ExpertTable,
+        _ matrices: UnsafeMutablePointer<ck_matrix>, _ split: (Int, Int) -> Range<Int>
+    ) throws(KimiError) {
+        let linear = try checkpoint.linear(name, rows: rows, columns: columns)
+        var type = Int32(CK_INT4)
+        if case .plain(let tensor) = linear { type = try Self.type(of: tensor, name: name) }
+        let homes = table.homes(expert)
+        for node in 0..<nodeCount where homes == 0 || homes >> UInt64(node) & 1 == 1 {
+            matrices[node * table.count + expert] = try stored(
+                linear, rows: rows, columns: columns, type: type, part: homes == 0 ? split(expert, node) : 0..<rows, on: node)
+        }
+        guard homes != 0 else { return }
+        // Other nodes would read it from afar.
+        let home = homes.trailingZeroBitCount
+        for node in 0..<nodeCount where homes >> UInt64(node) & 1 == 0 {
+            matrices[node * table.count + expert] = matrices[home * table.count + expert]
+        }
+    }
+
+    /// The splits of experts' gates and ups, one for each rounding.
+    private mutating func expertSplits(_ width: Int) throws(KimiError) -> ExpertSplits {
+        if let expertSplits { return expertSplits }
+        let bounds = try table(of: Int.self, count: nodeCount * (nodeCount + 1), name: "splits")
+        let mostBlocks = try table(of: Int.self, count: nodeCount, name: "splits")
+        for phase in 0..<nodeCount {
+            let own = bounds + phase * (nodeCount + 1)
+            fill(own, Split(rows: width, phase: phase, unit: Placement.rowUnit))
+            for node in 0..<nodeCount {
+                mostBlocks[node] = max(mostBlocks[node], ExpertBlocks.count(own[node + 1] - own[node]))
+            }
+        }
+        let made = ExpertSplits(nodes: nodeCount, bounds: UnsafePointer(bounds), mostBlocks: UnsafePointer(mostBlocks))
+        expertSplits = made
+        return made
+    }
+
+    // MARK: Filling
 
     /// Reads and makes what was promised, in the order of the files; there is nothing to do if all is mapped and stays as stored.
     /// Progress is told, and may stop it, after each tensor, and several times in a large one that is converted.
     mutating func fill(
         pool: WorkerPool, kernels: UnsafePointer<ck_kernels>, progress: (Int, Int) throws(KimiError) -> Void
     ) throws(KimiError) {
-        let total = pending.reduce(0) { $0 + $1.tensor.byteCount }
-        var done = 0
-        pending.sort { ($0.tensor.shard, $0.tensor.offset) < ($1.tensor.shard, $1.tensor.offset) }
-        let conversion = conversions.isEmpty ? nil : Int8Conversion(checkpoint, pool: pool, kernels: kernels)
+        var total = 0
         for (tensor, filling) in pending {
             switch filling {
-            case .copy(let target):
-                try checkpoint.read(tensor, into: UnsafeMutableRawBufferPointer(start: target, count: tensor.byteCount))
-                done += tensor.byteCount
+            case .copy(_, let count, _): total += count
+            case .int8(let matrix, let rows): total += tensor.byteCount / max(matrix.rows, 1) * rows.count
+            }
+        }
+        var done = 0
+        func offset(_ piece: (tensor: TensorInfo, filling: Filling)) -> Int {
+            if case .copy(let begin, _, _) = piece.filling { piece.tensor.offset + begin } else { piece.tensor.offset }
+        }
+        pending.sort { ($0.tensor.shard, offset($0)) < ($1.tensor.shard, offset($1)) }
+        let conversion = Int8Conversion(checkpoint, pool: pool, kernels: kernels)
+        for (tensor, filling) in pending {
+            switch filling {
+            case .copy(let begin, let count, let target):
+                try checkpoint.read(tensor, from: begin, into: UnsafeMutableRawBufferPointer(start: target, count: count))
+                done += count
                 try progress(done, total)
-            case .int8(let matrix):
-                try conversion?.run(tensor, into: matrix) { (bytes) throws(KimiError) in
+            case .int8(let matrix, let rows):
+                try conversion.run(tensor, into: matrix, rows: rows) { (bytes) throws(KimiError) in
                     done += bytes
                     try progress(done, total)
                 }
@@ -170,7 +302,7 @@ struct WeightLoader {
     // MARK: Vectors and tables
 
     /// The vector `name` in f32.
-    mutating func vector(_ name: String, count: Int, kernels: ck_kernels) throws(KimiError) -> UnsafePointer<Float> {
+    mutating func vector(_ name: String, count: Int, kernels: ck_kernels) throws(KimiError) -> Vector {
         let tensor = try checkpoint.vector(name, count: count)
         let result = try table(of: Float.self, count: count, name: name)
         // Read, not mapped: a vector may lie at an odd address.
@@ -180,14 +312,21 @@ struct WeightLoader {
             data: raw.base, scales: nil, rows: 1, columns: count,
             type: try Self.type(of: tensor, name: name), reserved: 0)
         kernels.widen_row(result, &matrix, 0)
-        return UnsafePointer(result)
+        let copies = try table(of: UnsafePointer<Float>.self, count: nodeCount, name: name)
+        copies[0] = UnsafePointer(result)
+        for node in 1..<max(nodeCount, 1) {
+            let copy = try memory.take(count * MemoryLayout<Float>.stride, on: node).bindMemory(to: Float.self, capacity: count)
+            copy.update(from: result, count: count)
+            copies[node] = UnsafePointer(copy)
+        }
+        return Vector(copies: UnsafePointer(copies))
     }
 
     /// Room for `count` elements that lives as long as the weights.
     mutating func table<T>(of type: T.Type, count: Int, name: String) throws(KimiError) -> UnsafeMutablePointer<T> {
         let offset = tableBytes
         let size = count * MemoryLayout<T>.stride
-        tableBytes += (size + Self.alignment - 1) / Self.alignment * Self.alignment
+        tableBytes += (size + WeightMemory.alignment - 1) / WeightMemory.alignment * WeightMemory.alignment
         guard tableBytes <= tables.byteCount else {
             throw KimiError(.internal, "weight tables are larger than planned", subject: name)
         }

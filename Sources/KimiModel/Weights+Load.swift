@@ -19,6 +19,7 @@ extension Weights {
         layers.reserveCapacity(config.layerCount)
         for layer in 0..<config.layerCount {
             let name = "\(prefix)layers.\(layer)."
+            loader.layer = layer
             layers.append(LayerWeights(
                 inputNorm: try loader.vector(name + "input_layernorm.weight", count: config.hiddenSize, kernels: kernels),
                 attention: try AttentionWeights(&loader, name + "self_attn.", config, kernels),
@@ -51,19 +52,17 @@ extension AttentionWeights {
             convertible: true)
         latentNorm = try loader.vector(name + "kv_a_layernorm.weight", count: config.latentSize, kernels: kernels)
         latentUp = try loader.matrix(
-            name + "kv_b_proj", rows: config.headCount * (config.nopeSize + config.valueSize), columns: config.latentSize)
+            name + "kv_b_proj", rows: config.headCount * (config.nopeSize + config.valueSize), columns: config.latentSize,
+            unit: config.nopeSize + config.valueSize)
         output = try loader.matrix(
             name + "o_proj", rows: config.hiddenSize, columns: config.headCount * config.valueSize, convertible: true)
     }
 }
 
 extension MLPWeights {
-    /// - Parameter convertible: false for routed experts.
-    init(
-        _ loader: inout WeightLoader, _ name: String, width: Int, _ config: ModelConfig, convertible: Bool = true
-    ) throws(KimiError) {
-        func part(_ part: String, rows: Int, columns: Int) throws(KimiError) -> ck_matrix {
-            try loader.matrix(name + part, rows: rows, columns: columns, int4: true, convertible: convertible)
+    init(_ loader: inout WeightLoader, _ name: String, width: Int, _ config: ModelConfig) throws(KimiError) {
+        func part(_ part: String, rows: Int, columns: Int) throws(KimiError) -> Matrix {
+            try loader.matrix(name + part, rows: rows, columns: columns, int4: true, convertible: true)
         }
         gate = try part("gate_proj", rows: width, columns: config.hiddenSize)
         up = try part("up_proj", rows: width, columns: config.hiddenSize)
@@ -83,19 +82,8 @@ extension ExpertWeights {
             ? nil
             : try MLPWeights(
                 &loader, name + "shared_experts.", width: config.sharedExpertCount * config.moeIntermediateSize, config)
-        let gate = try loader.table(of: ck_matrix.self, count: count, name: name)
-        let up = try loader.table(of: ck_matrix.self, count: count, name: name)
-        let down = try loader.table(of: ck_matrix.self, count: count, name: name)
-        for expert in 0..<count {
-            let mlp = try MLPWeights(
-                &loader, "\(name)experts.\(expert).", width: config.moeIntermediateSize, config, convertible: false)
-            gate[expert] = mlp.gate
-            up[expert] = mlp.up
-            down[expert] = mlp.down
-        }
-        expertTypes = (0..<count).reduce(0) { $0 | gate[$1].typeBit | up[$1].typeBit }
-        self.gate = UnsafePointer(gate)
-        self.up = UnsafePointer(up)
-        self.down = UnsafePointer(down)
+        let experts = try loader.experts(name + "experts.", config)
+        self.experts = experts
+        expertTypes = (0..<count).reduce(0) { $0 | experts.gate[$1].typeBit | experts.up[$1].typeBit }
     }
 }

@@ -4,36 +4,36 @@ import CKimiKernels
 /// bytes made of them (`DenseFormat`); norms and biases are small and were widened to f32 once.
 struct Weights {
     /// [vocabulary, hidden]
-    let embedding: ck_matrix
+    let embedding: Matrix
     let layers: [LayerWeights]
-    let finalNorm: UnsafePointer<Float>
+    let finalNorm: Vector
     /// [vocabulary, hidden]
-    let head: ck_matrix
+    let head: Matrix
 }
 
 struct LayerWeights {
-    let inputNorm: UnsafePointer<Float>
+    let inputNorm: Vector
     let attention: AttentionWeights
-    let postAttentionNorm: UnsafePointer<Float>
+    let postAttentionNorm: Vector
     let feedForward: FeedForwardWeights
 }
 
 /// Multi-head latent attention (DeepSeek-V2 report, section 2.1), with the checkpoint's names behind ours.
 struct AttentionWeights {
     /// `q_a_proj` [queryRank, hidden], or nil where queries are not compressed.
-    let queryDown: ck_matrix?
+    let queryDown: Matrix?
     /// `q_a_layernorm` [queryRank]; unused without `queryDown`.
-    let queryNorm: UnsafePointer<Float>?
+    let queryNorm: Vector?
     /// `q_b_proj` [heads * (nope + rope), queryRank], or `q_proj` [..., hidden].
-    let queryUp: ck_matrix
+    let queryUp: Matrix
     /// `kv_a_proj_with_mqa` [latent + rope, hidden]
-    let latentDown: ck_matrix
+    let latentDown: Matrix
     /// `kv_a_layernorm` [latent]
-    let latentNorm: UnsafePointer<Float>
-    /// `kv_b_proj` [heads * (nope + value), latent]
-    let latentUp: ck_matrix
+    let latentNorm: Vector
+    /// `kv_b_proj` [heads * (nope + value), latent]; a node has whole heads.
+    let latentUp: Matrix
     /// `o_proj` [hidden, heads * value]
-    let output: ck_matrix
+    let output: Matrix
 
     /// Whether a product with the block's input reads its integer form.
     func inputReadsIntegers(_ arithmetic: Arithmetic) -> Bool {
@@ -56,9 +56,9 @@ enum FeedForwardWeights {
 
 /// down(silu(gate x) * up x)
 struct MLPWeights {
-    let gate: ck_matrix
-    let up: ck_matrix
-    let down: ck_matrix
+    let gate: Matrix
+    let up: Matrix
+    let down: Matrix
     /// Rows of gate and up, columns of down.
     var width: Int { gate.rows }
     /// The types of the matrices that read the input.
@@ -68,16 +68,53 @@ struct MLPWeights {
 /// One mixture-of-experts layer.
 struct ExpertWeights {
     /// `mlp.gate.weight` [experts, hidden]
-    let router: ck_matrix
+    let router: Matrix
     /// `e_score_correction_bias` [experts]: added for the choice only, never for the weight.
-    let bias: UnsafePointer<Float>
+    let bias: Vector
     let shared: MLPWeights?
-    /// One matrix an expert. Plain pointers, so that a job can carry them to a worker without reference counting.
-    let gate: UnsafePointer<ck_matrix>
-    let up: UnsafePointer<ck_matrix>
-    let down: UnsafePointer<ck_matrix>
+    /// The routed experts.
+    let experts: ExpertTable
     /// The types of the routed experts' matrices that read the input: one, unless a checkpoint mixes them.
     let expertTypes: Int32
+}
+
+/// The matrices of a layer's routed experts. Plain pointers, so that a job can carry them to a worker without reference counting.
+struct ExpertTable {
+    /// The number of experts.
+    let count: Int
+    /// [nodes, experts] each, addressed by the rows of the whole expert as in `Matrix`.
+    let gate: UnsafeMutablePointer<ck_matrix>
+    let up: UnsafeMutablePointer<ck_matrix>
+    let down: UnsafeMutablePointer<ck_matrix>
+    /// How experts that are split are split.
+    let splits: ExpertSplits
+    /// Where the nodes' rows of all downs of this layer begin, and where the last one's end.
+    let downBounds: UnsafePointer<Int>
+    /// For each expert the set of nodes that hold it whole, 0 if it is split; nil if all are.
+    let homes: UnsafePointer<UInt64>?
+
+    func gate(_ expert: Int, on node: Int) -> UnsafeMutablePointer<ck_matrix> { gate + (node * count + expert) }
+    func up(_ expert: Int, on node: Int) -> UnsafeMutablePointer<ck_matrix> { up + (node * count + expert) }
+    func down(_ expert: Int, on node: Int) -> UnsafeMutablePointer<ck_matrix> { down + (node * count + expert) }
+
+    /// The nodes that hold an expert whole; 0 if it is split.
+    func homes(_ expert: Int) -> UInt64 { homes?[expert] ?? 0 }
+}
+
+/// The parts of gate and up that nodes have of experts that are split, the same in all layers.
+struct ExpertSplits {
+    let nodes: Int
+    /// [nodes, nodes + 1]: for experts 0, 1, ... where the nodes' rows begin and the last one's end; the next expert after as many as there
+    /// are nodes is split as the first.
+    let bounds: UnsafePointer<Int>
+    /// The most blocks of rows (ExpertBlocks) that each node has of any expert.
+    let mostBlocks: UnsafePointer<Int>
+
+    /// The rows of an expert's gate and up that are a node's part.
+    func rows(_ expert: Int, of node: Int) -> Range<Int> {
+        let bounds = bounds + expert % nodes * (nodes + 1)
+        return bounds[node]..<bounds[node + 1]
+    }
 }
 
 extension ck_matrix {

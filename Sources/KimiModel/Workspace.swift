@@ -44,16 +44,26 @@ struct Workspace {
     /// Choices gathered by expert, slots [rows * top-k]: whose row, with which weight.
     let slotRow: UnsafeMutablePointer<Int32>
     let slotWeight: UnsafeMutablePointer<Float>
+    /// The slot of each choice [rows, top-k].
+    let slotOfChoice: UnsafeMutablePointer<Int32>
+    /// The experts that each node works on [nodes, experts], how many those are, and how many of them are whole.
+    let lists: UnsafeMutablePointer<Int32>
+    let listCounts: UnsafeMutablePointer<Int32>
+    let wholeCounts: UnsafeMutablePointer<Int32>
+    /// Each slot's output [slots, hidden], if outputs are kept apart.
+    let expertOutput: UnsafeMutablePointer<Float>
     /// Each slot's input [slots, hidden], in integer form that of its row itself, and silu(gate) * up [slots, expert width].
     let gathered: Activation
     let expertInner: Activation
     /// For each worker the outputs of two blocks of an expert's matrix.
     let blockOutput: UnsafeMutablePointer<Float>
     let blockOutputPerWorker: Int
+    /// How many items of a job each node has [nodes].
+    let itemCounts: UnsafeMutablePointer<Int>
     /// One or two products of one job.
     let products: UnsafeMutablePointer<Product>
 
-    init(config: ModelConfig, rows: Int, workers: Int) throws(KimiError) {
+    init(config: ModelConfig, rows: Int, workers: Int, nodes: Int, outputsApart: Bool) throws(KimiError) {
         var layout = ScratchLayout()
         let experts = max(config.expertCount, 1)
         let slots = Checked.product(rows, max(config.expertsPerToken, 1))
@@ -79,10 +89,16 @@ struct Workspace {
         let activeAt = layout.floats(experts, 1)
         let slotRowAt = layout.floats(slots, 1)
         let slotWeightAt = layout.floats(slots, 1)
+        let slotOfChoiceAt = layout.floats(slots, 1)
+        let listsAt = layout.floats(nodes, experts)
+        let listCountsAt = layout.floats(nodes, 1)
+        let wholeCountsAt = layout.floats(nodes, 1)
+        let expertOutputAt = layout.floats(outputsApart ? slots : 0, config.hiddenSize)
         // Of the gathered inputs only the floats are copies.
         let gatheredAt = layout.activation(slots, config.hiddenSize, integerColumns: 0)
         let expertInnerAt = layout.activation(slots, config.moeIntermediateSize)
         let blockOutputAt = layout.floats(workers, blockOutputPerWorker)
+        let itemCountsAt = layout.bytes(nodes, MemoryLayout<Int>.stride)
         let productsAt = layout.bytes(2 * MemoryLayout<Product>.stride)
         guard let total = layout.total else {
             throw KimiError(.outOfMemory, "work space for \(rows) rows is beyond any memory", subject: "chunk_size")
@@ -111,9 +127,15 @@ struct Workspace {
         activeExperts = ints(activeAt)
         slotRow = ints(slotRowAt)
         slotWeight = floats(slotWeightAt)
+        slotOfChoice = ints(slotOfChoiceAt)
+        lists = ints(listsAt)
+        listCounts = ints(listCountsAt)
+        wholeCounts = ints(wholeCountsAt)
+        expertOutput = floats(expertOutputAt)
         gathered = activation(gatheredAt)
         expertInner = activation(expertInnerAt)
         blockOutput = floats(blockOutputAt)
+        itemCounts = memory.pointer(to: Int.self, at: itemCountsAt)
         products = memory.pointer(to: Product.self, at: productsAt)
     }
 }

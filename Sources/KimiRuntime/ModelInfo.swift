@@ -18,9 +18,9 @@ extension Model {
             json.member("chunk_size", options.chunkSize)
             json.member("exact", text.exact)
             json.object("weight_bytes") { json in
-                json.member("mapped", text.placement.mapped)
-                json.member("copied", text.placement.copied)
-                json.member("converted", text.placement.converted)
+                json.member("mapped", text.weightBytes.mapped)
+                json.member("copied", text.weightBytes.copied)
+                json.member("converted", text.weightBytes.converted)
             }
         }
         return json.text

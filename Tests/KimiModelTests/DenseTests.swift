@@ -35,7 +35,7 @@ struct DenseTests {
         let plan = CostReport(checkpoint, dense: .int8)
         let stored = CostReport(checkpoint)
         let harness = try Harness(fixture, dense: .int8)
-        #expect(harness.model.placement.converted == plan.total.made)
+        #expect(harness.model.weightBytes.converted == plan.total.made)
         #expect(plan.total.stored == stored.total.stored)
         for (kind, cost) in plan.kinds {
             let isConcerned = [.attention, .denseMLP, .sharedExperts, .head].contains(kind)
@@ -69,14 +69,14 @@ struct DenseTests {
         let rows = 80
         let dense = rows * (512 + 96 / 16)
         let shared = rows * (512 + 32 / 16)
-        #expect(model.placement.converted == dense + 2 * shared)
-        #expect(model.placement.copied == 0 && model.placement.mapped > 0)
+        #expect(model.weightBytes.converted == dense + 2 * shared)
+        #expect(model.weightBytes.copied == 0 && model.weightBytes.mapped > 0)
     }
 
     @Test("what is copied is not what is converted", arguments: [DenseFormat.stored, .int8])
     func placement(dense: DenseFormat) throws {
-        let mapped = try Harness("tiny-kimi", dense: dense).model.placement
-        let copied = try Harness("tiny-kimi", policy: .copy, dense: dense).model.placement
+        let mapped = try Harness("tiny-kimi", dense: dense).model.weightBytes
+        let copied = try Harness("tiny-kimi", policy: .copy, dense: dense).model.weightBytes
         #expect(mapped.copied == 0 && copied.mapped == 0 && copied.converted == mapped.converted)
         // Copies are whole cache lines.
         #expect(copied.copied >= mapped.mapped && copied.copied < mapped.mapped + 64 * 600)
@@ -102,7 +102,7 @@ struct DenseTests {
         }
         let other = try Harness(fixture, dense: .int8)
         let isSame = identical(try Harness(fixture).evaluate(Self.ids, all: true), expected)
-        #expect(isSame == (other.model.placement.converted == 0))
+        #expect(isSame == (other.model.weightBytes.converted == 0))
     }
 
     @Test("chunks and other sequences do not change a bit")
@@ -150,7 +150,7 @@ struct DenseTests {
         #expect(zip(reading, reading.dropFirst()).allSatisfy { $0.done < $1.done && $1.done - $0.done <= 41_000_000 })
         let headTurns = reading.count { $0.done > total - 40_000 * 512 * 2 }
         #expect(headTurns > 2)
-        #expect(model.placement.converted == stored.total.made)
+        #expect(model.weightBytes.converted == stored.total.made)
 
         var count = 0
         let error = failure {

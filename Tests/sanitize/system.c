@@ -22,9 +22,50 @@ static void visit(void *context, size_t begin, size_t end, size_t worker) {
     atomic_store(&w->busy[worker], 0);
 }
 
+/// Items of nodes, each with a numbering of its own: `first` of each node in `done`.
+typedef struct node_work {
+    work all;
+    const size_t *first;
+    const size_t *counts;
+} node_work;
+
+static void visit_node(void *context, size_t node, size_t begin, size_t end, size_t worker) {
+    node_work *w = context;
+    REQUIRE(end <= w->counts[node], "items %zu ..< %zu of node %zu", begin, end, node);
+    visit(&w->all, w->first[node] + begin, w->first[node] + end, worker);
+}
+
+static void check_nodes(void) {
+    for (size_t nodes = 1; nodes <= 4; nodes++) {
+        size_t workers[4], total = 0;
+        for (size_t node = 0; node < nodes; node++) total += workers[node] = 1 + below(3);
+        cks_pool *pool = cks_pool_create(workers, nodes);
+        REQUIRE(pool, "no pool of %zu nodes", nodes);
+        for (size_t worker = 0; worker < total; worker++)
+            REQUIRE(cks_pool_nodes(pool)[worker] < nodes, "worker %zu has no node", worker);
+        for (size_t round = 0; round < 200; round++) {
+            size_t counts[4], first[4], count = 0;
+            for (size_t node = 0; node < nodes; node++) {
+                first[node] = count;
+                count += counts[node] = below(100);
+            }
+            node_work w = {{exact(count + 1, 1), total, exact(total, 1)}, first, counts};
+            memset(w.all.done, 0, count);
+            memset(w.all.busy, 0, total);
+            cks_pool_run_nodes(pool, visit_node, &w, counts, 1 + below(20));
+            for (size_t i = 0; i < count; i++) REQUIRE(w.all.done[i] == 1, "item %zu of %zu was left out", i, count);
+            give_back(w.all.busy);
+            give_back(w.all.done);
+        }
+        cks_pool_destroy(pool);
+    }
+    const size_t none = 0;
+    REQUIRE(!cks_pool_create(&none, 1) && !cks_pool_create(&none, 0), "a pool without workers");
+}
+
 static void check_pool(void) {
     for (size_t workers = 1; workers <= 5; workers++) {
-        cks_pool *pool = cks_pool_create(workers);
+        cks_pool *pool = cks_pool_create(&workers, 1);
         REQUIRE(pool, "no pool of %zu", workers);
         for (size_t round = 0; round < 200; round++) {
             size_t count = 1 + below(300);
@@ -101,6 +142,7 @@ static void check_float_settings(void) {
 
 void check_system(void) {
     check_pool();
+    check_nodes();
     check_float_settings();
     check_files();
 }

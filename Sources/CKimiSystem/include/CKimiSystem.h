@@ -2,6 +2,7 @@
 #ifndef CKIMI_SYSTEM_H
 #define CKIMI_SYSTEM_H
 
+#include "cks_affinity.h"
 #include "cks_file.h"
 #include "cks_float.h"
 #include "cks_pool.h"

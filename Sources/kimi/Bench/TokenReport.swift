@@ -26,7 +26,7 @@ struct TokenReport: BenchReport {
     let cacheBytes: Int
     let resident: (now: Int, most: Int)
 
-    private var placement: WeightPlacement { model.text.placement }
+    private var placement: WeightPlacement { model.text.weightBytes }
     /// Of the text model, where they are read.
     private var weightBytes: Int { placement.mapped + placement.copied + placement.converted }
 
