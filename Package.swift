@@ -53,7 +53,9 @@ let package = Package(
             dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "CKimiKernels", "CKimiSystem"]),
         .target(
             name: "KimiRuntime",
-            dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiModel", "CKimiSystem"]),
+            dependencies: [
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiModel", "CKimiKernels", "CKimiSystem",
+            ]),
         .target(
             name: "KimiAgent",
             dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime"]),
@@ -77,25 +79,34 @@ let package = Package(
                 ])
             ]),
 
-        // Tests, one target a room.
+        // Tests, one target a room. Each names all rooms that it imports: it is not built anew when one changes that it does not name.
         .target(name: "KimiTestSupport", dependencies: ["KimiCore"], path: "Tests/KimiTestSupport"),
         // Replaces the allocator of whatever links it: for the tests' own executable only.
         .target(name: "CMallocCount", path: "Tests/CMallocCount"),
         .testTarget(name: "KimiCoreTests", dependencies: ["KimiCore", "KimiTestSupport"]),
-        .testTarget(name: "KimiCheckpointTests", dependencies: ["KimiCheckpoint", "KimiTestSupport"]),
-        .testTarget(name: "KimiTopologyTests", dependencies: ["KimiTopology", "KimiTestSupport"]),
-        .testTarget(name: "KimiTokenizerTests", dependencies: ["KimiTokenizer", "KimiTestSupport"]),
-        .testTarget(name: "KimiChatTests", dependencies: ["KimiChat", "KimiTestSupport"]),
+        .testTarget(name: "KimiCheckpointTests", dependencies: ["KimiCore", "KimiCheckpoint", "KimiTestSupport"]),
+        .testTarget(name: "KimiTopologyTests", dependencies: ["KimiCore", "KimiTopology", "KimiTestSupport"]),
+        .testTarget(name: "KimiTokenizerTests", dependencies: ["KimiCore", "KimiTokenizer", "KimiTestSupport"]),
+        .testTarget(name: "KimiChatTests", dependencies: ["KimiCore", "KimiTokenizer", "KimiChat", "KimiTestSupport"]),
         .testTarget(name: "CKimiKernelsTests", dependencies: ["CKimiKernels", "KimiTestSupport"]),
-        .testTarget(name: "KimiModelTests", dependencies: ["KimiModel", "CKimiSystem", "CMallocCount", "KimiTestSupport"]),
-        .testTarget(name: "KimiRuntimeTests", dependencies: ["KimiRuntime", "KimiTestSupport"]),
         .testTarget(
-            name: "KimiAgentTests", dependencies: ["KimiAgent", "KimiChat", "KimiModel", "KimiRuntime", "KimiTestSupport"]),
-        .testTarget(name: "KimiBenchTests", dependencies: ["KimiBench", "CKimiKernels", "KimiTestSupport"]),
+            name: "KimiModelTests",
+            dependencies: [
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiModel", "CKimiKernels", "CKimiSystem", "CMallocCount",
+                "KimiTestSupport",
+            ]),
+        .testTarget(
+            name: "KimiRuntimeTests",
+            dependencies: ["KimiCore", "KimiTokenizer", "KimiModel", "KimiRuntime", "CKimiSystem", "KimiTestSupport"]),
+        .testTarget(
+            name: "KimiAgentTests", dependencies: ["KimiCore", "KimiAgent", "KimiChat", "KimiModel", "KimiRuntime", "KimiTestSupport"]),
+        .testTarget(
+            name: "KimiBenchTests",
+            dependencies: ["KimiBench", "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiModel", "CKimiKernels", "KimiTestSupport"]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
         .executableTarget(
             name: "KimiFuzz",
-            dependencies: ["CKimiSystem", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiRuntime", "KimiTestSupport"],
+            dependencies: ["CKimiSystem", "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiRuntime", "KimiTestSupport"],
             path: "Tests/KimiFuzz"),
     ],
     swiftLanguageModes: [.v6],

@@ -160,6 +160,16 @@ typedef struct kimi_model kimi_model;
 #define KIMI_LOAD_AUTO 0 /**< KIMI_LOAD_MAP */
 #define KIMI_LOAD_MAP 1 /**< weights stay in the mapped files; opening reads almost nothing */
 #define KIMI_LOAD_COPY 2 /**< weights are read into memory; the files may change or vanish afterwards */
+#define KIMI_LOAD_STREAM 3 /**< as _COPY, but routed experts are read when they are chosen, and kept up to resident_bytes */
+
+#define KIMI_PLACEMENT_AUTO 0 /**< the one that is predicted to be fastest */
+#define KIMI_PLACEMENT_SLICE 1 /**< the rows of every matrix are split over the memory nodes */
+#define KIMI_PLACEMENT_EXPERT 2 /**< routed experts lie whole on one node each, dealt by heat; all else is split */
+#define KIMI_PLACEMENT_REPLICATE 3 /**< as _EXPERT, and the hottest experts lie on every node, up to replicate_bytes */
+
+#define KIMI_PAGES_AUTO 0 /**< huge where the system makes them so by itself (transparent huge pages) */
+#define KIMI_PAGES_SMALL 1
+#define KIMI_PAGES_HUGE 2 /**< from the pool that the administrator has set apart (hugetlbfs) */
 
 #define KIMI_DENSE_STORED 0 /**< as in the files */
 /**
@@ -218,6 +228,26 @@ typedef struct kimi_model_options {
      * other logits. A prompt goes in equal shares where that keeps it on the fast path.
      */
     int32_t exact;
+    /**
+     * The most bytes that the model and its sessions may use; 0: what the machine and the process's cgroup allow. Counts weights
+     * that are copied or made, work space, caches and logits; not mapped weights, which the system takes back as it needs to.
+     * What would pass it is KIMI_ERROR_OUT_OF_MEMORY: at opening, at kimi_session_create for a context_limit that could never
+     * be reached, and where a session grows. That session then is as it was, and all others go on.
+     */
+    int64_t memory_limit;
+    /** How weights are dealt over memory nodes: KIMI_PLACEMENT_... */
+    int32_t placement;
+    /** The most memory nodes to compute on: 1 to 64; 0: all. */
+    int32_t nodes;
+    /** With KIMI_PLACEMENT_REPLICATE, bytes on each node for copies of the hottest experts; 0: what is free. */
+    int64_t replicate_bytes;
+    /** Bytes for routed experts in memory; 0: all of them, or as many as fit. */
+    int64_t resident_bytes;
+    /** Pages of copied weights, caches and work space: KIMI_PAGES_... */
+    int32_t huge_pages;
+    int32_t reserved2;
+    /** The path of a heat file (kimi_model_save_heat), NUL-terminated, copied; NULL: all experts are taken to be chosen alike. */
+    const char *heat;
 } kimi_model_options;
 
 /** Fills in the defaults. `size` is the caller's sizeof(kimi_model_options). NULL or a size under 4 is KIMI_ERROR_INVALID_ARGUMENT. */
@@ -243,10 +273,22 @@ void kimi_model_close(kimi_model *model);
 /**
  * What was opened, as JSON: architecture, model_type, sizes, parameters, bytes by kind, context_length, context_limit,
  * vocabulary, end_tokens, digest, and how it runs: isa, threads, cache_type, load_policy, cache_bytes_per_token, dense, exact, and
- * weight_bytes: how many are mapped, copied, and converted (in memory, in another format than the files').
+ * weight_bytes: how many are mapped, copied, and converted (in memory, in another format than the files'); and memory: limit
+ * (bytes, or null), limit_from ("memory_limit", "cgroup", "machine" or null), used (bytes of weights, tables, workspace, attention,
+ * experts, cache, sessions) and available (what may still be used at this moment, or null).
  * out_json is transferred; out_length may be NULL.
  */
 kimi_status kimi_model_info(const kimi_model *model, char **out_json, size_t *out_length, kimi_error **out_error);
+
+/**
+ * How often the router has chosen each expert since the model was opened, as JSON: format "kimi-heat", version 1, layers, experts,
+ * and counts, a row of numbers for each layer (zeros where a layer is dense). Waits for the step in progress. It is what
+ * kimi_model_options.heat reads. out_json is transferred; out_length may be NULL.
+ */
+kimi_status kimi_model_heat(const kimi_model *model, char **out_json, size_t *out_length, kimi_error **out_error);
+
+/** Writes that to a file, by way of a temporary file beside it. */
+kimi_status kimi_model_save_heat(const kimi_model *model, const char *path, size_t path_length, kimi_error **out_error);
 
 /** The number of logits of one token; 0 for an invalid handle. */
 int32_t kimi_model_vocabulary_size(const kimi_model *model);
@@ -315,7 +357,10 @@ typedef struct kimi_session kimi_session;
 typedef struct kimi_session_options {
     uint32_t struct_size;
     int32_t reserved;
-    /** The most tokens this session may hold: 1 to the model's limit; 0: that limit. Memory is taken as tokens come. */
+    /**
+     * The most tokens this session may hold: 1 to the model's limit; 0: that limit. Memory is taken as tokens come. A limit whose
+     * cache could never fit is KIMI_ERROR_OUT_OF_MEMORY, and the message has the longest that would.
+     */
     int64_t context_limit;
 } kimi_session_options;
 
@@ -353,7 +398,8 @@ kimi_status kimi_session_ids(kimi_session *session, int32_t *ids, size_t capacit
  * token; `capacity` is its size in floats, and too small a one is KIMI_ERROR_TOO_SMALL before anything is computed.
  * Results are the same bits for any thread count, and on the exact path however the tokens are split over calls.
  * Errors: _INVALID_ARGUMENT (an id outside the vocabulary: the message names it), _CONTEXT_FULL, _NUMERIC, _CANCELLED, _IO,
- * _OUT_OF_MEMORY. The session then holds the tokens of the steps that were completed (kimi_session_position).
+ * _OUT_OF_MEMORY. The session then holds the tokens of the steps that were completed (kimi_session_position); after _OUT_OF_MEMORY
+ * those that it held before.
  */
 kimi_status kimi_session_evaluate(kimi_session *session, const int32_t *ids, size_t count, uint32_t flags,
                                   float *logits, size_t capacity, kimi_error **out_error);

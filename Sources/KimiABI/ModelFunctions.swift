@@ -16,11 +16,12 @@ private var defaultOptions: kimi_model_options {
     initialize(options, size, defaults: defaultOptions)
 }
 
+private func refused(_ name: String, _ value: some BinaryInteger, _ right: String) -> KimiError {
+    KimiError(.invalidArgument, "\(name) is \(value); it must be \(right)", subject: name)
+}
+
 /// The C options in the runtime's terms; only what has no counterpart there is checked here.
 private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options {
-    func refused(_ name: String, _ value: some BinaryInteger, _ right: String) -> KimiError {
-        KimiError(.invalidArgument, "\(name) is \(value); it must be \(right)", subject: name)
-    }
     var options = Model.Options()
     options.threads = c.threads == 0 ? nil : Int(c.threads)
     guard (KIMI_ISA_AUTO...KIMI_ISA_AVX512_VNNI).contains(c.isa) else {
@@ -36,7 +37,8 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     switch c.load_policy {
     case KIMI_LOAD_AUTO, KIMI_LOAD_MAP: options.loadPolicy = .map
     case KIMI_LOAD_COPY: options.loadPolicy = .copy
-    default: throw refused("load_policy", c.load_policy, "\(KIMI_LOAD_AUTO) to \(KIMI_LOAD_COPY)")
+    case KIMI_LOAD_STREAM: options.loadPolicy = .stream
+    default: throw refused("load_policy", c.load_policy, "\(KIMI_LOAD_AUTO) to \(KIMI_LOAD_STREAM)")
     }
     switch c.dense {
     case KIMI_DENSE_STORED: options.dense = .stored
@@ -51,12 +53,36 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
         throw refused("log_level", c.log_level, "\(KIMI_LOG_DEBUG) to \(KIMI_LOG_ERROR)")
     }
     guard c.reserved == 0 else { throw refused("reserved", c.reserved, "0") }
+    options.memory = try memory(c)
     if let callback = c.log {
         let sink = LogSink(callback: callback, userData: c.log_user_data)
         options.log = Log { [level = c.log_level] found, message in
             if found.rawValue >= level { sink.send(found, message) }
         }
     }
+    return options
+}
+
+/// The options that concern memory.
+private func memory(_ c: kimi_model_options) throws(KimiError) -> MemoryOptions {
+    var options = MemoryOptions()
+    options.limit = c.memory_limit == 0 ? nil : Int(c.memory_limit)
+    switch c.placement {
+    case KIMI_PLACEMENT_AUTO: options.policy = nil
+    case KIMI_PLACEMENT_SLICE: options.policy = .slice
+    case KIMI_PLACEMENT_EXPERT: options.policy = .expert
+    case KIMI_PLACEMENT_REPLICATE: options.policy = .replicate
+    default: throw refused("placement", c.placement, "\(KIMI_PLACEMENT_AUTO) to \(KIMI_PLACEMENT_REPLICATE)")
+    }
+    options.nodes = c.nodes == 0 ? nil : Int(c.nodes)
+    options.replicateBytes = c.replicate_bytes == 0 ? nil : Int(c.replicate_bytes)
+    options.residentBytes = c.resident_bytes == 0 ? nil : Int(c.resident_bytes)
+    guard let pages = MemoryOptions.Pages(rawValue: c.huge_pages) else {
+        throw refused("huge_pages", c.huge_pages, "\(KIMI_PAGES_AUTO) to \(KIMI_PAGES_HUGE)")
+    }
+    options.pages = pages
+    guard c.reserved2 == 0 else { throw refused("reserved2", c.reserved2, "0") }
+    if let heat = c.heat { options.heat = try path(heat, -1, "heat") }
     return options
 }
 
@@ -97,6 +123,25 @@ private struct LogSink: @unchecked Sendable {
     status(outError) { () throws(KimiError) in
         clear(outJSON, outLength)
         try transfer(try model(handle).info, outJSON, outLength)
+    }
+}
+
+@c @implementation public func kimi_model_heat(
+    _ handle: OpaquePointer?, _ outJSON: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,
+    _ outLength: UnsafeMutablePointer<Int>?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        clear(outJSON, outLength)
+        try transfer(try model(handle).heat(), outJSON, outLength)
+    }
+}
+
+@c @implementation public func kimi_model_save_heat(
+    _ handle: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ pathLength: Int,
+    _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        try model(handle).saveHeat(to: try path(file, pathLength))
     }
 }
 

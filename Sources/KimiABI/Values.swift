@@ -45,15 +45,12 @@ func flag(_ value: Int32, _ name: String) throws(KimiError) -> Bool {
 }
 
 /// A caller's path.
-func path(_ text: UnsafePointer<CChar>?, _ length: Int) throws(KimiError) -> String {
-    let raw = try bytes(text, length, "path")
-    guard !raw.isEmpty else { throw KimiError(.invalidArgument, "the path is empty", subject: "path") }
-    guard raw.count < Int(PATH_MAX) else {
-        throw KimiError(.invalidArgument, "the path has \(raw.count) bytes; at most \(PATH_MAX - 1) are allowed", subject: "path")
-    }
-    guard !raw.contains(0), let path = String(validating: raw, as: UTF8.self) else {
-        throw KimiError(.invalidArgument, "the path is not UTF-8 text without NUL", subject: "path")
-    }
+func path(_ text: UnsafePointer<CChar>?, _ length: Int, _ name: String = "path") throws(KimiError) -> String {
+    func refused(_ words: String) -> KimiError { KimiError(.invalidArgument, "\(name) \(words)", subject: name) }
+    let raw = try bytes(text, length, name)
+    guard !raw.isEmpty else { throw refused("is empty") }
+    guard raw.count < Int(PATH_MAX) else { throw refused("has \(raw.count) bytes; at most \(PATH_MAX - 1) are allowed") }
+    guard !raw.contains(0), let path = String(validating: raw, as: UTF8.self) else { throw refused("is not UTF-8 text without NUL") }
     return path
 }
 

@@ -36,6 +36,14 @@ extension Checkpoint {
         return try alignedCopy(of: tensor, in: shard)
     }
 
+    /// The memory that copies of all tensors would take whose place does not suit their type; 0 for files as they are usually written.
+    package var unalignedByteCount: Int {
+        var sum = 0
+        // Safe from overflow because the files hold all tensors whole.
+        forEachTensor { (_, tensor) throws(Never) in if !tensor.isAligned { sum += tensor.byteCount + 4096 } }
+        return sum
+    }
+
     private func alignedCopy(of tensor: TensorInfo, in shard: Shard) throws(KimiError) -> UnsafeRawBufferPointer {
         let place = AlignedCopies.Place(shard: tensor.shard, offset: tensor.offset)
         let outcome = copies.withLock { copies in

@@ -37,6 +37,8 @@ final class AttentionPlan {
     /// The rows that are attended expanded.
     let expanded: ExpandedPlan
     private let memory: MappedMemory
+    /// Bytes of all scratch memory, that of expanded rows included.
+    var byteCount: Int { memory.byteCount + expanded.byteCount }
     private let threads: Int
     private let heads: Int
     private let latent: Int

@@ -47,7 +47,8 @@ package enum CacheType: Int32, Sendable, CaseIterable {
 /// Memory for the latent caches of all sequences of a model, in blocks of 64 tokens that sequences share by reference count.
 ///
 /// A block holds, layer after layer, 64 tokens of normed latent and rotated rope key. Its memory comes straight from the system,
-/// so that running out is an error. Thread safe; the lock is taken once for 64 tokens, not in the arithmetic.
+/// on the account of the model's budget, so that running out is an error. Thread safe; the lock is taken once for 64 tokens, not in
+/// the arithmetic.
 package final class BlockPool: Sendable {
     /// A block's number; the index of its entry in the tables.
     typealias BlockID = Int32
@@ -74,11 +75,15 @@ package final class BlockPool: Sendable {
         var promised = 0
     }
     private let tables = Mutex(Tables())
+    package let budget: MemoryBudget
 
     /// How much idle memory is kept instead of being given back to the system.
     private static let idleBytes = 256 << 20
 
-    init(type: CacheType, layerCount: Int, latent: Int, rope: Int) throws(KimiError) {
+    init(
+        type: CacheType, layerCount: Int, latent: Int, rope: Int, budget: MemoryBudget = MemoryBudget()
+    ) throws(KimiError) {
+        self.budget = budget
         self.type = type
         self.layerCount = layerCount
         guard type != .int8 || latent >= 2 else {
@@ -90,6 +95,7 @@ package final class BlockPool: Sendable {
         else { throw KimiError(.unsupported, "a cache block of \(layerCount) layers x \(tokenBytes) bytes is beyond any memory") }
         self.layerBytes = layerBytes
         blockBytes = rounded
+        budget.onShortage { [weak self] in self?.giveUpIdle() }
     }
 
     deinit {
@@ -115,46 +121,100 @@ package final class BlockPool: Sendable {
     func release(promise count: Int) { tables.withLock { $0.promised -= count } }
 
     /// A block with one reference; its memory is not cleared.
-    func take() throws(KimiError) -> (id: BlockID, base: UnsafeMutableRawPointer) {
-        let taken: (BlockID, UnsafeMutableRawPointer)? = tables.withLock { tables in
-            if let id = tables.idle.popLast(), let base = tables.base[Int(id)] {
-                tables.references[Int(id)] = 1
-                return (id, base)
-            }
-            let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-            guard tables.base.count < Int(BlockID.max),
-                let base = mmap(nil, blockBytes, PROT_READ | PROT_WRITE, flags, -1, 0), base != MAP_FAILED
-            else { return nil }
+    ///
+    /// - Parameter own: how many blocks its taker has, for the message if there is no more.
+    func take(beside own: Int = 0) throws(KimiError) -> (id: BlockID, base: UnsafeMutableRawPointer) {
+        if let idle = takeIdle() { return idle }
+        if let shortage = budget.take(blockBytes, for: .cache, keeping: true) { throw refusal(blocks: 1, own: own, shortage) }
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let base = mmap(nil, blockBytes, PROT_READ | PROT_WRITE, flags, -1, 0), base != MAP_FAILED else {
+            budget.touched(blockBytes)
+            budget.release(blockBytes, for: .cache)
+            throw KimiError(.outOfMemory, "latent cache: the system gave no \(blockBytes) bytes for 64 more tokens")
+        }
+        // Touched at once, so that what the system has left is known when the next block is asked for.
+        for page in stride(from: 0, to: blockBytes, by: 4096) { base.storeBytes(of: 0, toByteOffset: page, as: UInt8.self) }
+        budget.touched(blockBytes)
+        return (add(base), base)
+    }
+
+    private func takeIdle() -> (id: BlockID, base: UnsafeMutableRawPointer)? {
+        tables.withLock { tables in
+            guard let id = tables.idle.popLast(), let base = tables.base[Int(id)] else { return nil }
+            tables.references[Int(id)] = 1
+            return (id, base)
+        }
+    }
+
+    /// A number for new memory, with one reference.
+    private func add(_ memory: UnsafeMutableRawPointer) -> BlockID {
+        // The bits of the address: a pointer may not cross into the lock.
+        let address = UInt(bitPattern: memory)
+        return tables.withLock { tables in
+            let base = UnsafeMutableRawPointer(bitPattern: address)
             if let id = tables.vacant.popLast() {
                 tables.base[Int(id)] = base
                 tables.references[Int(id)] = 1
-                return (id, base)
+                return id
             }
             tables.base.append(base)
             tables.references.append(1)
-            return (BlockID(tables.base.count - 1), base)
+            // Safe because 2^31 blocks of whole pages are beyond any address space.
+            return BlockID(truncatingIfNeeded: tables.base.count - 1)
         }
-        guard let taken else {
-            throw KimiError(.outOfMemory, "latent cache: the system gave no \(blockBytes) bytes for 64 more tokens")
+    }
+
+    /// Whether `count` more blocks could be taken now; what `take` says if not.
+    func check(_ count: Int, beside own: Int) throws(KimiError) {
+        // Not `Checked.product`, whose list of factors is an allocation.
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: blockBytes)
+        guard !overflow else {
+            throw KimiError(.outOfMemory, "latent cache: \(count) blocks of \(blockBytes) bytes are beyond any memory")
         }
-        return taken
+        let new = bytes - tables.withLock { $0.idle.count } * blockBytes
+        guard new > 0, budget.shortage(of: new, for: .cache, keeping: false) != nil else { return }
+        // Others may have to give something up for it; idle blocks are then no longer there to be taken.
+        if let shortage = budget.take(bytes, for: .cache, keeping: false) { throw refusal(blocks: count, own: own, shortage) }
+    }
+
+    private func refusal(blocks: Int, own: Int, _ shortage: MemoryBudget.Shortage) -> KimiError {
+        let others = max(0, usage.held - own) * blockBytes
+        return budget.refusal(
+            "the cache of \(blocks * Self.blockTokens) more tokens needs \(MemoryBudget.amount(blocks * blockBytes))", shortage,
+            detail: "; of the caches \(MemoryBudget.amount(others)) are other sessions'")
+    }
+
+    /// Gives the memory of idle blocks back to the system.
+    private func giveUpIdle() {
+        let count = tables.withLock { tables in
+            let count = tables.idle.count
+            while let id = tables.idle.popLast() { drop(id, &tables) }
+            return count
+        }
+        budget.release(count * blockBytes, for: .cache)
+    }
+
+    private func drop(_ id: BlockID, _ tables: inout Tables) {
+        if let base = tables.base[Int(id)] { munmap(base, blockBytes) }
+        tables.base[Int(id)] = nil
+        tables.vacant.append(id)
     }
 
     func retain(_ id: BlockID) { tables.withLock { $0.references[Int(id)] += 1 } }
 
     func release(_ id: BlockID) {
-        tables.withLock { tables in
+        let isGivenBack = tables.withLock { tables in
             let index = Int(id)
             tables.references[index] -= 1
-            guard tables.references[index] == 0 else { return }
+            guard tables.references[index] == 0 else { return false }
             if (tables.idle.count + 1) * blockBytes <= Self.idleBytes {
                 tables.idle.append(id)
-            } else {
-                if let base = tables.base[index] { munmap(base, blockBytes) }
-                tables.base[index] = nil
-                tables.vacant.append(id)
+                return false
             }
+            drop(id, &tables)
+            return true
         }
+        if isGivenBack { budget.release(blockBytes, for: .cache) }
     }
 
     /// Blocks that sequences hold, and blocks whose memory waits for the next taker.

@@ -30,6 +30,7 @@ struct ExpandedItem {
 /// The expanded runs of a step, and the workers' scratch memory for them, laid out once when the model is opened.
 final class ExpandedPlan {
     private let memory: MappedMemory
+    var byteCount: Int { memory.byteCount }
     private let shape: AttentionShape
     private let threads: Int
     private let leastRows: Int

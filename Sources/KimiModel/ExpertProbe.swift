@@ -47,7 +47,7 @@ extension TextModel {
             if weights.layers[layer].feedForward.inputReadsIntegers(arithmetic) {
                 split(workspace.normed, width: config.hiddenSize, rows: rows)
             }
-            experts(moe, rows: rows)
+            try experts(moe, rows: rows, cancellation)
             try readHold?.check()
             let read = statistics.expertReadsOfStep
             return (

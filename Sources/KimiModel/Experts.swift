@@ -1,4 +1,5 @@
 import CKimiKernels
+import KimiCore
 import KimiTopology
 
 // The mixture of experts. Rows are gathered by expert, so that each expert's weights are read once a step for all rows that chose
@@ -79,18 +80,25 @@ struct ExpertBlocks {
 
 extension TextModel {
     /// The mixture-of-experts block: reads `normed`, adds experts and shared experts to `hidden`.
-    func experts(_ weights: ExpertWeights, rows: Int) {
+    func experts(_ weights: ExpertWeights, rows: Int, _ cancellation: Cancellation) throws(KimiError) {
         let w = workspace
         let scores = Product(matrix: weights.router, x: w.normed, y: w.scores, byFloats: true)
-        multiply(scores, weights.shared.map { gated($0, w.normed) }, rows: rows)
+        let shared = weights.shared.map { gated($0, w.normed) }
+        // What is in the files is asked for before anything else is computed.
+        multiply(scores, store == nil ? shared : nil, rows: rows)
         choose(weights, rows: rows)
         let activeCount = gatherByExpert(rows: rows)
         statistics.countExperts(activeCount)
+        let active = UnsafeBufferPointer(start: UnsafePointer(w.activeExperts), count: activeCount)
+        try store?.begin(layer: weights.experts.layer, experts: active)
+        if store != nil, let shared { multiply(shared, rows: rows) }
         if arithmetic.readsFloats(anyOf: weights.expertTypes) { gatherFloats(slots: rows * router.perToken) }
-        if weights.experts.homes == nil {
+        if let store {
+            try runStreamedExperts(weights, store, rows: rows, cancellation)
+        } else if weights.experts.homes == nil {
             runSplitExperts(weights, rows: rows, activeCount: activeCount)
         } else {
-            runWholeExperts(weights, rows: rows, activeCount: activeCount)
+            runWholeExperts(weights, rows: rows, active)
         }
     }
 

@@ -72,13 +72,23 @@ extension TextModel {
                 integers: layer.feedForward.inputReadsIntegers(arithmetic), rows: count)
             switch layer.feedForward {
             case .dense(let mlp): feedForward(mlp, rows: count)
-            case .experts(let moe): experts(moe, rows: count)
+            case .experts(let moe):
+                try experts(moe, rows: count, cancellation)
+                statistics.countChoices(workspace.chosen, count: count * router.perToken, layer: index)
             }
             observer?(index, workspace, count)
         }
         try readHold?.check()
         if let target = logits.base, logits.rows > 0 { try head(into: target, last: logits.rows, of: count) }
         statistics.countStep(rows: rows, logits: logits.rows, precision: precision)
+        noteScratch(rows: count)
+    }
+
+    /// Tells the budget how much of the scratch memory has been written to by now.
+    private func noteScratch(rows: Int) {
+        guard rows > scratchRows else { return }
+        budget.touched((workspace.byteCount + attentionPlan.byteCount) / maxRows * (rows - scratchRows))
+        scratchRows = rows
     }
 
     /// hidden = embedding of each token; and the rotary angles of each position, which all layers share.

@@ -67,16 +67,22 @@ package final class TokenSequence: @unchecked Sendable {
     /// Keeps the first `length` tokens; 0 ... count.
     package func truncate(to length: Int) {
         guard length >= 0 && length < count else { return }
-        let used = Self.blocks(for: length)
-        while blockCount > used {
-            blockCount -= 1
-            pool.release(blockIDs[blockCount])
-            blocks[blockCount] = nil
-        }
+        drop(to: Self.blocks(for: length))
         count = length
     }
 
-    /// Makes the cache writable for `more` tokens after the present ones. On an error nothing has changed but spare blocks.
+    /// Whether there is memory for `more` tokens after the present ones, at this moment.
+    ///
+    /// - Throws: `outOfMemory` with what is missing.
+    package func checkRoom(for more: Int) throws(KimiError) {
+        guard more <= contextLimit - count else { return }
+        let first = count / BlockPool.blockTokens
+        let copied = first < blockCount && pool.isShared(blockIDs[first]) ? 1 : 0
+        let missing = Self.blocks(for: count + more) - blockCount + copied
+        if missing > 0 { try pool.check(missing, beside: blockCount) }
+    }
+
+    /// Makes the cache writable for `more` tokens after the present ones. On an error nothing has changed.
     package func prepare(_ more: Int) throws(KimiError) {
         guard more <= contextLimit - count else {
             throw KimiError(
@@ -86,18 +92,33 @@ package final class TokenSequence: @unchecked Sendable {
         let first = count / BlockPool.blockTokens
         if first < blockCount, pool.isShared(blockIDs[first]) { try copyBlock(first) }
         let needed = Self.blocks(for: count + more)
-        while blockCount < needed {
-            let block = try pool.take()
-            blockIDs[blockCount] = block.id
-            blocks[blockCount] = UnsafeRawPointer(block.base)
-            blockCount += 1
+        let held = blockCount
+        do throws(KimiError) {
+            while blockCount < needed {
+                let block = try pool.take(beside: blockCount)
+                blockIDs[blockCount] = block.id
+                blocks[blockCount] = UnsafeRawPointer(block.base)
+                blockCount += 1
+            }
+        } catch {
+            // Others may have use for them.
+            drop(to: held)
+            throw error
+        }
+    }
+
+    private func drop(to used: Int) {
+        while blockCount > used {
+            blockCount -= 1
+            pool.release(blockIDs[blockCount])
+            blocks[blockCount] = nil
         }
     }
 
     /// Replaces a shared block by a copy of our own; only the tokens that are in use are copied.
     private func copyBlock(_ index: Int) throws(KimiError) {
         guard let source = blocks[index] else { return }
-        let block = try pool.take()
+        let block = try pool.take(beside: blockCount)
         let bytes = count % BlockPool.blockTokens * pool.tokenBytes
         for layer in 0..<pool.layerCount {
             let offset = layer * pool.layerBytes

@@ -1,5 +1,6 @@
 import CKimiKernels
 import KimiCheckpoint
+import KimiCore
 
 /// What the steps of a model have moved, by count, not by measurement. Written under the step lock.
 package final class StepStatistics: @unchecked Sendable {
@@ -22,12 +23,22 @@ package final class StepStatistics: @unchecked Sendable {
     private let tokenBytes: Int
     fileprivate var expertReads = 0
 
+    /// How often the router has chosen each expert since the model was opened, [layers, experts].
+    private let choices: UnsafeMutableBufferPointer<UInt64>
+    private let choiceMemory: MappedMemory
+    private let experts: Int
+
     /// Multiply-adds of a row without head and attention, those of the head, and those of attention for each token it sees.
     private let rowMultiplyAdds: Int
     private let headMultiplyAdds: Int
     private let seenMultiplyAdds: Int
 
-    init(weights: Weights, config: ModelConfig, tokenBytes: Int) {
+    init(weights: Weights, config: ModelConfig, tokenBytes: Int) throws(KimiError) {
+        experts = config.expertCount
+        // Safe from overflow because there is a matrix for each of them.
+        let choiceCount = config.layerCount * config.expertCount
+        choiceMemory = try MappedMemory(byteCount: choiceCount * MemoryLayout<UInt64>.stride, what: "counts of experts")
+        choices = UnsafeMutableBufferPointer(start: choiceMemory.pointer(to: UInt64.self), count: choiceCount)
         var fixed = 0
         var expert = 0
         var products = 0
@@ -64,6 +75,15 @@ package final class StepStatistics: @unchecked Sendable {
     func beginStep() { expertReads = 0 }
 
     func countExperts(_ count: Int) { expertReads += count }
+
+    /// Counts what the router has chosen in a layer: `count` numbers of experts.
+    func countChoices(_ chosen: UnsafePointer<Int32>, count: Int, layer: Int) {
+        let first = layer * experts
+        for index in 0..<count { choices[first + Int(chosen[index])] &+= 1 }
+    }
+
+    /// How often the router has chosen each expert since the model was opened, layer after layer; 0 in dense layers.
+    var expertChoices: [UInt64] { Array(choices) }
 
     /// - Parameter logits: how many rows went through the head.
     func countStep(rows: UnsafeBufferPointer<StepRow>, logits: Int, precision: Precision) {

@@ -14,6 +14,8 @@ package final class TextModel: @unchecked Sendable {
     let weights: Weights
     let kernels: UnsafePointer<ck_kernels>
     package let pool: WorkerPool
+    /// The account of all memory that is not small and not mapped files.
+    package let budget: MemoryBudget
     package let cache: BlockPool
     let rotary: RotaryTable
     let router: Router
@@ -23,6 +25,8 @@ package final class TextModel: @unchecked Sendable {
     /// Of the step in progress; like the work space for the holder of the step lock.
     var arithmetic: Arithmetic
     package let statistics: StepStatistics
+    /// The most rows of any step so far; under the step lock.
+    var scratchRows = 0
     /// Room for the rows of a step, `maxRows` of them; used under the step lock.
     package let stepRows: UnsafeMutableBufferPointer<StepRow>
     private let stepRowMemory: MappedMemory
@@ -45,6 +49,8 @@ package final class TextModel: @unchecked Sendable {
     }
     /// Nil where no weights are read from the files any more.
     let readHold: ReadHold?
+    /// Where routed experts come and go.
+    let store: ExpertStore?
 
     /// Sees the residual stream after each layer; for tests against a reference. Set before the first step or never.
     package var layerObserver: ((_ layer: Int, _ hidden: UnsafeBufferPointer<Float>, LayerChoices) -> Void)? {
@@ -89,6 +95,7 @@ package final class TextModel: @unchecked Sendable {
         package var maxRows = 256
         /// Which node has which weights; nil: all are on one node, and `threads` compute. Else its workers do.
         package var placement: Placement?
+        package var memory = MemoryOptions()
         /// Takes the place of the level's own kernels; for tests. Must live as long as the model.
         package var kernels: UnsafePointer<ck_kernels>?
 
@@ -123,30 +130,49 @@ package final class TextModel: @unchecked Sendable {
             ? try WorkerPool(threads: planned.nodes[0].workers, topology: topology)
             : try WorkerPool(nodes: planned.nodes.map { ($0.node, $0.workers) }, topology: topology)
         let threads = pool.threads
+        let budget = options.memory.budget()
+        self.budget = budget
         cache = try BlockPool(
-            type: options.cacheType, layerCount: config.layerCount, latent: config.latentSize, rope: config.ropeSize)
+            type: options.cacheType, layerCount: config.layerCount, latent: config.latentSize, rope: config.ropeSize, budget: budget)
         rotary = RotaryTable(config: config)
         router = Router(config: config)
-        attentionShape = AttentionShape(
+        let shape = AttentionShape(
             heads: config.headCount, nope: config.nopeSize, rope: config.ropeSize, value: config.valueSize,
             latent: config.latentSize, scoreScale: rotary.scoreScale)
-        attentionPlan = try AttentionPlan(
-            shape: attentionShape, cacheType: options.cacheType, rows: options.maxRows, threads: threads)
-        workspace = try Workspace(
-            config: config, rows: options.maxRows, workers: threads, nodes: planned.nodes.count, outputsApart: !planned.homes.isEmpty)
+        attentionShape = shape
+        let outputsApart = !planned.homes.isEmpty || options.loadPolicy == .stream
+        // Takes no memory before it is written to.
+        func scratch(rows: Int) throws(KimiError) -> (AttentionPlan, Workspace) {
+            (
+                try AttentionPlan(shape: shape, cacheType: options.cacheType, rows: rows, threads: threads),
+                try Workspace(
+                    config: config, rows: rows, workers: threads, nodes: planned.nodes.count, outputsApart: outputsApart)
+            )
+        }
+        (attentionPlan, workspace) = try scratch(rows: options.maxRows)
 
         stepRowMemory = try MappedMemory(
             byteCount: options.maxRows * MemoryLayout<StepRow>.stride, what: "rows of a step")
         stepRows = UnsafeMutableBufferPointer(start: stepRowMemory.pointer(to: StepRow.self), count: options.maxRows)
 
         var loader = try WeightLoader(checkpoint, placement: planned, policy: options.loadPolicy, dense: options.dense)
+        if options.loadPolicy == .map, case let copies = checkpoint.unalignedByteCount, copies > 0 {
+            try budget.charge(copies, for: .weights, what: "a copy of the tensors that are not aligned in their files")
+            budget.touched(copies)
+        }
         weights = try Weights(&loader, checkpoint: checkpoint, kernels: kernels.pointee)
+        try budget.admit(OpeningMemory(
+            copied: loader.bytes.copied, converted: loader.bytes.converted, tables: loader.tableBytes,
+            workspace: workspace.byteCount, attention: attentionPlan.byteCount, maxRows: options.maxRows,
+            scratch: { rows in (try? scratch(rows: rows)).map { $0.byteCount + $1.byteCount } }))
         try loader.fill(pool: pool, kernels: kernels, progress: progress)
+        store = try loader.store(tables: weights.layers.map(\.expertTable), budget: budget, options: options.memory)
+        budget.touched(loader.bytes.copied + loader.bytes.converted + loader.tableBytes)
         memory = loader.memory
         placement = planned
         weightBytes = loader.bytes
         tables = loader.tables
-        statistics = StepStatistics(
+        statistics = try StepStatistics(
             weights: weights, config: config,
             tokenBytes: cache.tokenBytes * config.layerCount)
         try progress(1, 1)
@@ -159,6 +185,11 @@ package final class TextModel: @unchecked Sendable {
         _ cancellation: Cancellation? = nil, _ body: () throws(KimiError) -> T
     ) throws(KimiError) -> T {
         try stepLock.hold(cancellation, body)
+    }
+
+    /// How experts that come and go have fared, if they do.
+    package var storeReport: (slots: Int, slotBytes: Int, statistics: ExpertStore.Statistics)? {
+        store.map { ($0.slotCount, $0.slotBytes, $0.latest) }
     }
 
     /// The instruction set in use.

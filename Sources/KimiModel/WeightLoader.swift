@@ -4,11 +4,21 @@ import KimiCore
 import KimiTopology
 
 /// Where weights live while the model is open.
-package enum LoadPolicy: Sendable {
+package enum LoadPolicy: Sendable, CaseIterable {
     /// In the mapped files; opening reads next to nothing.
     case map
     /// In memory of our own, read in while opening; the files are not needed afterwards.
     case copy
+    /// As with `copy`, but for the routed experts: they are read when the router chooses them, and as many stay as have room.
+    case stream
+
+    package var name: String {
+        switch self {
+        case .map: "map"
+        case .copy: "copy"
+        case .stream: "stream"
+        }
+    }
 }
 
 /// How many bytes of weights are where; tables of norms and biases apart.
@@ -36,11 +46,14 @@ struct WeightLoader {
     private(set) var tables: MappedMemory
     /// Where weights are. In bytes.
     private(set) var bytes = WeightPlacement()
-    private var tableBytes = 0
+    /// Bytes of `tables` that are in use.
+    private(set) var tableBytes = 0
     private var pending: [(tensor: TensorInfo, filling: Filling)] = []
     /// Splits that were made, by what they depend on.
     private var splits: [Split: UnsafePointer<Int>] = [:]
     private var expertSplits: ExpertSplits?
+    /// With `.stream` where the routed experts are.
+    private(set) var expertFiles: ExpertFiles
     /// The layer whose weights are being found; how rows are rounded to whole units depends on it.
     var layer = 0
 
@@ -64,15 +77,17 @@ struct WeightLoader {
         self.policy = policy
         self.dense = dense
         let nodes = placement.nodes.count
+        expertFiles = ExpertFiles(checkpoint.config)
         var total = 0
         var vectors = 0
         checkpoint.forEachTensor { (name, tensor) throws(Never) in
             guard !name.hasPrefix("vision_tower.") && !name.hasPrefix("mm_projector.") else { return }
             // Sizes were checked against the files when the checkpoint was opened, so these sums cannot overflow.
+            if policy == .stream, name.contains(".mlp.experts.") { return }
             total += tensor.byteCount + WeightMemory.alignment
             if tensor.shape.count == 1 { vectors += tensor.byteCount * 2 + (nodes + 2) * WeightMemory.alignment }
         }
-        memory = WeightMemory(expected: placement.nodes.map { _ in policy == .copy ? total / nodes : 0 })
+        memory = WeightMemory(expected: placement.nodes.map { _ in policy == .map ? 0 : total / nodes })
         // Untouched pages take no memory, so the sum may be generous: up to 16 matrices a layer and its experts' tables, each with a
         // part and a bound for every node, and a few splits.
         let config = checkpoint.config
@@ -206,11 +221,12 @@ struct WeightLoader {
         let (count, width, hidden) = (config.expertCount, config.moeIntermediateSize, config.hiddenSize)
         let splits = try expertSplits(width)
         let first = layer * count
-        let homes = placement.homes.count >= first + count
+        // Experts that come and go are always split.
+        let homes = policy != .stream && placement.homes.count >= first + count
             ? try table(of: UInt64.self, count: count, name: name) : nil
         for expert in 0..<count { homes?[expert] = placement.homes[first + expert] }
         let table = ExpertTable(
-            count: count, gate: try self.table(of: ck_matrix.self, count: nodeCount * count, name: name),
+            layer: layer, count: count, gate: try self.table(of: ck_matrix.self, count: nodeCount * count, name: name),
             up: try self.table(of: ck_matrix.self, count: nodeCount * count, name: name),
             down: try self.table(of: ck_matrix.self, count: nodeCount * count, name: name), splits: splits,
             downBounds: try bounds(hidden, phase: layer, unit: Placement.rowUnit), homes: UnsafePointer(homes))
@@ -233,6 +249,14 @@ struct WeightLoader {
         let linear = try checkpoint.linear(name, rows: rows, columns: columns)
         var type = Int32(CK_INT4)
         if case .plain(let tensor) = linear { type = try Self.type(of: tensor, name: name) }
+        if policy == .stream {
+            expertFiles.add(layer: layer, linear)
+            for node in 0..<nodeCount {
+                matrices[node * table.count + expert] = ck_matrix(
+                    data: nil, scales: nil, rows: rows, columns: columns, type: type, reserved: 0)
+            }
+            return
+        }
         let homes = table.homes(expert)
         for node in 0..<nodeCount where homes == 0 || homes >> UInt64(node) & 1 == 1 {
             matrices[node * table.count + expert] = try stored(

@@ -16,6 +16,11 @@ struct LayerWeights {
     let attention: AttentionWeights
     let postAttentionNorm: Vector
     let feedForward: FeedForwardWeights
+
+    /// The routed experts, if it has any.
+    var expertTable: ExpertTable? {
+        if case .experts(let moe) = feedForward { moe.experts } else { nil }
+    }
 }
 
 /// Multi-head latent attention (DeepSeek-V2 report, section 2.1), with the checkpoint's names behind ours.
@@ -80,7 +85,8 @@ struct ExpertWeights {
 
 /// The matrices of a layer's routed experts. Plain pointers, so that a job can carry them to a worker without reference counting.
 struct ExpertTable {
-    /// The number of experts.
+    /// The layer, and the number of its experts.
+    let layer: Int
     let count: Int
     /// [nodes, experts] each, addressed by the rows of the whole expert as in `Matrix`.
     let gate: UnsafeMutablePointer<ck_matrix>

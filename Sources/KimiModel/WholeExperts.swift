@@ -1,7 +1,8 @@
 import CKimiKernels
+import KimiCore
 import KimiTopology
 
-// Experts that are not split over all nodes alike: each has its output [slots, hidden] apart, made where the expert lies, and a last
+// Experts that are not split over all nodes alike, or that come from the files in waves: each has its output [slots, hidden] apart, made where the expert lies, and a last
 // job adds them up in rising order, as they are added where all are split. One barrier more; the same bits.
 
 /// What the workers need beyond `ExpertJob`.
@@ -22,9 +23,25 @@ struct WholeExpertJob {
 }
 
 extension TextModel {
-    func runWholeExperts(_ weights: ExpertWeights, rows: Int, activeCount: Int) {
-        let active = UnsafeBufferPointer(start: UnsafePointer(workspace.activeExperts), count: activeCount)
+    func runWholeExperts(_ weights: ExpertWeights, rows: Int, _ active: UnsafeBufferPointer<Int32>) {
         runWave(weights, rows: rows, active, withShared: true)
+        sumExperts(weights, rows: rows)
+    }
+
+    /// Experts that `store` has been asked for: wave after wave of those that are there.
+    func runStreamedExperts(
+        _ weights: ExpertWeights, _ store: ExpertStore, rows: Int, _ cancellation: Cancellation
+    ) throws(KimiError) {
+        do throws(KimiError) {
+            var withShared = true
+            while let wave = try store.next(cancellation) {
+                runWave(weights, rows: rows, wave, withShared: withShared)
+                withShared = false
+            }
+        } catch {
+            store.abandon()
+            throw error
+        }
         sumExperts(weights, rows: rows)
     }
 

@@ -31,6 +31,7 @@ package final class Model: Sendable {
         package var contextLimit: Int?
         /// The most prompt tokens in one step.
         package var chunkSize = 512
+        package var memory = MemoryOptions()
         package var log = Log.silent
 
         package init() {}
@@ -65,6 +66,7 @@ package final class Model: Sendable {
         textOptions.dense = options.dense
         textOptions.exact = options.exact
         textOptions.maxRows = options.chunkSize
+        textOptions.memory = options.memory
         text = try TextModel(
             checkpoint: checkpoint, topology: topology, options: textOptions, progress: progress ?? { _, _ in })
         self.checkpoint = checkpoint
@@ -84,10 +86,39 @@ package final class Model: Sendable {
         if !chunkRange.contains(options.chunkSize) {
             throw KimiError(.invalidArgument, "chunk_size is \(options.chunkSize); it must be 1 to 4096, or 0 for 512", subject: "chunk_size")
         }
+        try validate(options.memory)
+        try refuseUnfollowed(options)
         if let isa = options.isa, ck_kernels_for(isa) == nil {
             let best = ck_kernels_for(ck_isa_best()).map { String(cString: $0.pointee.name) } ?? "scalar"
             throw KimiError(
                 .unsupported, "isa is \(name(ofISA: isa)); this processor runs \(best) at most", subject: "isa")
+        }
+    }
+
+    private static func validate(_ memory: MemoryOptions) throws(KimiError) {
+        func check(_ value: Int?, _ name: String, _ range: ClosedRange<Int>, _ right: String) throws(KimiError) {
+            guard let value, !range.contains(value) else { return }
+            throw KimiError(.invalidArgument, "\(name) is \(value); it must be \(right)", subject: name)
+        }
+        let bytes = "bytes, 0 or more"
+        try check(memory.limit, "memory_limit", 0...Int.max, bytes)
+        try check(memory.nodes, "nodes", 1...Placement.mostNodes, "1 to \(Placement.mostNodes), or 0 for all")
+        try check(memory.replicateBytes, "replicate_bytes", 0...Int.max, bytes)
+        try check(memory.residentBytes, "resident_bytes", 0...Int.max, bytes)
+        guard memory.heat?.isEmpty != true else { throw KimiError(.invalidArgument, "heat is an empty path", subject: "heat") }
+    }
+
+    /// Options that nothing follows yet must not look as if something did.
+    private static func refuseUnfollowed(_ options: Options) throws(KimiError) {
+        let memory = options.memory
+        let asked = [
+            ("placement", memory.policy != nil), ("nodes", memory.nodes != nil),
+            ("replicate_bytes", memory.replicateBytes != nil),
+            ("resident_bytes", memory.residentBytes != nil && options.loadPolicy != .stream),
+            ("huge_pages", memory.pages != .transparent), ("heat", memory.heat != nil),
+        ]
+        for (name, isAsked) in asked where isAsked {
+            throw KimiError(.unsupported, "\(name) has no other value than its default yet", subject: name)
         }
     }
 

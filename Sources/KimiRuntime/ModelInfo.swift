@@ -14,7 +14,7 @@ extension Model {
             json.member("bound_threads", text.pool.boundThreads)
             json.member("cache_type", options.cacheType.name)
             json.member("cache_bytes_per_token", text.cache.blockBytes / BlockPool.blockTokens)
-            json.member("load_policy", text.loadPolicy == .map ? "map" : "copy")
+            json.member("load_policy", text.loadPolicy.name)
             json.member("chunk_size", options.chunkSize)
             json.member("exact", text.exact)
             json.object("weight_bytes") { json in
@@ -22,7 +22,25 @@ extension Model {
                 json.member("copied", text.weightBytes.copied)
                 json.member("converted", text.weightBytes.converted)
             }
+            describeMemory(in: &json)
         }
         return json.text
+    }
+
+    private func describeMemory(in json: inout JSONWriter) {
+        let budget = text.budget
+        json.object("memory") { json in
+            if let limit = budget.limit {
+                json.member("limit", limit.bytes)
+                json.member("limit_from", limit.source.rawValue)
+            } else {
+                json.null("limit")
+                json.null("limit_from")
+            }
+            json.object("used") { json in
+                for kind in MemoryBudget.Kind.allCases { json.member(kind.name, budget.used(kind)) }
+            }
+            if let available = budget.available { json.member("available", available) } else { json.null("available") }
+        }
     }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import KimiCore
+import KimiModel
 
 /// Chooses the next token from logits, in the order that kimi.h states: penalties, bias, temperature, top-k, top-p, min-p, draw.
 ///
@@ -14,21 +15,26 @@ package struct Sampler {
     private let options: GenerationOptions
     private let vocabulary: Int
     private var random: Random
-    private let memory: MappedMemory
+    private let memory: ChargedMemory
     private let adjusted: UnsafeMutablePointer<Float>
     private let candidates: UnsafeMutablePointer<Candidate>
     /// How often each token was generated in this call, and which tokens those are.
     private var generated: [Int32: Int32] = [:]
 
-    /// - Parameter options: validated for this vocabulary.
-    package init(options: GenerationOptions, vocabulary: Int) throws(KimiError) {
+    /// - Parameters:
+    ///   - options: validated for this vocabulary.
+    ///   - budget: on whose account its memory is.
+    package init(
+        options: GenerationOptions, vocabulary: Int, budget: MemoryBudget = MemoryBudget()
+    ) throws(KimiError) {
         self.options = options
         self.vocabulary = vocabulary
         random = Random(seed: options.seed ?? Random.entropySeed())
-        memory = try MappedMemory(
-            byteCount: vocabulary * (MemoryLayout<Float>.stride + MemoryLayout<Candidate>.stride), what: "sampler")
-        candidates = memory.pointer(to: Candidate.self)
-        adjusted = memory.pointer(to: Float.self, at: vocabulary * MemoryLayout<Candidate>.stride)
+        memory = try ChargedMemory(
+            byteCount: vocabulary * (MemoryLayout<Float>.stride + MemoryLayout<Candidate>.stride), on: budget, for: .sessions,
+            what: "sampler")
+        candidates = memory.memory.pointer(to: Candidate.self)
+        adjusted = memory.memory.pointer(to: Float.self, at: vocabulary * MemoryLayout<Candidate>.stride)
     }
 
     private var isGreedy: Bool { options.greedy || options.temperature == 0 || options.topK == 1 }

@@ -14,7 +14,7 @@ package final class Session: @unchecked Sendable {
     /// A token that belongs to the session and is not evaluated yet: the last one of a generation.
     private(set) var pending: Int32?
     /// The logits after the last evaluated token, shared with forks until one of them evaluates.
-    private var logits: MappedMemory?
+    private var logits: ChargedMemory?
     /// False after a truncation, a load or a failed step: the logits are then computed anew when they are needed.
     private var logitsAreCurrent = false
     private var statistics = Statistics()
@@ -36,6 +36,7 @@ package final class Session: @unchecked Sendable {
     }
 
     /// - Parameter contextLimit: nil for the model's; else 1 to that.
+    /// - Throws: `invalidArgument`; `outOfMemory` for a context whose cache would never fit.
     package init(model: Model, contextLimit: Int? = nil) throws(KimiError) {
         let limit = contextLimit ?? model.contextLimit
         guard (1...model.contextLimit).contains(limit) else {
@@ -43,6 +44,8 @@ package final class Session: @unchecked Sendable {
                 .invalidArgument, "context_limit is \(limit); this model allows 1 to \(model.contextLimit)",
                 subject: "context_limit")
         }
+        // A limit that was asked for is to be of use; of the default nothing is reserved.
+        if let contextLimit { try model.text.checkContext(contextLimit) }
         self.model = model
         sequence = try TokenSequence(pool: model.text.cache, contextLimit: limit)
         visiblePosition = Atomic(0)
@@ -202,6 +205,7 @@ package final class Session: @unchecked Sendable {
     ///
     /// - Parameter target: nil, or room for (all ? ids.count : 1) * vocabulary floats.
     /// - Parameter unfinished: more of the same prompt follows, so nobody wants logits yet.
+    /// - Throws: `outOfMemory`, with the session's tokens as before; another error leaves those of the steps that were done.
     package func evaluate(
         _ ids: UnsafeBufferPointer<Int32>, all: Bool = false, into target: UnsafeMutablePointer<Float>? = nil,
         unfinished: Bool = false
@@ -213,7 +217,28 @@ package final class Session: @unchecked Sendable {
                 .contextFull,
                 "the session holds \(count) tokens and \(ids.count) more would pass its context limit of \(contextLimit)")
         }
-        try settlePending(withLogits: false)
+        try checkMemory(for: ids.count)
+        let before = count
+        do throws(KimiError) {
+            try settlePending(withLogits: false)
+            try evaluateChunks(ids, all: all, into: target, unfinished: unfinished)
+        } catch {
+            // What was asked for does not fit, so others may as well have what it took.
+            if error.status == .outOfMemory { keep(first: before) }
+            throw error
+        }
+    }
+
+    /// Whether there is memory for `more` tokens at this moment. Within a call.
+    ///
+    /// - Throws: `outOfMemory`; nothing has changed then.
+    func checkMemory(for more: Int) throws(KimiError) {
+        try sequence.checkRoom(for: more + (pending == nil ? 0 : 1))
+    }
+
+    private func evaluateChunks(
+        _ ids: UnsafeBufferPointer<Int32>, all: Bool, into target: UnsafeMutablePointer<Float>?, unfinished: Bool
+    ) throws(KimiError) {
         var done = 0
         while done < ids.count {
             let chunk = UnsafeBufferPointer(rebasing: ids[done..<done + model.text.chunk(of: ids.count - done)])
@@ -279,16 +304,17 @@ package final class Session: @unchecked Sendable {
             try settlePending(withLogits: true)
         }
         guard let logits else { throw KimiError(.internal, "no logits after an evaluation") }
-        return UnsafePointer(logits.pointer(to: Float.self))
+        return UnsafePointer(logits.memory.pointer(to: Float.self))
     }
 
     /// This session's logits, to be written: a new buffer if the present one is shared with a fork.
     private func ownLogits() throws(KimiError) -> UnsafeMutablePointer<Float> {
         if logits == nil || !isKnownUniquelyReferenced(&logits) {
-            logits = try MappedMemory(byteCount: vocabularySize * MemoryLayout<Float>.stride, what: "logits")
+            logits = try ChargedMemory(
+                byteCount: vocabularySize * MemoryLayout<Float>.stride, on: model.text.budget, for: .sessions, what: "logits")
         }
         guard let logits else { throw KimiError(.internal, "no room for logits") }
-        return logits.pointer(to: Float.self)
+        return logits.memory.pointer(to: Float.self)
     }
 
     private func keepLogits(_ source: UnsafePointer<Float>) throws(KimiError) {
@@ -304,7 +330,7 @@ package final class Session: @unchecked Sendable {
         logitsAreCurrent = false
         try cancellation.check()
         try sequence.prepare(ids.count)
-        let begin = Self.now()
+        let begin = monotonicNanoseconds()
         try model.text.withStep(cancellation) { () throws(KimiError) in
             let counted = model.text.statistics
             let (exactBefore, fastBefore) = (counted.exactRows, counted.fastRows)
@@ -324,16 +350,10 @@ package final class Session: @unchecked Sendable {
         visiblePosition.store(count, ordering: .relaxed)
         statistics.steps += 1
         if generating {
-            statistics.generationNanoseconds += Self.now() - begin
+            statistics.generationNanoseconds += Int64(monotonicNanoseconds() - begin)
         } else {
             statistics.promptTokens += ids.count
-            statistics.promptNanoseconds += Self.now() - begin
+            statistics.promptNanoseconds += Int64(monotonicNanoseconds() - begin)
         }
-    }
-
-    private static func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 }

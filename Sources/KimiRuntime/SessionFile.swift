@@ -164,59 +164,23 @@ private final class Checksum {
     }
 }
 
-/// The system's words for an errno.
-private func words(_ error: Int32) -> String {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
-        cks_error_text(error, buffer.baseAddress, buffer.count)
-        return buffer.baseAddress.map { String(cString: $0) } ?? "error \(error)"
-    }
-}
-
 private final class SessionWriter {
-    private let path: String
-    private let temporary: String
-    private var descriptor: Int32
+    private let file: NewFile
     private let checksum: Checksum
 
     init(path: String) throws(KimiError) {
-        guard !path.isEmpty else { throw KimiError(.invalidArgument, "the path is empty", subject: "path") }
-        self.path = path
         checksum = try Checksum()
-        // Beside it, since only within one file system a name can be taken over; and short, since the path's own name may be as
-        // long as names can be.
-        let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[...$0]) } ?? ""
-        temporary = "\(folder).kimi-\(UInt64.random(in: 0...UInt64.max)).partial"
-        descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw KimiError(.io, "cannot be created: \(words(errno))", file: path) }
-    }
-
-    deinit {
-        guard descriptor >= 0 else { return }
-        close(descriptor)
-        unlink(temporary)
+        file = try NewFile(path: path, mode: 0o600)
     }
 
     func write(_ bytes: UnsafeRawBufferPointer) throws(KimiError) {
         checksum.update(bytes)
-        try writeAll(bytes)
-    }
-
-    private func writeAll(_ bytes: UnsafeRawBufferPointer) throws(KimiError) {
-        var rest = bytes
-        while let base = rest.baseAddress, !rest.isEmpty {
-            let count = Glibc.write(descriptor, base, rest.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw KimiError(.io, "cannot be written: \(words(errno))", file: path) }
-            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-        }
+        try file.write(bytes)
     }
 
     func finish() throws(KimiError) {
-        try checksum.value.withUnsafeBytes { raw in Result { () throws(KimiError) in try writeAll(raw) } }.get()
-        guard fsync(descriptor) == 0 else { throw KimiError(.io, "cannot be written: \(words(errno))", file: path) }
-        guard rename(temporary, path) == 0 else { throw KimiError(.io, "cannot be put in place: \(words(errno))", file: path) }
-        close(descriptor)
-        descriptor = -1
+        try checksum.value.withUnsafeBytes { raw in Result { () throws(KimiError) in try file.write(raw) } }.get()
+        try file.finish()
     }
 }
 
@@ -233,7 +197,7 @@ private final class SessionReader {
         checksum = try Checksum()
         var size: Int64 = 0
         descriptor = cks_file_open(path, &size)
-        guard descriptor >= 0 else { throw KimiError(.io, "cannot be opened: \(words(-descriptor))", file: path) }
+        guard descriptor >= 0 else { throw KimiError(.io, "cannot be opened: \(systemWords(-descriptor))", file: path) }
         self.size = size
     }
 
@@ -250,7 +214,7 @@ private final class SessionReader {
 
     private func readRaw(_ buffer: UnsafeMutableRawBufferPointer) throws(KimiError) {
         let count = cks_file_read(descriptor, buffer.baseAddress, buffer.count, position)
-        if count < 0 { throw KimiError(.io, "cannot be read: \(words(Int32(truncatingIfNeeded: -count)))", file: path) }
+        if count < 0 { throw KimiError(.io, "cannot be read: \(systemWords(Int32(truncatingIfNeeded: -count)))", file: path) }
         guard count == Int64(buffer.count) else { throw refused(.format, "ends at byte \(position + count)", "size") }
         position += count
     }

@@ -42,7 +42,7 @@ package struct TokenLoop {
         self.session = session
         self.options = options
         self.prompt = prompt
-        sampler = try Sampler(options: options, vocabulary: vocabulary)
+        sampler = try Sampler(options: options, vocabulary: vocabulary, budget: session.model.text.budget)
     }
 
     /// Whether the whole prompt is evaluated.
@@ -74,10 +74,13 @@ package struct TokenLoop {
     private mutating func nextChunk() throws(KimiError) -> Event {
         let end = promptDone + session.model.text.chunk(of: prompt.count - promptDone)
         // The whole prompt must fit, or none of it is evaluated.
-        if promptDone == 0, prompt.count > session.contextLimit - session.count {
-            throw KimiError(
-                .contextFull,
-                "the session holds \(session.count) tokens and a prompt of \(prompt.count) would pass its context limit of \(session.contextLimit)")
+        if promptDone == 0 {
+            guard prompt.count <= session.contextLimit - session.count else {
+                throw KimiError(
+                    .contextFull,
+                    "the session holds \(session.count) tokens and a prompt of \(prompt.count) would pass its context limit of \(session.contextLimit)")
+            }
+            try session.checkMemory(for: prompt.count)
         }
         try prompt[promptDone..<end].withUnsafeBufferPointer { chunk in
             Result { () throws(KimiError) in try session.evaluate(chunk, unfinished: end < prompt.count) }

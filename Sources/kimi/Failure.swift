@@ -38,7 +38,7 @@ struct Failure: Error {
         case .unsupported where error.subject == "isa": "Leave --isa out: the best that this processor has is taken."
         case .unsupported:
             "libkimi runs Kimi K2.5 and its siblings of the same architecture (kimi_k25, kimi_k2, deepseek_v3)."
-        case .outOfMemory: "Free some memory, or ask for a shorter --context."
+        case .outOfMemory: "Free some memory, allow more with --memory, or ask for a shorter --context."
         case .contextFull: "Shorten the prompt, or give a larger --context."
         case .invalidArgument: "`kimi help` and `kimi help COMMAND` list the options and their ranges."
         case .numeric:

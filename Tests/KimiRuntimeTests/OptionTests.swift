@@ -101,6 +101,11 @@ struct ModelOptionTests {
         Case("chunk_size") { $0.chunkSize = .min }, Case("isa", .unsupported) { $0.isa = 4 }, Case("isa", .unsupported) { $0.isa = -1 },
         Case("isa", .unsupported) { $0.isa = .max }, Case("context_limit") { $0.contextLimit = 0 },
         Case("context_limit") { $0.contextLimit = -5 }, Case("context_limit") { $0.contextLimit = .max },
+        Case("memory_limit") { $0.memory.limit = -1 }, Case("memory_limit") { $0.memory.limit = .min },
+        Case("memory_limit", .outOfMemory) { $0.memory.limit = 0 }, Case("memory_limit", .outOfMemory) { $0.memory.limit = 1 << 16 },
+        Case("nodes") { $0.memory.nodes = 0 }, Case("nodes") { $0.memory.nodes = 65 }, Case("nodes") { $0.memory.nodes = .min },
+        Case("replicate_bytes") { $0.memory.replicateBytes = -1 }, Case("resident_bytes") { $0.memory.residentBytes = .min },
+        Case("heat") { $0.memory.heat = "" },
     ]
 
     @Test("a value out of range is refused, and the option is named", arguments: bad.indices)

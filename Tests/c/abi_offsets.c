@@ -63,6 +63,14 @@ int main(void) {
     CONSTANT(KIMI_LOAD_AUTO);
     CONSTANT(KIMI_LOAD_MAP);
     CONSTANT(KIMI_LOAD_COPY);
+    CONSTANT(KIMI_LOAD_STREAM);
+    CONSTANT(KIMI_PLACEMENT_AUTO);
+    CONSTANT(KIMI_PLACEMENT_SLICE);
+    CONSTANT(KIMI_PLACEMENT_EXPERT);
+    CONSTANT(KIMI_PLACEMENT_REPLICATE);
+    CONSTANT(KIMI_PAGES_AUTO);
+    CONSTANT(KIMI_PAGES_SMALL);
+    CONSTANT(KIMI_PAGES_HUGE);
     CONSTANT(KIMI_DENSE_STORED);
     CONSTANT(KIMI_DENSE_INT8);
     CONSTANT(KIMI_LOG_DEBUG);
@@ -129,6 +137,14 @@ int main(void) {
     FIELD(kimi_model_options, reserved);
     FIELD(kimi_model_options, dense);
     FIELD(kimi_model_options, exact);
+    FIELD(kimi_model_options, memory_limit);
+    FIELD(kimi_model_options, placement);
+    FIELD(kimi_model_options, nodes);
+    FIELD(kimi_model_options, replicate_bytes);
+    FIELD(kimi_model_options, resident_bytes);
+    FIELD(kimi_model_options, huge_pages);
+    FIELD(kimi_model_options, reserved2);
+    FIELD(kimi_model_options, heat);
     END(kimi_model_options);
 
     STRUCT(kimi_session_options);

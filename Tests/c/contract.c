@@ -94,7 +94,7 @@ void contract_open(void) {
     const char *words[] = {"\"architecture\"", "\"model_type\"", "\"context_length\"", "\"context_limit\"", "\"vocabulary\"",
                            "\"end_tokens\"",   "\"digest\"",     "\"isa\"",            "\"threads\"",       "\"cache_type\"",
                            "\"load_policy\"",  "\"cache_bytes_per_token\"", "\"dense\"", "\"exact\"",
-                           "\"weight_bytes\"", NULL};
+                           "\"weight_bytes\"", "\"memory\"", "\"limit_from\"", NULL};
     check_json(kimi_model_info, model, words);
     const char *specials[] = {"\"[EOS]\"", NULL};
     check_json(kimi_special_tokens, model, specials);
@@ -184,6 +184,7 @@ int main(int count, char **arguments) {
     contract_options();
     contract_polling();
     contract_callbacks();
+    contract_memory();
     contract_threads();
     contract_chat();
     contract_chat_tools();

@@ -19,6 +19,7 @@ void contract_generate(void);
 void contract_options(void);
 void contract_polling(void);
 void contract_callbacks(void);
+void contract_memory(void);
 void contract_threads(void);
 void contract_chat(void);
 void contract_chat_tools(void);

@@ -60,7 +60,7 @@ void hostile_open(void) {
     OUT_OF_RANGE(context_limit, INT64_MIN);
     OUT_OF_RANGE(context_limit, INT64_MAX);
     OUT_OF_RANGE(load_policy, -1);
-    OUT_OF_RANGE(load_policy, 3);
+    OUT_OF_RANGE(load_policy, 4);
     OUT_OF_RANGE(chunk_size, -1);
     OUT_OF_RANGE(chunk_size, 4097);
     OUT_OF_RANGE(chunk_size, INT32_MIN);
@@ -71,6 +71,21 @@ void hostile_open(void) {
     OUT_OF_RANGE(dense, 2);
     OUT_OF_RANGE(exact, -1);
     OUT_OF_RANGE(exact, 2);
+    OUT_OF_RANGE(memory_limit, -1);
+    OUT_OF_RANGE(memory_limit, INT64_MIN);
+    REFUSED(KIMI_ERROR_OUT_OF_MEMORY, "memory_limit", memory_limit, 1);
+    OUT_OF_RANGE(placement, -1);
+    OUT_OF_RANGE(placement, 4);
+    OUT_OF_RANGE(nodes, -1);
+    OUT_OF_RANGE(nodes, 65);
+    OUT_OF_RANGE(nodes, INT32_MIN);
+    OUT_OF_RANGE(replicate_bytes, -1);
+    OUT_OF_RANGE(resident_bytes, INT64_MIN);
+    OUT_OF_RANGE(huge_pages, -1);
+    OUT_OF_RANGE(huge_pages, 3);
+    OUT_OF_RANGE(reserved2, 1);
+    OUT_OF_RANGE(heat, "");
+    OUT_OF_RANGE(heat, "\xff\xfe");
     REFUSED(KIMI_ERROR_INVALID_ARGUMENT, "struct_size", struct_size, 0);
     REFUSED(KIMI_ERROR_INVALID_ARGUMENT, "struct_size", struct_size, 3);
     kimi_model_options_init(&options, sizeof options);
@@ -96,6 +111,10 @@ void hostile_model(void) {
         json = (char *)LOST;
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_special_tokens(bad, &json, &length, &error));
         CHECK(json == NULL, "special tokens of stranger %d", i);
+        json = (char *)LOST, length = 7;
+        EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_model_heat(bad, &json, &length, &error));
+        CHECK(json == NULL && length == 0, "heat of stranger %d leaves a result", i);
+        EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_model_save_heat(bad, "/no-such-folder/heat", KIMI_NUL, &error));
         CHECK(kimi_model_vocabulary_size(bad) == 0, "of stranger %d", i);
         CHECK(kimi_model_context_limit(bad) == 0, "of stranger %d", i);
         kimi_model_close(bad);
@@ -103,6 +122,11 @@ void hostile_model(void) {
     size_t length = 7;
     EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_info(model, NULL, &length, &error));
     EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_special_tokens(model, NULL, NULL, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_heat(model, NULL, &length, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_save_heat(model, NULL, 5, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_save_heat(model, "", 0, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_save_heat(model, "a\0b", 3, &error));
+    EXPECT_SAYING("no-such-folder", KIMI_ERROR_IO, kimi_model_save_heat(model, "/no-such-folder/heat", KIMI_NUL, &error));
 
     /* Closed twice; the session goes on. */
     kimi_model_close(model);

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -62,6 +63,41 @@ class Generating(ProgramTest):
                 self.assertEqual(counts, rows(prompt))
                 self.assertEqual(told(*options, "--load", "copy"), (ids, counts, prompt))
         self.failure("run", TINY, "x", "--dense", "int4", code=64)
+
+    def test_memory(self) -> None:
+        options = ("Hello", "--greedy", "--max-tokens", 8)
+        text = self.failure("run", TINY, *options, "--memory", "1MB")
+        self.assertIn("the limit is 976.6 KiB (memory_limit)", text)
+        self.assertIn("--memory", text.splitlines()[1])
+        least = int(re.search(r"a memory_limit of (\d+) bytes", text)[1])
+        self.failure("run", TINY, *options, "--memory", least - 1)
+        # Enough to open, and for one session of a block or two.
+        enough = least + 400_000
+        expected = self.output("run", TINY, *options)
+        for size in (enough, f"{enough}B", f"{enough / 1000:.3f}kB", "1.5GB", "1GiB", "2 TiB"):
+            with self.subTest(size): self.assertEqual(self.output("run", TINY, *options, "--memory", size), expected)
+        text = self.failure("run", TINY, *options, "--memory", enough, "--context", 4000)
+        longest = int(re.search(r"(\d+) tokens at most", text)[1])
+        self.assertTrue(64 <= longest < 4000 and longest % 64 == 0, text)
+        self.assertEqual(self.output("run", TINY, *options, "--memory", enough, "--context", longest), expected)
+
+    def test_sizes_that_are_none(self) -> None:
+        for size, words in (("16G", "16GB or 16GiB"), ("2t", "2TB or 2TiB"), ("", "empty"), ("GB", "GB is not a size"),
+                            ("1.5", "1.5 is not"), (".5GB", "is not"), ("1.2.3GB", "is not"), ("1e9", "is not"), ("1,5GB", "is not"),
+                            ("10XB", "is not"), ("１GB", "is not"), ("9300PB", "beyond"), ("8EiB", "is not"),
+                            ("99999999999999999999", "is not"), ("9223372036854775808", "beyond")):
+            with self.subTest(size): self.assertIn(words, self.failure("run", TINY, "x", "--memory", size, code=64))
+        self.failure("run", TINY, "x", "--memory=-1", code=64)
+
+    def test_heat_is_saved(self) -> None:
+        path = self.folder / "heat.json"
+        told = self.json("run", TINY, "Hello, Kimi", "--greedy", "--max-tokens", 8, "--ignore-end", "--save-heat", path)
+        heat = json.loads(path.read_text())
+        counts = told["statistics"]
+        config = json.loads((TINY / "config.json").read_text())["text_config"]
+        rows = counts["rows_exact"] + counts["rows_fast"]
+        self.assertEqual([sum(row) for row in heat["counts"]], [0] + [rows * config["num_experts_per_tok"]] * 3)
+        self.assertEqual(self.listing(), ["heat.json"])
 
     def test_stop_strings(self) -> None:
         whole = self.json("run", TINY, "Hello", "--greedy", "--max-tokens", 40)["text"]

@@ -73,6 +73,18 @@ class Opening(KimiTest):
             {"context_limit": 0},
             {"context_limit": 2**63},
             {"log_level": "loud"},
+            {"memory_limit": 0},
+            {"memory_limit": -1},
+            {"memory_limit": 2**63},
+            {"placement": "anywhere"},
+            {"placement": 1},
+            {"nodes": 0},
+            {"nodes": 65},
+            {"replicate_bytes": -1},
+            {"resident_bytes": 2**63},
+            {"huge_pages": "large"},
+            {"heat": ""},
+            {"heat": "a\0b"},
         ):
             with self.subTest(options), self.assertRaises(ValueError):
                 kimi.Model(TINY, **options)  # type: ignore[arg-type]
@@ -84,6 +96,60 @@ class Opening(KimiTest):
         self.assertEqual(failure.error.subject, "context_limit")
         with self.assertRaises(TypeError):
             kimi.Model(12)  # type: ignore[arg-type]
+
+    def test_memory(self) -> None:
+        memory = self.model.info["memory"]
+        self.assertEqual(set(memory), {"limit", "limit_from", "used", "available"})
+        with kimi.Model(TINY, threads=1, chunk_size=16) as model:
+            own = sum(model.info["memory"]["used"].values())
+            with model.session() as session:
+                session.eval([1])
+                used = model.info["memory"]["used"]
+        block = used["cache"]
+        # Room for two blocks of 64 tokens.
+        limit = own + 2 * block + 3 * used["sessions"]
+        with self.fails(kimi.Status.OUT_OF_MEMORY) as failure:
+            kimi.Model(TINY, threads=1, chunk_size=16, memory_limit=own - 1)
+        self.assertEqual(failure.error.subject, "memory_limit")
+        self.assertIn(f"a memory_limit of {own} bytes", failure.error.message)
+        with kimi.Model(TINY, threads=1, chunk_size=16, memory_limit=limit) as model:
+            memory = model.info["memory"]
+            self.assertEqual((memory["limit"], memory["limit_from"]), (limit, "memory_limit"))
+            self.assertEqual(memory["available"], limit - own)
+            with self.fails(kimi.Status.OUT_OF_MEMORY) as failure:
+                model.session(129)
+            self.assertEqual(failure.error.subject, "context_limit")
+            self.assertIn("128 tokens", failure.error.message)
+            with model.session(128) as first, model.session() as second:
+                first.eval(range(60))
+                with self.fails(kimi.Status.OUT_OF_MEMORY):
+                    second.eval(range(65))
+                self.assertEqual(second.position, 0)
+                logits = list(first.eval([3]))
+                self.assertEqual(second.position, 0)
+            with self.model.session() as session:
+                self.assertEqual(list(session.eval([*range(60), 3])), logits)
+
+    def test_heat(self) -> None:
+        with kimi.Model(TINY, threads=1) as model, tempfile.TemporaryDirectory() as folder:
+            config = json.loads((TINY / "config.json").read_text())["text_config"]
+            with model.session() as session:
+                session.eval(range(10))
+            heat = model.heat()
+            self.assertEqual((heat["format"], heat["version"]), ("kimi-heat", 1))
+            layers, experts = config["num_hidden_layers"], config["n_routed_experts"]
+            self.assertEqual((heat["layers"], heat["experts"]), (layers, experts))
+            dense = config["first_k_dense_replace"]
+            self.assertEqual(heat["counts"][:dense], [[0] * experts] * dense)
+            self.assertEqual([sum(row) for row in heat["counts"][dense:]], [10 * config["num_experts_per_tok"]] * (layers - dense))
+            path = Path(folder) / "heat.json"
+            model.save_heat(path)
+            self.assertEqual(json.loads(path.read_text()), heat)
+            with self.fails(kimi.Status.IO) as failure:
+                model.save_heat(Path(folder) / "no" / "heat.json")
+            self.assertIn("heat.json", failure.error.file)
+        with self.fails(kimi.Status.INVALID_HANDLE):
+            model.heat()
 
     def test_instruction_sets(self) -> None:
         features = kimi.features()

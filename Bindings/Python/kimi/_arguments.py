@@ -60,6 +60,14 @@ def path_bytes(path: Path) -> bytes:
     return os.fsencode(path)
 
 
+def c_path(path: Path, name: str) -> bytes:
+    """The same for a place that ends at its NUL byte: ValueError for a path that has one, or is empty."""
+    data = path_bytes(path)
+    if not data or b"\0" in data:
+        raise ValueError(f"{name} is {path!r}; it must be a path")
+    return data
+
+
 def id_array(ids: Iterable[SupportsIndex], name: str = "ids") -> "array[int]":
     """Token ids as C's int32. ValueError if one does not fit, TypeError if one is not an integer."""
     if isinstance(ids, (str, bytes, bytearray)):

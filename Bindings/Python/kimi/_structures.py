@@ -33,6 +33,14 @@ class ModelOptions(ctypes.Structure):
         ("reserved", c_int32),
         ("dense", c_int32),
         ("exact", c_int32),
+        ("memory_limit", c_int64),
+        ("placement", c_int32),
+        ("nodes", c_int32),
+        ("replicate_bytes", c_int64),
+        ("resident_bytes", c_int64),
+        ("huge_pages", c_int32),
+        ("reserved2", c_int32),
+        ("heat", c_char_p),
     ]
 
 
@@ -152,6 +160,8 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "kimi_model_close": (None, [_handle]),
     "kimi_model_info": (_status, [_handle, _pointer_out, _size_out, _error_out]),
+    "kimi_model_heat": (_status, [_handle, _pointer_out, _size_out, _error_out]),
+    "kimi_model_save_heat": (_status, [_handle, c_char_p, c_size_t, _error_out]),
     "kimi_model_vocabulary_size": (c_int32, [_handle]),
     "kimi_model_context_limit": (c_int64, [_handle]),
     "kimi_tokenize": (_status, [_handle, c_char_p, c_size_t, c_uint32, _ids, c_size_t, _size_out, _error_out]),

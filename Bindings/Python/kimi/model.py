@@ -6,7 +6,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, SupportsIndex, Union
 
 from . import _request
-from ._arguments import INT64, Path, Text, choice, id_array, id_pointer, integer, path_bytes, text_bytes
+from ._arguments import INT64, Path, Text, c_path, choice, id_array, id_pointer, integer, path_bytes, text_bytes
 from ._handle import Owned
 from ._library import keep_callback_exception, library
 from ._structures import LogCallback, ModelOptions, ProgressCallback
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3, "avx512vnni": 4}
 _CACHE = {"auto": 0, "f32": 1, "bf16": 2, "int8": 3}
-_LOAD = {"auto": 0, "map": 1, "copy": 2}
+_LOAD = {"auto": 0, "map": 1, "copy": 2, "stream": 3}
+_PLACEMENT = {"auto": 0, "slice": 1, "expert": 2, "replicate": 3}
+_PAGES = {"auto": 0, "small": 1, "huge": 2}
 _DENSE = {"stored": 0, "int8": 1}
 _LOG_LEVELS = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _LOG_NAMES = {number: name for name, number in _LOG_LEVELS.items()}
@@ -35,12 +37,22 @@ class Model(Owned):
     - isa: the highest instruction set to use: "scalar", "avx2", "avx512", "avx512vnni"; None: the best there is.
     - context_limit: the most tokens a session may hold; None: what the checkpoint allows.
     - cache_type: "f32" (exact), "bf16" (half the memory) or "int8" (a little over a quarter); None: "f32".
-    - load: "map" (weights stay in the files), "copy" (weights are read into memory), "auto"; None: "auto".
+    - load: "map" (weights stay in the files), "copy" (weights are read into memory), "stream" (routed experts are read when they are
+      chosen, all else is copied), "auto"; None: "auto".
     - chunk_size: the most prompt tokens in one step, 1 to 4096 (512 if not given); it does not change results of the exact path.
     - dense: how weights are kept that every token reads (attention, dense layers, shared experts, head): "stored", or "int8", made
       while opening: half the memory and reading, not exact; None: "stored".
     - exact: only the exact path, for long steps of a prompt too, which else take a faster one that rounds activations to 16 bits
       (8 with dense="int8"); generated tokens always take the exact one.
+    - memory_limit: the most bytes that the model and its sessions may use, mapped weights apart; None: what the machine and the
+      process's cgroup allow. What would pass it is an Error (Status.OUT_OF_MEMORY), and sessions stay as they were.
+    - placement: how weights are dealt over memory nodes: "slice" (all split), "expert" (experts whole, by heat), "replicate" (as
+      "expert", the hottest on every node), "auto"; None: "auto".
+    - nodes: the most memory nodes to compute on, 1 to 64; None: all.
+    - replicate_bytes: with placement="replicate", bytes on each node for copies of experts; None: what is free.
+    - resident_bytes: bytes for routed experts in memory; None: all of them, or as many as fit.
+    - huge_pages: "auto" (transparent ones), "small", "huge" (hugetlbfs); None: "auto".
+    - heat: the path of a heat file (`save_heat`); None: all experts are taken to be chosen alike.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
     - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
 
@@ -63,6 +75,13 @@ class Model(Owned):
         progress: Optional[Callable[[int, int], Optional[bool]]] = None,
         dense: Optional[str] = None,
         exact: bool = False,
+        memory_limit: Optional[int] = None,
+        placement: Optional[str] = None,
+        nodes: Optional[int] = None,
+        replicate_bytes: Optional[int] = None,
+        resident_bytes: Optional[int] = None,
+        huge_pages: Optional[str] = None,
+        heat: Optional[Path] = None,
     ) -> None:
         self._library = library()
         self._specials: Optional[dict[str, int]] = None
@@ -84,6 +103,20 @@ class Model(Owned):
         if dense is not None:
             options.dense = choice(dense, "dense", _DENSE)
         options.exact = 1 if exact else 0
+        if memory_limit is not None:
+            options.memory_limit = integer(memory_limit, "memory_limit", (1, INT64[1]))
+        if placement is not None:
+            options.placement = choice(placement, "placement", _PLACEMENT)
+        if nodes is not None:
+            options.nodes = integer(nodes, "nodes", (1, 64))
+        if replicate_bytes is not None:
+            options.replicate_bytes = integer(replicate_bytes, "replicate_bytes", (1, INT64[1]))
+        if resident_bytes is not None:
+            options.resident_bytes = integer(resident_bytes, "resident_bytes", (1, INT64[1]))
+        if huge_pages is not None:
+            options.huge_pages = choice(huge_pages, "huge_pages", _PAGES)
+        if heat is not None:
+            options.heat = c_path(heat, "heat")
         options.log_level = choice(log_level, "log_level", _LOG_LEVELS)
         # The library calls the log as long as a session of this model lives; sessions hold their model, and it the log.
         self._log = LogCallback(_log_trampoline(log)) if log is not None else LogCallback()
@@ -111,9 +144,19 @@ class Model(Owned):
 
     @property
     def info(self) -> dict[str, Any]:
-        """What was opened and how it runs: sizes, bytes by kind, context length, digest, isa, threads."""
+        """What was opened and how it runs: sizes, bytes by kind, context length, digest, isa, threads, memory in use."""
         found: dict[str, Any] = self._library.json("kimi_model_info", self._handle)
         return found
+
+    def heat(self) -> dict[str, Any]:
+        """How often each expert was chosen since the model was opened: layers, experts, and counts, a list for each layer."""
+        found: dict[str, Any] = self._library.json("kimi_model_heat", self._handle)
+        return found
+
+    def save_heat(self, path: Path) -> None:
+        """Writes that to a file, which `heat` of another model reads."""
+        name = path_bytes(path)
+        self._library.call("kimi_model_save_heat", self._handle, name, len(name))
 
     @property
     def vocabulary_size(self) -> int:

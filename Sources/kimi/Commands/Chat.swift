@@ -78,6 +78,9 @@ struct Chat: Command {
     @Flag(inversion: .prefixedNo, help: "Remember what is typed, for the arrow keys, in ~/.local/state/kimi/history.")
     var history = true
 
+    @Option(help: ArgumentHelp("Write how often each expert was chosen to this file at the end.", valueName: "file"))
+    var saveHeat: String?
+
     @OptionGroup(title: "Machine")
     var machine: MachineOptions
 
@@ -100,10 +103,11 @@ struct Chat: Command {
         try settings.validate(model)
         if editor != nil { signals.takeOver() }
         let console = try ChatConsole(
-            model, contextLimit: nil, settings: settings, tools: tools, input: editor ?? PlainInput(signals), view: view,
+            model, contextLimit: machine.context, settings: settings, tools: tools, input: editor ?? PlainInput(signals), view: view,
             signals: signals, isInteractive: editor != nil)
         console.conversation.system = system
         try console.run(first: message.isEmpty ? nil : message.joined(separator: " "))
+        if let saveHeat { try model.saveHeat(to: saveHeat) }
     }
 
     /// The screen for the person's own lines: the standard output, or the error stream if answers go elsewhere.

@@ -31,7 +31,17 @@ struct MachineOptions: ParsableArguments {
         var format: DenseFormat { self == .stored ? .stored : .int8 }
     }
 
-    enum Load: String, ExpressibleByArgument, CaseIterable { case map, copy }
+    enum Load: String, ExpressibleByArgument, CaseIterable {
+        case map, copy, stream
+
+        var policy: LoadPolicy {
+            switch self {
+            case .map: .map
+            case .copy: .copy
+            case .stream: .stream
+            }
+        }
+    }
 
     @Option(help: ArgumentHelp("Threads to compute with; one for each core if not given.", valueName: "n"))
     var threads: Int?
@@ -46,7 +56,10 @@ struct MachineOptions: ParsableArguments {
     @Option(help: "How the cache of past tokens is kept: exactly, in half the memory, or in a little over a quarter of it.")
     var cache = Cache.f32
 
-    @Option(help: "Use the weights where they are in the files, or copy them into memory first.")
+    @Option(help: """
+        Use the weights where they are in the files, copy them into memory first, or copy all but routed experts, which are then \
+        read when they are chosen.
+        """)
     var load = Load.map
 
     @Option(help: ArgumentHelp(
@@ -59,6 +72,9 @@ struct MachineOptions: ParsableArguments {
     @Flag(help: "Keep to the exact path, also for steps of 160 and more tokens of a prompt or batch (64 with --dense int8), which else round activations to 16 bits (8).")
     var exact = false
 
+    @OptionGroup
+    var memory: MemoryArguments
+
     /// The library's options.
     var modelOptions: Model.Options {
         var options = Model.Options()
@@ -66,9 +82,10 @@ struct MachineOptions: ParsableArguments {
         options.isa = isa?.level
         options.contextLimit = context
         options.cacheType = cache.type
-        options.loadPolicy = load == .map ? .map : .copy
+        options.loadPolicy = load.policy
         options.dense = dense.format
         options.exact = exact
+        options.memory = memory.options
         options.log = Log { level, message in
             if level == .warning || level == .error { Terminal.error.write("kimi: \(message)\n") }
         }

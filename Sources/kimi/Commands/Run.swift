@@ -55,6 +55,9 @@ struct Run: Command {
         "With --json: log-probabilities of each token and of so many likeliest ones, 0 to 20.", valueName: "n"))
     var logprobs: Int?
 
+    @Option(help: ArgumentHelp("Write how often each expert was chosen to this file at the end.", valueName: "file"))
+    var saveHeat: String?
+
     @OptionGroup(title: "Machine")
     var machine: MachineOptions
 
@@ -87,7 +90,7 @@ struct Run: Command {
         guard !prompt.isEmpty else {
             throw Failure("the prompt is empty", next: "Give at least one character to go on from.")
         }
-        let session = try Session(model: model)
+        let session = try Session(model: model, contextLimit: machine.context)
         interrupt.onRequest { session.cancellation.request() }
 
         var answer = Answer(streams: !json)
@@ -103,6 +106,7 @@ struct Run: Command {
         let statistics = RunStatistics(model, try session.snapshot(), seconds: monotonicSeconds() - begin)
         if json { Terminal.output.write(answer.json(statistics, withLogprobs: logprobs != nil) + "\n") }
         if stats { statistics.table(finish: answer.finish).print(to: .error) }
+        if let saveHeat { try model.saveHeat(to: saveHeat) }
         if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
     }
 

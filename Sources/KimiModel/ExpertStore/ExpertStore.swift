@@ -1,0 +1,273 @@
+import CKimiKernels
+import KimiCheckpoint
+import KimiCore
+import Synchronization
+
+/// Routed experts that do not all have room in memory: those that the router chooses are read from the files, and as many as there
+/// are slots for stay.
+///
+/// Used layer by layer: `begin` with the experts that the rows of a step chose asks for those that are missing; `next` gives those
+/// that are there, wave after wave, until all have been; what comes later is read while a wave is computed. For the holder of
+/// the model's step lock. Allocates nothing after init.
+package final class ExpertStore {
+    private let files: ExpertFiles
+    private let placement: Placement
+    private let memory: SlotMemory
+    private let slots: ExpertSlots
+    private let reader: ShardReader
+    private var tables: [ExpertTable?]
+
+    /// For each slot how many reads are under way, whether one has failed, and the expert that it is for. While there are any, the slot
+    /// is pinned once more.
+    private let readsLeft: UnsafeMutablePointer<Int32>
+    private let failed: UnsafeMutablePointer<Int32>
+    private let keyOfSlot: UnsafeMutablePointer<Int32>
+
+    // The layer that is being computed.
+    private var layer = 0
+    /// Experts that wait for a slot, those whose reads are under way, and those of the wave that `next` gave last.
+    private let waiting: UnsafeMutablePointer<Int32>
+    private var waitingCount = 0
+    private let reading: UnsafeMutablePointer<Int32>
+    private var readingCount = 0
+    private let wave: UnsafeMutablePointer<Int32>
+    private var waveCount = 0
+    private let ready: UnsafeMutablePointer<Int32>
+    private var readyCount = 0
+
+    private var statistics = Statistics()
+    private let published = Mutex(Statistics())
+    /// What has happened until the end of the latest layer. Any thread.
+    var latest: Statistics { published.withLock { $0 } }
+
+    package struct Statistics: Sendable, Equatable {
+        /// Experts that a layer of a step used, and how many of them were in memory already, or on their way.
+        package internal(set) var uses = 0
+        package internal(set) var hits = 0
+        package internal(set) var onTheWay = 0
+        /// Bytes read from the files for experts, whole blocks of the device counted.
+        package internal(set) var bytesRead = 0
+        /// Time in which nothing was computed because of reads.
+        package internal(set) var stallNanoseconds = 0
+    }
+
+    /// - Parameters:
+    ///   - tables: of each layer with experts; their entries are set as experts come in.
+    ///   - residentBytes: for slots; at least for as many experts as a token chooses in a layer.
+    init(
+        _ checkpoint: Checkpoint, files: ExpertFiles, tables: [ExpertTable?], placement: Placement, residentBytes: Int
+    ) throws(KimiError) {
+        let config = checkpoint.config
+        let nodes = placement.nodes.count
+        let total = tables.reduce(0) { $0 + ($1?.count ?? 0) }
+        let table = tables.lazy.compactMap { $0 }.first
+        memory = try SlotMemory(
+            files: files, nodes: nodes, residentBytes: residentBytes, mostSlots: total, leastSlots: config.expertsPerToken
+        ) { part, node in
+            // Down's rows are rounded by layer, gate's and up's by expert.
+            guard let table else { return 0 }
+            return part == .down
+                ? (0..<nodes).reduce(0) { max($0, placement.rows(files.hidden, of: node, phase: $1).count) }
+                : (0..<nodes).reduce(0) { max($0, table.splits.rows($1, of: node).count) }
+        }
+        self.files = files
+        self.tables = tables
+        self.placement = placement
+        slots = try ExpertSlots(slots: memory.slotCount, layers: config.layerCount, experts: files.count)
+        reader = try ShardReader(checkpoint)
+        func numbers(_ count: Int) -> UnsafeMutablePointer<Int32> {
+            let memory = UnsafeMutablePointer<Int32>.allocate(capacity: max(count, 1))
+            memory.initialize(repeating: 0, count: max(count, 1))
+            return memory
+        }
+        readsLeft = numbers(memory.slotCount)
+        failed = numbers(memory.slotCount)
+        keyOfSlot = numbers(memory.slotCount)
+        waiting = numbers(files.count)
+        reading = numbers(files.count)
+        wave = numbers(files.count)
+        ready = numbers(files.count)
+    }
+
+    deinit {
+        for memory in [readsLeft, failed, keyOfSlot, waiting, reading, wave, ready] { memory.deallocate() }
+    }
+
+    var slotCount: Int { memory.slotCount }
+    var slotBytes: Int { memory.slotBytes }
+    /// Bytes of all slots; touched as they are used.
+    var byteCount: Int { memory.slotCount * memory.slotBytes }
+
+    // MARK: A layer
+
+    /// Asks for the experts of a layer, given in rising order.
+    func begin(layer: Int, experts: UnsafeBufferPointer<Int32>) throws(KimiError) {
+        self.layer = layer
+        (waitingCount, readingCount, waveCount, readyCount) = (0, 0, 0, 0)
+        statistics.uses += experts.count
+        for expert in experts {
+            let key = layer * files.count + Int(expert)
+            guard let slot = slots.find(key) else {
+                waiting[waitingCount] = expert
+                waitingCount += 1
+                continue
+            }
+            slots.touch(slot)
+            slots.pin(slot)
+            if readsLeft[slot] == 0 {
+                ready[readyCount] = expert
+                readyCount += 1
+                statistics.hits += 1
+            } else {
+                reading[readingCount] = expert
+                readingCount += 1
+                statistics.onTheWay += 1
+            }
+        }
+        do throws(KimiError) {
+            try submitWaiting()
+        } catch {
+            abandon()
+            throw error
+        }
+    }
+
+    /// The next experts that can be computed, in rising order; nil when all have been. Waits for reads if it must. What was given
+    /// before may be replaced from now on.
+    func next(_ cancellation: Cancellation) throws(KimiError) -> UnsafeBufferPointer<Int32>? {
+        releaseWave()
+        try submitWaiting()
+        if readyCount == 0, readingCount > 0 {
+            let begin = monotonicNanoseconds()
+            defer { statistics.stallNanoseconds += monotonicNanoseconds() - begin }
+            while readyCount == 0 {
+                try cancellation.check()
+                try take(waitingFor: 10)
+            }
+        }
+        try take(waitingFor: 0)
+        guard readyCount > 0 else {
+            published.withLock { $0 = statistics }
+            return nil
+        }
+        // Few, and nearly sorted.
+        for index in 0..<readyCount {
+            var place = index
+            while place > 0, wave[place - 1] > ready[index] {
+                wave[place] = wave[place - 1]
+                place -= 1
+            }
+            wave[place] = ready[index]
+        }
+        waveCount = readyCount
+        readyCount = 0
+        return UnsafeBufferPointer(start: wave, count: waveCount)
+    }
+
+    /// After an error or a cancellation: nothing of the layer is in use any more. Reads that are under way go on.
+    func abandon() {
+        releaseWave()
+        for index in 0..<readyCount { unpin(ready[index]) }
+        for index in 0..<readingCount { unpin(reading[index]) }
+        (waitingCount, readingCount, readyCount) = (0, 0, 0)
+    }
+
+    private func releaseWave() {
+        for index in 0..<waveCount { unpin(wave[index]) }
+        waveCount = 0
+    }
+
+    private func unpin(_ expert: Int32) {
+        if let slot = slots.find(layer * files.count + Int(expert)) { slots.unpin(slot) }
+    }
+
+    // MARK: Reads
+
+    /// Gives slots to experts that wait for one, and asks for their weights.
+    private func submitWaiting() throws(KimiError) {
+        var next = 0
+        defer {
+            waitingCount -= next
+            for index in 0..<waitingCount { waiting[index] = waiting[next + index] }
+        }
+        while next < waitingCount, let slot = slots.admit(layer * files.count + Int(waiting[next])) {
+            slots.pin(slot)
+            let expert = waiting[next]
+            next += 1
+            reading[readingCount] = expert
+            readingCount += 1
+            try submit(layer: layer, expert: Int(expert), slot: slot)
+        }
+    }
+
+    private func submit(layer: Int, expert: Int, slot: Int) throws(KimiError) {
+        guard let table = tables[layer] else { return }
+        keyOfSlot[slot] = Int32(truncatingIfNeeded: layer * files.count + expert)
+        failed[slot] = 0
+        slots.pin(slot)
+        // One more than there are, so that none that comes to its end meanwhile is the last.
+        readsLeft[slot] = 1
+        defer { finishRead(slot) }
+        for part in ExpertFiles.Part.allCases {
+            let linear = files.linear(layer: layer, expert: expert, part)
+            for node in 0..<placement.nodes.count {
+                let rows = part == .down
+                    ? table.downBounds[node]..<table.downBounds[node + 1] : table.splits.rows(expert, of: node)
+                guard !rows.isEmpty else { continue }
+                let matrix = part == .gate
+                    ? table.gate(expert, on: node) : part == .up ? table.up(expert, on: node) : table.down(expert, on: node)
+                let data = try read(linear.data, files.rows(part), rows, slot: slot, node: node, 2 * part.rawValue)
+                matrix.pointee.data = data
+                guard let tensor = linear.scales else { continue }
+                let scales = try read(tensor, files.rows(part), rows, slot: slot, node: node, 2 * part.rawValue + 1)
+                matrix.pointee.scales = scales.assumingMemoryBound(to: UInt16.self)
+            }
+        }
+    }
+
+    /// Asks for some rows of a tensor; returns where row 0 would be.
+    private func read(
+        _ tensor: TensorInfo, _ rowCount: Int, _ rows: Range<Int>, slot: Int, node: Int, _ index: Int
+    ) throws(KimiError) -> UnsafeRawPointer {
+        let rowBytes = tensor.byteCount / max(rowCount, 1)
+        let begin = rows.lowerBound * rowBytes
+        let place = memory.place(index, slot: slot, node: node)
+        readsLeft[slot] += 1
+        do throws(KimiError) {
+            try reader.request(tensor, from: begin, count: rows.count * rowBytes, into: place, tag: UInt64(slot))
+        } catch {
+            failed[slot] = 1
+            finishRead(slot)
+            throw error
+        }
+        return UnsafeRawPointer(place) + ShardReader.lead(tensor.offset + begin) - begin
+    }
+
+    /// Notes reads that have come to their end.
+    private func take(waitingFor milliseconds: Int) throws(KimiError) {
+        try reader.wait(milliseconds: milliseconds) { tag, bytes, error throws(KimiError) in
+            statistics.bytesRead += bytes
+            if error != nil { failed[Int(tag)] = 1 }
+            finishRead(Int(tag))
+            if let error { throw error }
+        }
+    }
+
+    /// One read less; after the last the expert is there, and ready if the running layer waits for it.
+    private func finishRead(_ slot: Int) {
+        readsLeft[slot] -= 1
+        guard readsLeft[slot] == 0 else { return }
+        slots.unpin(slot)
+        guard failed[slot] == 0 else { return slots.invalidate(slot) }
+        let key = Int(keyOfSlot[slot])
+        guard key / files.count == layer else { return }
+        let expert = Int32(truncatingIfNeeded: key % files.count)
+        for index in 0..<readingCount where reading[index] == expert {
+            readingCount -= 1
+            reading[index] = reading[readingCount]
+            ready[readyCount] = expert
+            readyCount += 1
+            return
+        }
+    }
+}
