@@ -22,6 +22,8 @@ class Step:
     # The processors that its process may use.
     allowed: list = None
     group: str = ""
+    # Whether the model must not open.
+    refused: bool = False
 
 
 @dataclass
@@ -59,10 +61,10 @@ class Machine:
         of = [[number for number in node.processors if number not in self.offline] for node in self.nodes]
         return [numbers for numbers in of if numbers]
 
-    def probe(self, name, model, allowed=None, group="", before=(), **options):
+    def probe(self, name, model, allowed=None, group="", before=(), refused=False, **options):
         folder = f"/models/{model}" if model != "-" else "-"
         command = [*before, "/probe", folder, *(f"{key}={value}" for key, value in options.items())]
-        self.steps.append(Step(name, command, options, model, allowed or self.processors, group))
+        self.steps.append(Step(name, command, options, model, allowed or self.processors, group, refused))
 
     def run(self, name, command, group=""):
         self.steps.append(Step(name, command, group=group))
@@ -95,7 +97,7 @@ class Machine:
 PROGRAM = ["run", "/models/tiny", "Once upon a time", "--greedy", "--max-tokens", "12"]
 
 
-def add_logits(machine, has_placement, threads=(1, 2, 3, 4, 6), prompts=(1, 4)):
+def add_logits(machine, threads=(1, 2, 3, 4, 6), prompts=(1, 4)):
     """The small model, opened in every way that must not change a bit.
 
     prompts: the threads of evaluations that are long enough for the fast path.
@@ -105,8 +107,6 @@ def add_logits(machine, has_placement, threads=(1, 2, 3, 4, 6), prompts=(1, 4)):
         machine.probe(f"copy-{count}", "tiny", load=COPY, threads=count)
     for count in prompts:
         machine.probe(f"prompt-{count}", "tiny", load=COPY, threads=count, tokens=200)
-    if not has_placement:
-        return
     for policy, number in POLICIES.items():
         for nodes in range(1, len(machine.computing) + 1):
             for count in sorted({nodes, nodes + 1, 4} & {*threads, nodes}):
@@ -115,22 +115,17 @@ def add_logits(machine, has_placement, threads=(1, 2, 3, 4, 6), prompts=(1, 4)):
             machine.probe(f"{policy}-prompt", "tiny", load=COPY, placement=number, tokens=200)
 
 
-def add_pages(machine, has_placement):
+def add_pages(machine):
     """A model that is large enough for its pages to be counted."""
     machine.probe("pages-default", "mini", load=COPY)
-    if not has_placement:
-        return
     for policy, number in POLICIES.items():
         machine.probe(f"pages-{policy}", "mini", load=COPY, placement=number)
         # What is not weights lies the same way here.
         machine.probe(f"mapped-{policy}", "mini", load=MAP, placement=number)
 
 
-def machines(has_placement):
-    """All machines.
-
-    has_placement: whether kimi_model_options goes beyond what a machine of one node needs.
-    """
+def machines():
+    """All machines."""
     two = [Node([0, 1]), Node([2, 3])]
     all_machines = []
 
@@ -141,13 +136,13 @@ def machines(has_placement):
         return made
 
     one = machine("one-node", "1 socket of 4 cores, 1 node", [Node([0, 1, 2, 3], 1024)], 1, 4, checks=["program"])
-    add_logits(one, has_placement)
-    add_pages(one, has_placement)
+    add_logits(one)
+    add_pages(one)
     one.run("program", ["/kimi", *PROGRAM])
 
     pair = machine("two-nodes", "2 sockets of 2 cores, a node each", two, 2, 2, checks=["program", "denied"])
-    add_logits(pair, has_placement)
-    add_pages(pair, has_placement)
+    add_logits(pair)
+    add_pages(pair)
     pair.run("program", ["/kimi", *PROGRAM])
     for processors in ([0, 1], [2, 3], [1, 2], [3]):
         text = ",".join(map(str, processors))
@@ -157,48 +152,46 @@ def machines(has_placement):
         pair.probe("denied-" + calls.replace(",", "-"), "mini", load=COPY, deny=calls)
 
     scalar = machine("two-nodes-scalar", "the same, processors without AVX", two, 2, 2, cpu="qemu64")
-    add_logits(scalar, has_placement, threads=(1, 4), prompts=(4,))
+    add_logits(scalar, threads=(1, 4), prompts=(4,))
 
     clusters = machine("sub-numa", "1 socket of 4 cores, 2 nodes in it", two, 1, 4)
-    add_logits(clusters, has_placement, threads=(1, 4))
-    add_pages(clusters, has_placement)
+    add_logits(clusters, threads=(1, 4))
+    add_pages(clusters)
 
     four = machine("four-nodes", "4 sockets of 1 core, a node each", [Node([n], 384) for n in range(4)], 4, 1)
-    add_logits(four, has_placement, threads=(1, 3, 4))
-    add_pages(four, has_placement)
+    add_logits(four, threads=(1, 3, 4))
+    add_pages(four)
 
     uneven = machine("uneven", "1 socket of 4 cores, nodes with 3 and 1 of them, 768 and 384 MiB",
                      [Node([0, 1, 2], 768), Node([3], 384)], 1, 4)
-    add_logits(uneven, has_placement, threads=(1, 4))
-    add_pages(uneven, has_placement)
+    add_logits(uneven, threads=(1, 4))
+    add_pages(uneven)
 
     distant = machine("memory-node", "2 sockets of 2 cores, a node each, and a third node of memory alone",
                       [*two, Node([])], 2, 2)
-    add_logits(distant, has_placement, threads=(1, 4))
-    add_pages(distant, has_placement)
+    add_logits(distant, threads=(1, 4))
+    add_pages(distant)
 
     offline = machine("offline", "2 sockets of 2 cores, the last of each off, one from the start; 64 huge pages set apart",
                       two, 2, 2, offline=[1, 3], kernel="maxcpus=3 hugepages=64", checks=["huge_pages"],
                       prepare="echo 0 >/sys/devices/system/cpu/cpu1/online")
-    add_logits(offline, has_placement, threads=(1, 2, 4))
-    if has_placement:
-        offline.probe("huge-explicit", "mini", load=COPY, pages=HUGE)
-        offline.probe("huge-none", "mini", load=COPY, pages=SMALL)
-        offline.run("fewer", ["sh", "-c", "echo 8 >/proc/sys/vm/nr_hugepages"])
-        offline.probe("huge-short", "mini", load=COPY, pages=HUGE)
+    add_logits(offline, threads=(1, 2, 4))
+    offline.probe("huge-explicit", "mini", load=COPY, pages=HUGE)
+    offline.probe("huge-none", "mini", load=COPY, pages=SMALL)
+    offline.run("fewer", ["sh", "-c", "echo 8 >/proc/sys/vm/nr_hugepages"])
+    offline.probe("huge-short", "mini", load=COPY, pages=HUGE)
 
-    limited = machine("cgroup", "2 sockets of 2 cores; groups with 96 MiB, and with the second node alone", two, 2, 2,
+    limited = machine("cgroup", "2 sockets of 2 cores; groups with 124 MiB, and with the second node alone", two, 2, 2,
                       checks=["limits"], prepare="""\
 mount -t cgroup2 none /sys/fs/cgroup
 echo '+memory +cpuset' >/sys/fs/cgroup/cgroup.subtree_control
 mkdir /sys/fs/cgroup/small /sys/fs/cgroup/second
-echo 96M >/sys/fs/cgroup/small/memory.max
+echo 124M >/sys/fs/cgroup/small/memory.max
 echo 2-3 >/sys/fs/cgroup/second/cpuset.cpus
 echo 1 >/sys/fs/cgroup/second/cpuset.mems""")
-    limited.probe("too-large", "mini", group="small", load=COPY)
+    limited.probe("too-large", "mini", group="small", refused=True, load=COPY)
     limited.probe("mapped", "mini", group="small", load=MAP)
-    if has_placement:
-        limited.probe("streamed", "mini", group="small", load=STREAM, resident=8 * MIB)
+    limited.probe("streamed", "mini", group="small", load=STREAM, resident=4 * MIB)
     limited.probe("fits", "tiny", group="small", load=COPY)
     limited.run("killed", ["sh", "-c", "grep oom_kill /sys/fs/cgroup/small/memory.events"])
     limited.probe("second", "tiny", [2, 3], group="second", load=COPY)

@@ -348,13 +348,11 @@ int main(int count, char **arguments) {
         if (IS("threads")) options.threads = (int32_t)number;
         else if (IS("load")) options.load_policy = (int32_t)number;
         else if (IS("isa")) options.isa = (int32_t)number;
-#ifdef KIMI_PLACEMENT_SLICE
         else if (IS("placement")) options.placement = (int32_t)number;
         else if (IS("nodes")) options.nodes = (int32_t)number;
         else if (IS("pages")) options.huge_pages = (int32_t)number;
         else if (IS("memory")) options.memory_limit = number;
         else if (IS("resident")) options.resident_bytes = number;
-#endif
         else if (IS("tokens")) tokens = (size_t)number;
         else if (IS("steps")) steps = (size_t)number;
         else if (IS("deny")) denied = value;

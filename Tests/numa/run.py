@@ -140,11 +140,9 @@ def main():
     parser.add_argument("names", nargs="*", help="machines; all if none are named")
     arguments = parser.parse_args()
 
-    with open(os.path.join(HERE, "..", "..", "Include", "kimi.h")) as header:
-        has_placement = "KIMI_PLACEMENT_SLICE" in header.read()
-    chosen = [machine for machine in machines(has_placement) if not arguments.names or machine.name in arguments.names]
+    chosen = [machine for machine in machines() if not arguments.names or machine.name in arguments.names]
     if not chosen:
-        parser.error(f"no such machine; there are {' '.join(machine.name for machine in machines(has_placement))}")
+        parser.error(f"no such machine; there are {' '.join(machine.name for machine in machines())}")
     base, host = base_image(arguments), host_results(arguments)
 
     rows = [f"{'machine':18}{'check':14}{'result':8}what was seen"]
@@ -156,7 +154,7 @@ def main():
             # An emulated machine now and then stops while its processors come up; that says nothing of the library.
             print(f"{machine.name:18}did not come up, once more", flush=True)
             found, seconds = boot(machine, arguments, base)
-        for name, result, words in judge(machine, Run(machine, found, host), has_placement):
+        for name, result, words in judge(machine, Run(machine, found, host)):
             failures += result != "ok"
             rows.append(f"{machine.name:18}{name:14}{result:8}{words}")
             print(rows[-1], flush=True)
@@ -171,9 +169,9 @@ def main():
     sys.exit(1 if failures else 0)
 
 
-def judge(machine, run, has_placement):
+def judge(machine, run):
     """The name of each check, "ok" or "FAILED", and the words."""
-    for check in checks(machine, has_placement):
+    for check in checks(machine):
         try:
             result, words = "ok", check(run)
         except Failed as failure:
