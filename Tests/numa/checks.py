@@ -262,7 +262,9 @@ def huge_pages(run):
 def checks(machine):
     """The names and functions of a machine's checks."""
     found = [steps, topology, logits, threads, nowhere_else]
-    if len(machine.computing) > 1:
-        found += [nodes, *([shares] if any(step.name.startswith("pages-") for step in machine.steps) else [])]
+    if any("nodes" in step.options for step in machine.steps) and len(machine.computing) > 1:
+        found.append(nodes)
+    if any(step.name == "pages-slice" for step in machine.steps) and len(machine.computing) > 1:
+        found.append(shares)
     found += [{"program": program, "denied": denied, "limits": limits, "huge_pages": huge_pages}[name] for name in machine.checks]
     return found
