@@ -19,7 +19,7 @@ extension Model {
     ///
     /// - Throws: what planning and reading the heat file throw.
     static func placing(
-        _ checkpoint: Checkpoint, _ topology: Topology, _ options: Options, limit: Int?
+        _ checkpoint: Checkpoint, _ topology: Topology, _ options: Options, limit: MemoryBudget.Limit?
     ) throws(KimiError) -> Placing {
         let (config, memory) = (checkpoint.config, options.memory)
         guard memory.residentBytes == nil || options.loadPolicy == nil || options.loadPolicy == .stream else {
@@ -31,7 +31,7 @@ extension Model {
         let hasSeveral = topology.nodes.count { $0.coreCount > 0 } > 1
         guard hasSeveral || memory.nodes != nil || memory.policy != nil else {
             return Placing(
-                load: options.loadPolicy ?? automatic(checkpoint, options, limit: limit), placement: nil, heat: heat)
+                load: options.loadPolicy ?? automatic(checkpoint, options, limit: limit?.bytes), placement: nil, heat: heat)
         }
         var plan = PlanOptions()
         plan.policy = memory.policy
@@ -44,10 +44,18 @@ extension Model {
         plan.replicateBytes = memory.replicateBytes
         plan.residentBytes = memory.residentBytes
         // Mapped weights belong to the page cache, whatever there is of it.
-        plan.memoryLimit = options.loadPolicy == .map ? nil : limit
+        plan.memoryLimit = options.loadPolicy == .map ? nil : limit?.bytes
         plan.mayStream = options.loadPolicy != .copy
-        let placement = try PlacementPlanner.plan(
-            try ModelInventory(checkpoint, dense: options.dense), topology, plan).placement
+        let inventory = try ModelInventory(checkpoint, dense: options.dense)
+        let placement: Placement
+        do throws(KimiError) {
+            placement = try PlacementPlanner.plan(inventory, topology, plan).placement
+        } catch {
+            guard error.status == .outOfMemory, let limit else { throw error }
+            throw KimiError(
+                .outOfMemory, "\(error.message); the limit is \(MemoryBudget.amount(limit.bytes)) (\(limit.source.words))",
+                file: error.file, subject: error.subject)
+        }
         return Placing(
             load: options.loadPolicy ?? (placement.residentExpertBytes == nil ? .copy : .stream), placement: placement, heat: heat)
     }

@@ -77,7 +77,7 @@ package final class Model: Sendable {
             let available = AvailableMemory(limits)
             textOptions.memory.available = { available.bytes }
         }
-        let limit = [options.memory.limit, textOptions.memory.processLimit?.bytes].compactMap { $0 }.min()
+        let limit = textOptions.memory.budget().limit
         let placing = try Self.placing(checkpoint, topology, options, limit: limit)
         textOptions.loadPolicy = placing.load
         textOptions.placement = placing.placement
@@ -87,7 +87,7 @@ package final class Model: Sendable {
         self.checkpoint = checkpoint
         self.options = options
         contextLimit = options.contextLimit ?? config.contextLimit
-        for words in text.shortfalls { options.log(.warning, words) }
+        for words in text.placementReport.shortfalls { options.log(.warning, words) }
         options.log(.info, "opened \(folder): \(config.architecture), \(text.isaName), \(text.pool.threads) threads")
     }
 

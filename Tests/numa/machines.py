@@ -181,12 +181,12 @@ def machines():
     offline.run("fewer", ["sh", "-c", "echo 8 >/proc/sys/vm/nr_hugepages"])
     offline.probe("huge-short", "mini", load=COPY, pages=HUGE)
 
-    limited = machine("cgroup", "2 sockets of 2 cores; groups with 110 MiB, and with the second node alone", two, 2, 2,
+    limited = machine("cgroup", "2 sockets of 2 cores; groups with 200 MiB, and with the second node alone", two, 2, 2,
                       checks=["limits"], prepare="""\
 mount -t cgroup2 none /sys/fs/cgroup
 echo '+memory +cpuset' >/sys/fs/cgroup/cgroup.subtree_control
 mkdir /sys/fs/cgroup/small /sys/fs/cgroup/second
-echo 110M >/sys/fs/cgroup/small/memory.max
+echo 200M >/sys/fs/cgroup/small/memory.max
 echo 2-3 >/sys/fs/cgroup/second/cpuset.cpus
 echo 1 >/sys/fs/cgroup/second/cpuset.mems""")
     limited.probe("too-large", "mini", group="small", refused=True, load=COPY)

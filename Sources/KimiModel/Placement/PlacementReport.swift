@@ -56,13 +56,21 @@ extension TextModel {
                 boundWorkers: workers.count { pool.bindings[$0].isBound }, bytes: memory.used(on: node) + (node < placement.nodes.count ? store?.bytes(on: node) ?? 0 : 0),
                 pagesHere: here, pagesElsewhere: elsewhere, pagesAbsent: absent))
         }
+        var shortfalls = shortfalls
+        if nodeMemory.isBound, !isVerified {
+            shortfalls.append("the system does not tell where pages lie, so that they are on their nodes is not verified")
+        }
+        let (here, elsewhere) = nodes.reduce((0, 0)) { ($0.0 + $1.pagesHere, $0.1 + $1.pagesElsewhere) }
+        if elsewhere > (here + elsewhere) / 100 {
+            shortfalls.append("\(elsewhere) of \(here + elsewhere) pages that were asked about lie on another node than planned")
+        }
         return PlacementReport(
             policy: placement.policy, nodes: nodes, isVerified: isVerified,
             hugeBytes: ranges.isEmpty ? 0 : HugePages.bytes(in: ranges), shortfalls: shortfalls)
     }
 
-    /// What was asked for and could not be had, each in a sentence.
-    package var shortfalls: [String] {
+    /// What was asked for and is known not to have been had, without asking where pages lie.
+    private var shortfalls: [String] {
         var found = nodeMemory.shortfalls.map(\.words).sorted()
         let unbound = pool.threads - 1 - pool.boundThreads
         if unbound > 0 { found.append("\(unbound) of \(pool.threads) threads are not bound to a core") }
