@@ -160,7 +160,8 @@ typedef struct kimi_model kimi_model;
 #define KIMI_CACHE_BF16 2 /**< half the memory; the latents are rounded to bfloat16 */
 #define KIMI_CACHE_INT8 3 /**< a little over a quarter of the memory; a latent is signed bytes with one scale */
 
-#define KIMI_LOAD_AUTO 0 /**< KIMI_LOAD_MAP */
+/** Mapped if all weights have room in memory, or copied to their nodes where there are several; else streamed. */
+#define KIMI_LOAD_AUTO 0
 #define KIMI_LOAD_MAP 1 /**< weights stay in the mapped files; opening reads almost nothing */
 #define KIMI_LOAD_COPY 2 /**< weights are read into memory; the files may change or vanish afterwards */
 #define KIMI_LOAD_STREAM 3 /**< as _COPY, but routed experts are read when they are chosen, and kept up to resident_bytes */
@@ -277,7 +278,10 @@ void kimi_model_close(kimi_model *model);
 /**
  * What was opened, as JSON: architecture, model_type, sizes, parameters, bytes by kind, context_length, context_limit,
  * vocabulary, end_tokens, digest, and how it runs: isa, threads, cache_type, load_policy, cache_bytes_per_token, dense, exact, and
- * weight_bytes: how many are mapped, copied, and converted (in memory, in another format than the files'); and memory: limit
+ * weight_bytes: how many are mapped, copied, and converted (in memory, in another format than the files'); placement: policy,
+ * topology in words, nodes (the system's number or null, workers, bound_workers, bytes of weights, and of the pages that the system
+ * was asked about how many lie here, elsewhere, or are absent, not touched yet), verified (whether the system told), huge_page_bytes,
+ * shortfalls (what was asked for and could not be had, in sentences); and memory: limit
  * (bytes, or null), limit_from ("memory_limit", "cgroup", "machine" or null), used (bytes of weights, tables, workspace, attention,
  * experts, cache, sessions) and available (what may still be used at this moment, or null).
  * out_json is transferred; out_length may be NULL.

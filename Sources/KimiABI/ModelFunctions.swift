@@ -35,7 +35,8 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     default: throw refused("cache_type", c.cache_type, "\(KIMI_CACHE_AUTO) to \(KIMI_CACHE_INT8)")
     }
     switch c.load_policy {
-    case KIMI_LOAD_AUTO, KIMI_LOAD_MAP: options.loadPolicy = .map
+    case KIMI_LOAD_AUTO: options.loadPolicy = nil
+    case KIMI_LOAD_MAP: options.loadPolicy = .map
     case KIMI_LOAD_COPY: options.loadPolicy = .copy
     case KIMI_LOAD_STREAM: options.loadPolicy = .stream
     default: throw refused("load_policy", c.load_policy, "\(KIMI_LOAD_AUTO) to \(KIMI_LOAD_STREAM)")

@@ -29,7 +29,7 @@ extension MemoryBudget {
     }
 
     /// 18 bytes, 1.50 MiB, 554.3 GiB: bytes for people, rounded to three figures at least.
-    static func amount(_ bytes: Int) -> String {
+    package static func amount(_ bytes: Int) -> String {
         guard bytes >= 1024 else { return "\(bytes) bytes" }
         var (value, unit) = (bytes, 0)
         while value >= 1 << 20 { (value, unit) = (value >> 10, unit + 1) }
@@ -56,7 +56,7 @@ extension MemoryBudget.Kind {
         }
     }
 
-    var words: String {
+    package var words: String {
         switch self {
         case .workspace: "work space"
         case .cache: "latent caches"
@@ -66,7 +66,7 @@ extension MemoryBudget.Kind {
 }
 
 extension MemoryBudget.Source {
-    var words: String {
+    package var words: String {
         switch self {
         case .option: "memory_limit"
         case .cgroup: "of the cgroup"

@@ -96,6 +96,8 @@ package final class TextModel: @unchecked Sendable {
         package var maxRows = 256
         /// Which node has which weights; nil: all are on one node, and `threads` compute. Else its workers do.
         package var placement: Placement?
+        /// How often experts are chosen, for what is to stay in memory with `.stream`; nil: nobody knows yet.
+        package var heat: ExpertHeat?
         package var memory = MemoryOptions()
         /// Takes the place of the level's own kernels; for tests. Must live as long as the model.
         package var kernels: UnsafePointer<ck_kernels>?
@@ -173,7 +175,8 @@ package final class TextModel: @unchecked Sendable {
             workspace: workspace.byteCount, attention: attentionPlan.byteCount, maxRows: options.maxRows,
             scratch: { rows in (try? scratch(rows: rows)).map { $0.byteCount + $1.byteCount } }))
         try loader.fill(pool: pool, kernels: kernels, progress: progress)
-        store = try loader.store(tables: weights.layers.map(\.expertTable), budget: budget, options: options.memory)
+        store = try loader.store(tables: weights.layers.map(\.expertTable), budget: budget, options: options.memory,
+            heat: options.heat)
         budget.touched(loader.bytes.copied + loader.bytes.converted + loader.tableBytes)
         memory = loader.memory
         placement = planned

@@ -260,7 +260,8 @@ struct WeightLoader {
         let homes = table.homes(expert)
         for node in 0..<nodeCount where homes == 0 || homes >> UInt64(node) & 1 == 1 {
             matrices[node * table.count + expert] = try stored(
-                linear, rows: rows, columns: columns, type: type, part: homes == 0 ? split(expert, node) : 0..<rows, on: node)
+                linear, rows: rows, columns: columns, type: type, part: homes == 0 ? split(expert, node) : 0..<rows,
+                on: memory.nodes.store(of: node, expert: layer * table.count + expert))
         }
         guard homes != 0 else { return }
         // Other nodes would read it from afar.

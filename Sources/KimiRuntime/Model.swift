@@ -25,7 +25,8 @@ package final class Model: Sendable {
         /// CK_ISA_..., or nil for the best there is.
         package var isa: Int32?
         package var cacheType = CacheType.f32
-        package var loadPolicy = LoadPolicy.map
+        /// nil: mapped if that has room, or copied where there are several nodes, else streamed.
+        package var loadPolicy: LoadPolicy?
         package var dense = DenseFormat.stored
         /// Whether only the exact path may be used.
         package var exact = false
@@ -65,7 +66,6 @@ package final class Model: Sendable {
         textOptions.isa = options.isa ?? ck_isa_best()
         textOptions.threads = options.threads ?? topology.cores.count
         textOptions.cacheType = options.cacheType
-        textOptions.loadPolicy = options.loadPolicy
         textOptions.dense = options.dense
         textOptions.exact = options.exact
         textOptions.maxRows = options.chunkSize
@@ -77,12 +77,17 @@ package final class Model: Sendable {
             let available = AvailableMemory(limits)
             textOptions.memory.available = { available.bytes }
         }
+        let limit = textOptions.memory.budget().limit
+        let placing = try Self.placing(checkpoint, topology, options, limit: limit)
+        textOptions.loadPolicy = placing.load
+        textOptions.placement = placing.placement
+        textOptions.heat = placing.heat
         text = try TextModel(
             checkpoint: checkpoint, topology: topology, options: textOptions, progress: progress ?? { _, _ in })
         self.checkpoint = checkpoint
         self.options = options
         contextLimit = options.contextLimit ?? config.contextLimit
-        for words in text.shortfalls { options.log(.warning, words) }
+        for words in text.placementReport.shortfalls { options.log(.warning, words) }
         options.log(.info, "opened \(folder): \(config.architecture), \(text.isaName), \(text.pool.threads) threads")
     }
 
@@ -94,7 +99,6 @@ package final class Model: Sendable {
             throw KimiError(.invalidArgument, "chunk_size is \(options.chunkSize); it must be 1 to 4096, or 0 for 512", subject: "chunk_size")
         }
         try validate(options.memory)
-        try refuseUnfollowed(options)
         if let isa = options.isa, ck_kernels_for(isa) == nil {
             let best = ck_kernels_for(ck_isa_best()).map { String(cString: $0.pointee.name) } ?? "scalar"
             throw KimiError(
@@ -113,20 +117,6 @@ package final class Model: Sendable {
         try check(memory.replicateBytes, "replicate_bytes", 0...Int.max, bytes)
         try check(memory.residentBytes, "resident_bytes", 0...Int.max, bytes)
         guard memory.heat?.isEmpty != true else { throw KimiError(.invalidArgument, "heat is an empty path", subject: "heat") }
-    }
-
-    /// Options that nothing follows yet must not look as if something did.
-    private static func refuseUnfollowed(_ options: Options) throws(KimiError) {
-        let memory = options.memory
-        let asked = [
-            ("placement", memory.policy != nil), ("nodes", memory.nodes != nil),
-            ("replicate_bytes", memory.replicateBytes != nil),
-            ("resident_bytes", memory.residentBytes != nil && options.loadPolicy != .stream),
-            ("huge_pages", memory.pages != .transparent), ("heat", memory.heat != nil),
-        ]
-        for (name, isAsked) in asked where isAsked {
-            throw KimiError(.unsupported, "\(name) has no other value than its default yet", subject: name)
-        }
     }
 
     /// "scalar", "avx2", "avx512", "avx512vnni", "amx" or "neon"; also for levels this processor lacks.

@@ -71,7 +71,9 @@ struct ExpertSlots: ~Copyable {
     }
 
     /// Begins with other counts than none, such as those of an earlier run.
-    func expect(_ key: Key, count: Double) { worth[key] = count > 0 ? log2(count) : -.infinity }
+    func expect(_ key: Key, count: Double) {
+        if key < keyCount { worth[key] = count > 0 ? log2(count) : -.infinity }
+    }
 
     /// Keeps a slot from giving way until it is unpinned as often.
     func pin(_ slot: Int) { pins[slot] += 1 }

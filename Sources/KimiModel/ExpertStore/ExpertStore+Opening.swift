@@ -6,13 +6,14 @@ extension WeightLoader {
     ///
     /// Its room is what the caller says, or what the budget has left beside some cache.
     func store(
-        tables: [ExpertTable?], budget: MemoryBudget, options: MemoryOptions
+        tables: [ExpertTable?], budget: MemoryBudget, options: MemoryOptions, heat: ExpertHeat?
     ) throws(KimiError) -> ExpertStore? {
         guard !expertFiles.isEmpty else { return nil }
         // Without any limit all may stay; an error says so where the system has not got it.
-        let room = options.residentBytes ?? budget.available.map { max(0, $0 - $0 / Self.cacheShare) } ?? .max
+        let room = options.residentBytes ?? placement.residentExpertBytes ?? budget.available.map { max(0, $0 - $0 / Self.cacheShare) } ?? .max
         let store = try ExpertStore(
             checkpoint, files: expertFiles, tables: tables, placement: placement, nodes: memory.nodes, residentBytes: room)
+        if let heat { store.expect(heat) }
         try budget.charge(store.byteCount, for: .experts, what: "room for routed experts")
         return store
     }

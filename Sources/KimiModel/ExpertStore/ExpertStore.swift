@@ -118,6 +118,11 @@ package final class ExpertStore {
     /// For tests: what reads are to have given; see `cks_reader_set_fault`. Not during a step.
     package func setFault(_ fault: cks_read_fault?, _ context: UnsafeMutableRawPointer?) { reader.setFault(fault, context) }
 
+    /// Begins with the counts of an earlier run. Before the first step.
+    func expect(_ heat: ExpertHeat) {
+        for (key, count) in heat.counts.enumerated() { slots.expect(key, count: count) }
+    }
+
     // MARK: A layer
 
     /// Asks for the experts of a layer, given in rising order.

@@ -16,22 +16,41 @@ final class NodeMemory: Sendable {
         case hugePages
     }
 
-    /// The system's numbers of the nodes; empty where memory is not bound.
+    /// The system's numbers of the nodes that compute, and then of those of memory alone that are used; empty where memory is not bound.
     private let numbers: [UInt32]
+    /// Nodes that compute.
     let count: Int
+    /// Indices in `Topology.nodes` of nodes of memory alone that are used.
+    private let far: [Int]
+    private let placement: Placement
     private let pages: MappedMemory.Pages
     private let found = Mutex<Set<Shortfall>>([])
 
     /// - Parameter topology: that of this machine, or a described one, whose memory is nowhere in particular.
     init(_ placement: Placement, topology: Topology, pages: MemoryOptions.Pages) {
+        self.placement = placement
         count = placement.nodes.count
-        let isBound = count > 1 && topology.source == .machine
-        numbers = isBound ? placement.nodes.map { topology.nodes[$0.node].number } : []
+        let own = placement.nodes.map(\.node)
+        far = Set(placement.distant.flatMap { $0 }.map { Int($0) }).subtracting(own).sorted()
+        let all = own + far
+        let isBound = all.count > 1 && topology.source == .machine && all.allSatisfy(topology.nodes.indices.contains)
+        numbers = isBound ? all.map { topology.nodes[$0].number } : []
         self.pages = switch pages {
         case .transparent: .transparent
         case .small: .small
         case .huge: .huge
         }
+    }
+
+    /// Nodes that have memory for weights.
+    var storeCount: Int { count + far.count }
+
+    /// Where a node's part of an expert lies: on the node itself, or on one of memory alone.
+    func store(of node: Int, expert key: Int) -> Int {
+        guard node < placement.distant.count, key < placement.distant[node].count,
+            let place = far.firstIndex(of: Int(placement.distant[node][key]))
+        else { return node }
+        return count + place
     }
 
     /// Whether memory is bound to nodes.
@@ -59,7 +78,7 @@ final class NodeMemory: Sendable {
     func interleave(_ memory: MappedMemory) {
         guard isBound else { return }
         var mask = [UInt64](repeating: 0, count: 16)
-        for number in numbers where number < 1024 { mask[Int(number / 64)] |= 1 << UInt64(number % 64) }
+        for number in numbers.prefix(count) where number < 1024 { mask[Int(number / 64)] |= 1 << UInt64(number % 64) }
         let result = cks_memory_interleave(memory.base, memory.byteCount, mask)
         if result != 0 { note(.binding(errno: -result)) }
     }

@@ -4,7 +4,7 @@ import KimiTopology
 
 /// What became of a placement: asked of the system, not remembered.
 package struct PlacementReport: Sendable {
-    /// A node that computes.
+    /// A node that computes, or one of memory alone, which has no workers.
     package struct Node: Sendable {
         /// The system's number of it; nil where memory is bound to no node.
         package let number: UInt32?
@@ -38,9 +38,9 @@ extension TextModel {
         var nodes: [PlacementReport.Node] = []
         var ranges: [Range<UInt>] = []
         var isVerified = nodeMemory.isBound
-        for node in 0..<placement.nodes.count {
+        for node in 0..<nodeMemory.storeCount {
             var blocks = memory.blocks(of: node)
-            if let store { blocks.append(store.memory(of: node)) }
+            if let store, node < placement.nodes.count { blocks.append(store.memory(of: node)) }
             var (here, elsewhere, absent) = (0, 0, 0)
             for block in blocks where block.byteCount > 0 {
                 let begin = UInt(bitPattern: block.base)
@@ -53,16 +53,24 @@ extension TextModel {
             let workers = (0..<pool.threads).filter { Int(pool.groupOfWorker[$0]) == node }
             nodes.append(PlacementReport.Node(
                 number: nodeMemory.number(of: node), workers: workers.count,
-                boundWorkers: workers.count { pool.bindings[$0].isBound }, bytes: memory.used(on: node) + (store?.bytes(on: node) ?? 0),
+                boundWorkers: workers.count { pool.bindings[$0].isBound }, bytes: memory.used(on: node) + (node < placement.nodes.count ? store?.bytes(on: node) ?? 0 : 0),
                 pagesHere: here, pagesElsewhere: elsewhere, pagesAbsent: absent))
+        }
+        var shortfalls = shortfalls
+        if nodeMemory.isBound, !isVerified {
+            shortfalls.append("the system does not tell where pages lie, so that they are on their nodes is not verified")
+        }
+        let (here, elsewhere) = nodes.reduce((0, 0)) { ($0.0 + $1.pagesHere, $0.1 + $1.pagesElsewhere) }
+        if elsewhere > (here + elsewhere) / 100 {
+            shortfalls.append("\(elsewhere) of \(here + elsewhere) pages that were asked about lie on another node than planned")
         }
         return PlacementReport(
             policy: placement.policy, nodes: nodes, isVerified: isVerified,
             hugeBytes: ranges.isEmpty ? 0 : HugePages.bytes(in: ranges), shortfalls: shortfalls)
     }
 
-    /// What was asked for and could not be had, each in a sentence.
-    package var shortfalls: [String] {
+    /// What was asked for and is known not to have been had, without asking where pages lie.
+    private var shortfalls: [String] {
         var found = nodeMemory.shortfalls.map(\.words).sorted()
         let unbound = pool.threads - 1 - pool.boundThreads
         if unbound > 0 { found.append("\(unbound) of \(pool.threads) threads are not bound to a core") }

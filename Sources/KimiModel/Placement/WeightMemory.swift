@@ -20,7 +20,7 @@ final class WeightMemory {
     /// - Parameter expected: the bytes that will probably be taken on each node; what is not touched takes no memory.
     init(_ nodes: NodeMemory, expected: Int) {
         self.nodes = nodes
-        stores = .init(repeating: Store(expected: expected), count: nodes.count)
+        stores = .init(repeating: Store(expected: expected), count: nodes.storeCount)
     }
 
     /// Bytes that were taken on a node.
@@ -29,7 +29,7 @@ final class WeightMemory {
     /// The blocks of a node's store.
     func blocks(of node: Int) -> [MappedMemory] { stores[node].blocks }
 
-    /// Room for `count` bytes on a node, not touched yet.
+    /// Room for `count` bytes on a node (or one of memory alone, behind those that compute), not touched yet.
     func take(_ count: Int, on node: Int) throws(KimiError) -> UnsafeMutableRawPointer {
         guard let size = Checked.roundUp(count, to: Self.alignment) else {
             throw KimiError(.outOfMemory, "weights of \(count) bytes are beyond any memory")

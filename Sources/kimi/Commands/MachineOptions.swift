@@ -32,10 +32,12 @@ struct MachineOptions: ParsableArguments {
     }
 
     enum Load: String, ExpressibleByArgument, CaseIterable {
-        case map, copy, stream
+        case auto, map, copy, stream
 
-        var policy: LoadPolicy {
+        /// nil: the library chooses.
+        var policy: LoadPolicy? {
             switch self {
+            case .auto: nil
             case .map: .map
             case .copy: .copy
             case .stream: .stream
@@ -57,10 +59,11 @@ struct MachineOptions: ParsableArguments {
     var cache = Cache.f32
 
     @Option(help: """
-        Use the weights where they are in the files, copy them into memory first, or copy all but routed experts, which are then \
-        read when they are chosen.
+        Use the weights where they are in the files (map), copy them into memory first, or copy all but routed experts, which are \
+        then read when they are chosen (stream). By default they are mapped if they have room in memory, copied where there are \
+        several memory nodes, else streamed.
         """)
-    var load = Load.map
+    var load = Load.auto
 
     @Option(help: ArgumentHelp(
         """
