@@ -241,6 +241,34 @@ import Testing
         #expect(least.status == .outOfMemory && least.message.contains("more"))
     }
 
+    @Test("where caches and buffers alone are too large, what is said to help helps", arguments: [2, 16, 26])
+    func cachesAlone(_ limit: Int) throws {
+        let inventory = try Self.inventory()
+        var options = PlanOptions()
+        options.memoryLimit = limit * Self.gigabyte
+        options.sequences = 40
+        let machine = try Topology.synthetic("pack:2 [numa(memory=512GB)] core:48 pu:1")
+        let error = try #require(throws: KimiError.self) { try PlacementPlanner.plan(inventory, machine, options) }
+        #expect(error.status == .outOfMemory)
+        let words = try #require(error.message.split(separator: "it needs ").last)
+        let more = try #require(Double(words.prefix { $0 != " " }))
+        options.memoryLimit = limit * Self.gigabyte + Int(more * 1e9)
+        check(try PlacementPlanner.plan(inventory, machine, options), inventory)
+    }
+
+    @Test("room on one node is no help to another whose part of the caches does not fit", arguments: [1, 4, 16])
+    func smallNode(_ memory: Int) throws {
+        let inventory = try Self.inventory()
+        var options = PlanOptions()
+        options.sequences = 40
+        for sizes in [(700, memory), (memory, 700)] {
+            let error = try #require(throws: KimiError.self) {
+                try PlacementPlanner.plan(inventory, Self.described([(sizes.0, 24, 0), (sizes.1, 24, 1)]), options)
+            }
+            #expect(error.status == .outOfMemory)
+        }
+    }
+
     @Test("many sequences: fewer of them, or a smaller cache, are offered where they would do")
     func cacheRemedies() throws {
         let inventory = try Self.inventory()

@@ -11,13 +11,19 @@ struct ExpertRoom {
 }
 
 extension PlacementPlanner {
-    /// Rooms for weights on all nodes that compute, whole rows allowed for.
+    /// Rooms for weights on all nodes that compute, whole rows allowed for. What caches and buffers lack on a node counts against it.
     private var near: Int {
         let count = nodes.computing.count
         return nodes.computing.indices.reduce(0) {
-            let room = max(0, roomForWeights($1))
-            return $0 + (count == 1 ? room : Int(Double(room) * Self.usable))
+            let room = roomForWeights($1)
+            return $0 + (count == 1 || room < 0 ? room : Int(Double(room) * Self.usable))
         }
+    }
+
+    /// What would have to go for every node to hold its part of caches and buffers, which are dealt evenly; 0 if each does.
+    private var missingForCaches: Int {
+        let least = nodes.computing.indices.map(roomForWeights).min() ?? 0
+        return least < 0 ? -least * nodes.computing.count : 0
     }
 
     private var far: Int { nodes.far.reduce(0) { $0 + $1.capacity } }
@@ -32,6 +38,8 @@ extension PlacementPlanner {
     /// - Throws: `outOfMemory` with the changes that would help.
     func room() throws(KimiError) -> ExpertRoom {
         let forExperts = near - inventory.matrixBytes
+        // Room on another node is no help to one whose part of the caches does not fit.
+        if missingForCaches > 0, forExperts >= leastResident { throw refusal(missing: missingForCaches, streaming: 0) }
         if let asked = options.residentBytes, asked < inventory.expertBytes {
             guard asked >= leastResident else {
                 throw KimiError(
@@ -79,8 +87,9 @@ extension PlacementPlanner {
         let config = inventory.config
         // In whole megabytes, upwards; on several nodes a part of a node's room stays free.
         let more = Double(missing) / (nodes.computing.count == 1 ? 1 : Self.usable)
-        var found = ["\(Self.amount(Int(more) + 1_000_000)) more"]
-        if inventory.dense == .stored, let bytes = inventory.savedByInt8, bytes >= missing {
+        var found = ["\(Self.amount(Self.roundedUp(Int(more) + 1_000_000))) more"]
+        // Smaller weights make no room for caches that are too large without them.
+        if missingForCaches == 0, let bytes = inventory.savedByInt8, bytes >= missing {
             found.append("dense=int8 (saves \(Self.amount(bytes)))")
         }
         let token = options.cacheType.bytesPerToken(config)
@@ -107,6 +116,13 @@ extension PlacementPlanner {
             found.append("resident=\(words) (streams \(Self.amount(inventory.expertBytes - resident)) from disk)")
         }
         return found
+    }
+
+    /// The next number that `amount` shows as it is, so that what a message asks for is enough.
+    private static func roundedUp(_ bytes: Int) -> Int {
+        let unit = [1_000_000_000_000, 1_000_000_000, 1_000_000].first { bytes >= $0 } ?? 1_000
+        let step = bytes >= 100 * unit ? unit : unit / 10
+        return (bytes + step - 1) / step * step
     }
 
     /// 61 GB, 10.5 GB, 870 MB: decimal, as memory is bought.
