@@ -181,17 +181,17 @@ def machines():
     offline.run("fewer", ["sh", "-c", "echo 8 >/proc/sys/vm/nr_hugepages"])
     offline.probe("huge-short", "mini", load=COPY, pages=HUGE)
 
-    limited = machine("cgroup", "2 sockets of 2 cores; groups with 200 MiB, and with the second node alone", two, 2, 2,
+    limited = machine("cgroup", "2 sockets of 2 cores; groups with 212 MiB, and with the second node alone", two, 2, 2,
                       checks=["limits"], prepare="""\
 mount -t cgroup2 none /sys/fs/cgroup
 echo '+memory +cpuset' >/sys/fs/cgroup/cgroup.subtree_control
 mkdir /sys/fs/cgroup/small /sys/fs/cgroup/second
-echo 200M >/sys/fs/cgroup/small/memory.max
+echo 212M >/sys/fs/cgroup/small/memory.max
 echo 2-3 >/sys/fs/cgroup/second/cpuset.cpus
 echo 1 >/sys/fs/cgroup/second/cpuset.mems""")
     limited.probe("too-large", "mini", group="small", refused=True, load=COPY)
     limited.probe("mapped", "mini", group="small", load=MAP)
-    limited.probe("streamed", "mini", group="small", load=STREAM, resident=4 * MIB)
+    limited.probe("streamed", "mini", group="small", load=STREAM, resident=16 * MIB)
     limited.probe("fits", "tiny", group="small", load=COPY)
     limited.run("killed", ["sh", "-c", "grep oom_kill /sys/fs/cgroup/small/memory.events"])
     limited.probe("second", "tiny", [2, 3], group="second", load=COPY)

@@ -63,6 +63,8 @@ final class NodeMemory: Sendable {
     func memory(byteCount: Int, on node: Int, what: String) throws(KimiError) -> MappedMemory {
         let memory = try MappedMemory(byteCount: byteCount, what: what, pages: pages)
         if pages == .huge, !memory.isHuge, byteCount > 0 { note(.hugePages) }
+        // Where the system makes pages huge without being asked, it is asked not to.
+        if pages == .small { madvise(memory.base, memory.byteCount, MADV_NOHUGEPAGE) }
         if isBound { bind(memory.base, memory.byteCount, to: node) }
         return memory
     }
