@@ -175,9 +175,9 @@ package final class TextModel: @unchecked Sendable {
             workspace: workspace.byteCount, attention: attentionPlan.byteCount, maxRows: options.maxRows,
             scratch: { rows in (try? scratch(rows: rows)).map { $0.byteCount + $1.byteCount } }))
         try loader.fill(pool: pool, kernels: kernels, progress: progress)
+        budget.touched(loader.bytes.copied + loader.bytes.converted + loader.tableBytes)
         store = try loader.store(tables: weights.layers.map(\.expertTable), budget: budget, options: options.memory,
             heat: options.heat)
-        budget.touched(loader.bytes.copied + loader.bytes.converted + loader.tableBytes)
         memory = loader.memory
         placement = planned
         weightBytes = loader.bytes
