@@ -62,10 +62,13 @@ struct SyntheticDescription {
         return true
     }
 
-    /// The numbers of "indexes=0,2,4"; sizes of memory and caches are other attributes.
+    /// The numbers of "indexes=0,2,4"; sizes of memory and caches are other attributes. Orders by the names of levels or by steps, which
+    /// hwloc also knows, count as numbers that are too large: some of them end in an assertion of its own, and so the process.
     private mutating func note(indexesIn attributes: ArraySlice<UInt8>) {
-        let isOfAttribute = { (byte: UInt8) in byte != UInt8(ascii: " ") && byte != UInt8(ascii: "(") }
+        let isOfAttribute = { (byte: UInt8) in !" ()".utf8.contains(byte) }
         for attribute in attributes.split(whereSeparator: { !isOfAttribute($0) }) where attribute.starts(with: "indexes=".utf8) {
+            let numbers = attribute.dropFirst("indexes=".utf8.count)
+            guard numbers.allSatisfy({ Self.isDigit($0) || $0 == UInt8(ascii: ",") }) else { highestIndex = .max; continue }
             for digits in attribute.split(whereSeparator: { !Self.isDigit($0) }) { highestIndex = max(highestIndex, Self.number(digits)) }
         }
     }

@@ -27,6 +27,6 @@ if [ ! -e "$build/sanitize" ] || [ -n "$newest" ]; then
         printf '%s\0%s\0' "$source" "$object"
     done | xargs -0 -n 2 -P "$(nproc)" bash -c '"$0" $1 -c "$2" -o "$3"' "$clang" \
         "$flags -mllvm -asan-instrumentation-with-call-threshold=0"
-    "$clang" -fuse-ld=lld $flags "$build"/*.o -o "$build/sanitize" -lm
+    "$clang" -fuse-ld=lld $flags "$build"/*.o -o "$build/sanitize" -lm -l:liburing.a
 fi
 ASAN_OPTIONS=detect_stack_use_after_return=1 "$build/sanitize" "$rounds"
