@@ -49,7 +49,7 @@ extension Model {
         let inventory = try ModelInventory(checkpoint, dense: options.dense)
         let placement: Placement
         do throws(KimiError) {
-            placement = try PlacementPlanner.plan(inventory, topology, plan).placement
+            placement = try Self.placement(inventory, topology, plan)
         } catch {
             guard error.status == .outOfMemory, let limit else { throw error }
             throw KimiError(
@@ -59,6 +59,25 @@ extension Model {
         return Placing(
             load: options.loadPolicy ?? (placement.residentExpertBytes == nil ? .copy : .stream), placement: placement, heat: heat)
     }
+
+    /// What the plan says. Nobody has asked for the context that plans keep room for unless told otherwise: where that is too long, it is
+    /// no reason not to open.
+    private static func placement(
+        _ inventory: ModelInventory, _ topology: Topology, _ options: PlanOptions
+    ) throws(KimiError) -> Placement {
+        do throws(KimiError) {
+            return try PlacementPlanner.plan(inventory, topology, options).placement
+        } catch {
+            guard error.status == .outOfMemory, options.context == nil else { throw error }
+            var shortest = options
+            shortest.context = min(Self.shortestContext, inventory.config.contextLimit)
+            guard let plan = try? PlacementPlanner.plan(inventory, topology, shortest) else { throw error }
+            return plan.placement
+        }
+    }
+
+    /// A block of the cache.
+    private static let shortestContext = 64
 
     private static func automatic(_ checkpoint: Checkpoint, _ options: Options, limit: Int?) -> LoadPolicy {
         guard options.memory.residentBytes == nil else { return .stream }

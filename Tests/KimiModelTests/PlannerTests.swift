@@ -80,6 +80,51 @@ import Testing
         #expect(plan.total(.replicas) == replicas)
     }
 
+    /// Machines whose memory is about what the model takes, dealt unevenly.
+    private static func tight(_ random: inout SplitMix) -> Topology {
+        let count = Int.random(in: 2...6, using: &random)
+        let total = Int.random(in: 590...640, using: &random)
+        let weights = (0..<count).map { _ in Double.random(in: 0.5...2, using: &random) }
+        let sum = weights.reduce(0, +)
+        return described(weights.map { (max(1, Int(Double(total) * $0 / sum)), 8, 0) })
+    }
+
+    @Test("whatever the nodes have, a plan fits or is refused", arguments: [PlacementPolicy.slice, .expert, .replicate])
+    func tightMachines(_ policy: PlacementPolicy) throws {
+        let inventory = try Self.inventory()
+        var random = SplitMix(11)
+        var planned = 0
+        for _ in 0..<40 {
+            let topology = Self.tight(&random)
+            var options = PlanOptions()
+            options.policy = policy
+            options.mayStream = false
+            do throws(KimiError) {
+                let plan = try PlacementPlanner.plan(inventory, topology, options)
+                check(plan, inventory)
+                planned += 1
+            } catch {
+                #expect(error.status == .outOfMemory)
+                #expect(error.message.contains("it needs "))
+            }
+        }
+        #expect((2...38).contains(planned), "machines on both sides of what is needed")
+    }
+
+    @Test("plans for many sequences, up to the most there may be", arguments: [256, 65_536])
+    func manySequences(_ sequences: Int) throws {
+        let inventory = try Self.inventory()
+        var options = PlanOptions()
+        options.policy = .expert
+        options.context = 1
+        options.sequences = sequences
+        let nodes = [(memory: 16_000, cores: 48, package: 0), (memory: 16_000, cores: 48, package: 1)]
+        let plan = try PlacementPlanner.plan(inventory, Self.described(nodes), options)
+        // Weights are read once for all of them.
+        check(plan, inventory)
+        #expect(plan.prediction.batch.low > plan.prediction.single.low)
+    }
+
     @Test("the inventory has the bytes that the published checkpoint has")
     func sizes() throws {
         let inventory = try Self.inventory()

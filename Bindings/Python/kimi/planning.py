@@ -80,6 +80,9 @@ def plan(
         ("barrier", barrier, 1e-6),
     ):
         if rate is not None:
+            # C's 0 is "not given", which here is None.
+            if not rate > 0:
+                raise ValueError(f"{name} is {rate}; it must be above 0, or None for the assumptions")
             setattr(options, name, float(rate) * unit)
     folder = path_bytes(path)
     answer: dict[str, Any] = loaded.json("kimi_plan", folder, len(folder), ctypes.byref(options))

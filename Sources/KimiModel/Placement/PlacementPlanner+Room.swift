@@ -70,7 +70,7 @@ extension PlacementPlanner {
 
     // MARK: What would help
 
-    private func refusal(missing: Int, streaming: Int) -> KimiError {
+    func refusal(missing: Int, streaming: Int) -> KimiError {
         let total = inventory.matrixBytes + inventory.expertBytes
         let need = "weights \(Self.amount(total)), caches \(Self.amount(cacheBytes)), buffers \(Self.amount(bufferBytes))"
         let have = nodes.computing.reduce(0) { $0 + $1.capacity }

@@ -121,8 +121,8 @@ package struct PlacementPlanner {
         var shares = self.shares(withExperts: !isWhole, residentBytes: room.residentBytes, distant: room.distantBytes)
         var split = SplitBytes(inventory, placed(shares))
         // Whole rows take a node beyond its part by up to a hundredth; where that is beyond its room, others get some of it.
-        for _ in 0..<16 {
-            let excess = excess(split, shares, withExperts: !isWhole, room: room, far: far)
+        var excess = self.excess(split, shares, withExperts: !isWhole, room: room, far: far)
+        for _ in 0..<64 {
             guard let worst = excess.indices.max(by: { excess[$0] < excess[$1] }), excess[worst] > 0,
                 let roomiest = excess.indices.min(by: { excess[$0] < excess[$1] }), excess[roomiest] < 0
             else { break }
@@ -133,6 +133,7 @@ package struct PlacementPlanner {
             shares[worst] -= step
             shares[roomiest] += step
             split = SplitBytes(inventory, placed(shares))
+            excess = self.excess(split, shares, withExperts: !isWhole, room: room, far: far)
         }
         let placed = placed(shares)
         var dealt = ExpertDeal(homes: [], notes: [])
@@ -145,7 +146,13 @@ package struct PlacementPlanner {
         let placement = Placement(
             policy: placed.policy, nodes: placed.nodes, homes: dealt.homes, distant: farTable(far),
             residentExpertBytes: room.residentBytes)
-        return account(placement, split, distant: far, room: room, notes: notes)
+        let plan = account(placement, split, distant: far, room: room, notes: notes)
+        // What whole rows and whole experts cannot be dealt so that it fits does not fit.
+        if let beyond = plan.nodes.map({ $0.used - $0.capacity }).max(), beyond > 0 {
+            let resident = room.residentBytes ?? inventory.expertBytes
+            throw refusal(missing: beyond * nodes.computing.count, streaming: resident - beyond * nodes.computing.count)
+        }
+        return plan
     }
 
     /// What node k has for weights.

@@ -83,7 +83,8 @@ struct StepModel {
         let experts = inventory.config.expertCount
         var loads = Loads()
         var random = StepRandom()
-        let perLayer = max(1, Self.draws / max(1, inventory.expertLayers.count * rows * inventory.config.expertsPerToken))
+        let drawn = min(rows * inventory.config.expertsPerToken, experts)
+        let perLayer = max(1, Self.draws / max(1, inventory.expertLayers.count * drawn))
         let trials = min(64, perLayer)
         for layer in inventory.expertLayers {
             var means = [Double](repeating: 0, count: count)
@@ -119,10 +120,27 @@ struct StepModel {
         var total = 0.0
         var touched = [Int](repeating: -1, count: experts)
         var chosenBy = touched
+        // Of many tokens nearly all of a layer's experts are chosen by some: whether one is hardly depends on the others then, and to
+        // draw once for each expert takes less than once for each choice.
+        let isMany = rows > experts / max(1, perToken)
+        let touchedByAny = isMany ? (0..<experts).map { 1 - power(1 - planner.probabilities[first + $0], rows) } : []
         for trial in 0..<trials {
             var counts = [Double](repeating: 0, count: placement.nodes.count)
             var movable: [Double] = []
-            for row in 0..<rows {
+            func touch(_ number: Int) {
+                guard touched[number] != trial, let expert = inventory.experts[first + number] else { return }
+                touched[number] = trial
+                let bytes = Double(inventory.bytes(of: expert))
+                switch places[first + number] {
+                case .home(let k): counts[k] += bytes
+                case .everywhere: movable.append(bytes)
+                default: break
+                }
+            }
+            if isMany {
+                for number in 0..<experts where random.next() < touchedByAny[number] { touch(number) }
+            }
+            for row in 0..<(isMany ? 0 : rows) {
                 var found = 0
                 var tries = 0
                 // Drawn again if it was drawn for the token already; a bound on that for heat that leaves no choice.
@@ -132,14 +150,7 @@ struct StepModel {
                     guard chosenBy[number] != trial * rows + row else { continue }
                     chosenBy[number] = trial * rows + row
                     found += 1
-                    guard touched[number] != trial, let expert = inventory.experts[first + number] else { continue }
-                    touched[number] = trial
-                    let bytes = Double(inventory.bytes(of: expert))
-                    switch places[first + number] {
-                    case .home(let k): counts[k] += bytes
-                    case .everywhere: movable.append(bytes)
-                    default: break
-                    }
+                    touch(number)
                 }
             }
             // Those that lie everywhere go where there is the least to do.

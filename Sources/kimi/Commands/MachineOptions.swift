@@ -55,6 +55,11 @@ struct MachineOptions: ParsableArguments {
         "The most tokens to hold, prompt and answer; the checkpoint's own limit if not given.", valueName: "n"))
     var context: Int?
 
+    @Option(help: ArgumentHelp(
+        "The most prompt tokens in one step, 1 to 4096; less takes less memory for work, and reads weights more often.",
+        valueName: "n"))
+    var chunk: Int?
+
     @Option(help: "How the cache of past tokens is kept: exactly, in half the memory, or in a little over a quarter of it.")
     var cache = Cache.f32
 
@@ -88,6 +93,7 @@ struct MachineOptions: ParsableArguments {
         options.loadPolicy = load.policy
         options.dense = dense.format
         options.exact = exact
+        if let chunk { options.chunkSize = chunk }
         options.memory = memory.options
         options.log = Log { level, message in
             if level == .warning || level == .error { Terminal.error.write("kimi: \(message)\n") }
