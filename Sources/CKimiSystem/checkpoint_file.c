@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 int cks_file_open(const char *path, int64_t *size) {
@@ -56,6 +58,42 @@ int64_t cks_file_read(int descriptor, void *to, size_t count, int64_t offset) {
         if (got == 0) break;
         done += (size_t)got;
     }
+    return (int64_t)done;
+}
+
+/* Whether the system says of all pages of a mapped range that they are in memory. */
+static int is_cached(const void *mapping, size_t count) {
+    enum { page = 4096, batch = 1024 };
+    unsigned char states[batch];
+    uintptr_t begin = (uintptr_t)mapping / page * page;
+    size_t pages = ((uintptr_t)mapping + count - begin + page - 1) / page;
+    while (pages > 0) {
+        size_t n = pages < batch ? pages : batch;
+        /* Where pages are larger than that, the address may be refused: then reading tells. */
+        if (mincore((void *)begin, n * page, states) != 0) return errno == EINVAL;
+        for (size_t i = 0; i < n; i++)
+            if (!(states[i] & 1)) return 0;
+        begin += n * page;
+        pages -= n;
+    }
+    return 1;
+}
+
+int64_t cks_file_read_cached(int descriptor, const void *mapping, void *to, size_t count, int64_t offset) {
+    if (count == 0 || !is_cached(mapping, count)) return 0;
+    /* Of files that are neither ours nor ours to write, the system says that all is cached. A read that must not wait has what it
+       misses read ahead, so one of a single byte goes first: at any place, since its page stays in the cache. */
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    struct iovec part = {to, 1};
+    ssize_t got = preadv2(descriptor, &part, 1, (off_t)offset + (off_t)((size_t)time.tv_nsec % count), RWF_NOWAIT);
+    size_t done = 0;
+    while (got > 0 && done < count) {
+        part = (struct iovec){(char *)to + done, count - done};
+        got = preadv2(descriptor, &part, 1, (off_t)offset + (off_t)done, RWF_NOWAIT);
+        if (got > 0) done += (size_t)got;
+    }
+    if (got < 0 && errno != EAGAIN && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR) return -(int64_t)errno;
     return (int64_t)done;
 }
 

@@ -95,7 +95,8 @@ static void begin_pieces(cks_reader *reader) {
         uint32_t number = reader->waiting.first;
         request *request = &reader->requests[number];
         size_t count = request->read.count - request->begun;
-        if (count > piece_bytes) count = piece_bytes;
+        // What is left over is read with the last piece if it is little: whole blocks about a megabyte would be a read of their own.
+        if (count > piece_bytes + piece_bytes / 8) count = piece_bytes;
         uint32_t slot = reader->free_pieces[--reader->free_count];
         size_t needed = request->read.needed > request->begun ? request->read.needed - request->begun : 0;
         reader->pieces[slot] = (piece){

@@ -9,7 +9,7 @@
 
 /// The most pieces that are under way at once.
 enum { piece_count = 64 };
-/// The most bytes of a piece. With 64 of them under way a device has enough to do, and one piece is over soon.
+/// The bytes of a piece, or up to an eighth more. With 64 of them under way a device has enough to do, and one piece is over soon.
 enum { piece_bytes = 1 << 20 };
 
 /// A part of a request that is read by one call.

@@ -1,3 +1,4 @@
+import CKimiSystem
 import Glibc
 import KimiCore
 
@@ -99,6 +100,46 @@ extension Checkpoint {
             // The name is looked up on the way out only: it is a walk through the table.
             throw KimiError(error.status, error.message, file: error.file, subject: name(of: tensor))
         }
+    }
+
+    /// The same, and then a look at whether the file is still as it was. Any thread.
+    ///
+    /// - Throws: `.io` with file and tensor also for a file that was cut or written to since it was opened.
+    package func readIntact(
+        _ tensor: TensorInfo, from begin: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(KimiError) {
+        let shard = try self.shard(of: tensor)
+        do throws(KimiError) {
+            try read(tensor, from: begin, into: buffer)
+        } catch {
+            throw shard.hasChanged ? Self.changed(shard, subject: name(of: tensor)) : error
+        }
+        if shard.hasChanged { throw Self.changed(shard, subject: name(of: tensor)) }
+    }
+
+    /// Fills the buffer from the page cache if all of these bytes of a tensor are in it; waits for no device. Any thread.
+    ///
+    /// - Returns: false, and anything in the buffer, if they are not all there or that cannot be told.
+    /// - Throws: as `readIntact`.
+    package func readCached(
+        _ tensor: TensorInfo, from begin: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(KimiError) -> Bool {
+        let shard = try self.shard(of: tensor)
+        guard (0...tensor.byteCount).contains(begin), buffer.count <= tensor.byteCount - begin else {
+            throw KimiError(
+                .invalidArgument, "\(buffer.count) bytes from \(begin) on, of a tensor of \(tensor.byteCount)",
+                file: shard.file.path, subject: name(of: tensor))
+        }
+        guard let to = buffer.baseAddress, let mapping = shard.bytes.baseAddress, buffer.count > 0 else { return true }
+        // Safe from overflow because the shard holds the tensor whole.
+        let offset = tensor.offset + begin
+        let got = cks_file_read_cached(shard.file.descriptor, mapping + offset, to, buffer.count, Int64(offset))
+        if shard.hasChanged { throw Self.changed(shard, subject: name(of: tensor)) }
+        guard got >= 0 else {
+            throw OpenFile.error(
+                "cannot be read at byte \(offset)", errno: Int32(clamping: -got), path: shard.file.path, subject: name(of: tensor))
+        }
+        return got == buffer.count
     }
 
     /// Asks every shard's size and when it was last written to. Cheap (two system calls a shard) and without allocation while all is

@@ -71,6 +71,10 @@ package final class ShardReader {
     package var backend: Backend { Backend(rawValue: cks_reader_backend(reader)) ?? .best }
     /// Whether all shards are read past the page cache.
     package var isDirect: Bool { descriptors.allSatisfy(\.isDirect) }
+    /// Whether the shard of a tensor is.
+    package func isDirect(_ tensor: TensorInfo) -> Bool {
+        descriptors.indices.contains(Int(tensor.shard)) && descriptors[Int(tensor.shard)].isDirect
+    }
     /// Bytes that have come in, whole blocks counted.
     package var bytesRead: Int { Int(clamping: cks_reader_bytes(reader)) }
     /// Pieces that were read once more.

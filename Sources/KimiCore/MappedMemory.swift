@@ -24,15 +24,15 @@ package final class MappedMemory: @unchecked Sendable {
     /// - Parameters:
     ///   - what: names the memory in the error, such as "latent cache".
     ///   - pages: where all of it will be used, the system may give huge pages, which take fewer look-ups to read through.
-    package init(byteCount: Int, what: String, pages: Pages = .small) throws(KimiError) {
+    ///   - isReserved: whether huge pages that are set apart are kept for it from the start; tests say no, to run out of them.
+    package init(byteCount: Int, what: String, pages: Pages = .small, isReserved: Bool = true) throws(KimiError) {
         guard byteCount >= 0, let size = Checked.roundUp(max(byteCount, 1), to: 4096),
             let hugeSize = Checked.roundUp(max(byteCount, 1), to: Self.hugePage)
         else {
             throw KimiError(.outOfMemory, "\(what): a size of \(byteCount) bytes is beyond any memory")
         }
-        if pages == .huge,
-            let base = mmap(nil, hugeSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | Self.hugeFlag, -1, 0), base != MAP_FAILED
-        {
+        let hugeFlags = MAP_PRIVATE | MAP_ANONYMOUS | Self.hugeFlag | (isReserved ? 0 : MAP_NORESERVE)
+        if pages == .huge, let base = mmap(nil, hugeSize, PROT_READ | PROT_WRITE, hugeFlags, -1, 0), base != MAP_FAILED {
             self.base = base
             self.byteCount = hugeSize
             isHuge = true
@@ -49,9 +49,32 @@ package final class MappedMemory: @unchecked Sendable {
         isHuge = false
     }
 
-    private static let hugePage = 2 << 20
+    package static let hugePage = 2 << 20
     /// MAP_HUGETLB, pages of 2 MiB: 21 shifted to where the size stands.
     private static let hugeFlag: Int32 = 0x40000 | 21 << 26
+
+    /// MADV_POPULATE_WRITE, which the C library's headers may not know.
+    private static let populateAdvice: Int32 = 23
+
+    /// Has the pages of a part there before they are written to: of those that are set apart there may be none when it comes to it, in
+    /// spite of the reservation, where a cgroup limits them; a write would then end the process.
+    ///
+    /// - Parameter range: multiples of a huge page within memory that `isHuge`.
+    /// - Returns: 0; else an errno, EINVAL where the system does not know of such a thing.
+    package func populate(_ range: Range<Int>) -> Int32 {
+        madvise(base + range.lowerBound, range.count, Self.populateAdvice) == 0 ? 0 : errno
+    }
+
+    /// Puts ordinary pages in the place of a part, huge ones if the system makes such; what was in it is lost.
+    ///
+    /// - Returns: whether the system did so.
+    package func replace(_ range: Range<Int>) -> Bool {
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        let place = base + range.lowerBound
+        guard mmap(place, range.count, PROT_READ | PROT_WRITE, flags, -1, 0) == place else { return false }
+        madvise(place, range.count, MADV_HUGEPAGE)
+        return true
+    }
 
     deinit { munmap(base, byteCount) }
 

@@ -174,10 +174,12 @@ package final class TextModel: @unchecked Sendable {
             copied: loader.bytes.copied, converted: loader.bytes.converted, tables: loader.tableBytes,
             workspace: workspace.byteCount, attention: attentionPlan.byteCount, maxRows: options.maxRows,
             scratch: { rows in (try? scratch(rows: rows)).map { $0.byteCount + $1.byteCount } }))
-        try loader.fill(pool: pool, kernels: kernels, progress: progress)
+        let total = max(loader.pendingBytes, 1)
+        try loader.fill(
+            pool: pool, kernels: kernels, budget: budget, lent: workspace.byteCount + attentionPlan.byteCount, progress: progress)
         budget.touched(loader.bytes.copied + loader.bytes.converted + loader.tableBytes)
         store = try loader.store(tables: weights.layers.map(\.expertTable), budget: budget, options: options.memory,
-            heat: options.heat)
+            heat: options.heat, pool: pool)
         memory = loader.memory
         placement = planned
         weightBytes = loader.bytes
@@ -185,7 +187,7 @@ package final class TextModel: @unchecked Sendable {
         statistics = try StepStatistics(
             weights: weights, config: config,
             tokenBytes: cache.tokenBytes * config.layerCount)
-        try progress(1, 1)
+        try progress(total, total)
     }
 
     /// Runs `body` with the work space to itself. Steps of several sessions take turns here, in the order of asking.

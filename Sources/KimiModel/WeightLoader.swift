@@ -48,7 +48,9 @@ struct WeightLoader {
     private(set) var bytes = WeightPlacement()
     /// Bytes of `tables` that are in use.
     private(set) var tableBytes = 0
-    private var pending: [(tensor: TensorInfo, filling: Filling)] = []
+    private var pending: [Filling] = []
+    /// Bytes of the files that `fill` reads.
+    var pendingBytes: Int { pending.reduce(0) { $0 + $1.count } }
     /// Splits that were made, by what they depend on.
     private var splits: [Split: UnsafePointer<Int>] = [:]
     private var expertSplits: ExpertSplits?
@@ -56,14 +58,6 @@ struct WeightLoader {
     private(set) var expertFiles: ExpertFiles
     /// The layer whose weights are being found; how rows are rounded to whole units depends on it.
     var layer = 0
-
-    /// What is to become of a tensor's bytes.
-    private enum Filling {
-        /// Bytes from `begin` on go to memory.
-        case copy(begin: Int, count: Int, to: UnsafeMutableRawPointer)
-        /// Rows of a part.
-        case int8(ck_matrix, rows: Range<Int>)
-    }
 
     private struct Split: Hashable { let rows, phase, unit: Int }
 
@@ -124,25 +118,25 @@ struct WeightLoader {
             if type == Int32(CK_INT8), case .plain(let tensor) = linear {
                 parts[node] = try converted(tensor, rows: rows, columns: columns, part: own, on: node)
             } else {
-                parts[node] = try stored(linear, rows: rows, columns: columns, type: type, part: own, on: node)
+                parts[node] = try stored(linear, rows: rows, columns: columns, type: type, part: own, on: node, by: node)
             }
         }
         return Matrix(rows: rows, columns: columns, type: type, parts: parts, bounds: bounds)
     }
 
-    /// A part of a matrix as it is stored, addressed by the rows of the whole.
+    /// A part of a matrix as it is stored, addressed by the rows of the whole, in the memory of a node, filled by a group's workers.
     private mutating func stored(
-        _ linear: LinearWeights, rows: Int, columns: Int, type: Int32, part: Range<Int>, on node: Int
+        _ linear: LinearWeights, rows: Int, columns: Int, type: Int32, part: Range<Int>, on node: Int, by group: Int
     ) throws(KimiError) -> ck_matrix {
         switch linear {
         case .plain(let tensor):
             return ck_matrix(
-                data: try address(tensor, rows: rows, part: part, on: node), scales: nil, rows: rows, columns: columns, type: type,
+                data: try address(tensor, rows: rows, part: part, on: node, by: group), scales: nil, rows: rows, columns: columns, type: type,
                 reserved: 0)
         case .int4(let packed, let scales):
             return ck_matrix(
-                data: try address(packed, rows: rows, part: part, on: node),
-                scales: try address(scales, rows: rows, part: part, on: node).assumingMemoryBound(to: UInt16.self),
+                data: try address(packed, rows: rows, part: part, on: node, by: group),
+                scales: try address(scales, rows: rows, part: part, on: node, by: group).assumingMemoryBound(to: UInt16.self),
                 rows: rows, columns: columns, type: type, reserved: 0)
         }
     }
@@ -162,7 +156,10 @@ struct WeightLoader {
         let scales = place + part.count * ck_row_bytes(&made) - part.lowerBound * columns / 32 * 2
         made.scales = UnsafePointer(scales.assumingMemoryBound(to: UInt16.self))
         bytes.converted += size
-        if !part.isEmpty { pending.append((tensor, .int8(made, rows: part))) }
+        let rowBytes = tensor.byteCount / max(rows, 1)
+        pending.append(Filling(
+            tensor: tensor, begin: part.lowerBound * rowBytes, count: part.count * rowBytes, group: node,
+            target: .int8(made, first: part.lowerBound, type: try Self.type(of: tensor, name: "a weight"))))
         return made
     }
 
@@ -179,7 +176,7 @@ struct WeightLoader {
 
     /// Where row 0 of the tensor would be if the part's rows are where they are, or will be once `fill` has run.
     private mutating func address(
-        _ tensor: TensorInfo, rows: Int, part: Range<Int>, on node: Int
+        _ tensor: TensorInfo, rows: Int, part: Range<Int>, on node: Int, by group: Int
     ) throws(KimiError) -> UnsafeRawPointer {
         let rowBytes = tensor.byteCount / max(rows, 1)
         if policy == .map {
@@ -191,9 +188,8 @@ struct WeightLoader {
         }
         let target = try memory.take(part.count * rowBytes, on: node)
         bytes.copied += part.count * rowBytes
-        if !part.isEmpty {
-            pending.append((tensor, .copy(begin: part.lowerBound * rowBytes, count: part.count * rowBytes, to: target)))
-        }
+        pending.append(Filling(
+            tensor: tensor, begin: part.lowerBound * rowBytes, count: part.count * rowBytes, group: group, target: .copy(to: target)))
         return UnsafeRawPointer(target) - part.lowerBound * rowBytes
     }
 
@@ -261,7 +257,7 @@ struct WeightLoader {
         for node in 0..<nodeCount where homes == 0 || homes >> UInt64(node) & 1 == 1 {
             matrices[node * table.count + expert] = try stored(
                 linear, rows: rows, columns: columns, type: type, part: homes == 0 ? split(expert, node) : 0..<rows,
-                on: memory.nodes.store(of: node, expert: layer * table.count + expert))
+                on: memory.nodes.store(of: node, expert: layer * table.count + expert), by: node)
         }
         guard homes != 0 else { return }
         // Other nodes would read it from afar.
@@ -290,38 +286,22 @@ struct WeightLoader {
 
     // MARK: Filling
 
-    /// Reads and makes what was promised, in the order of the files; there is nothing to do if all is mapped and stays as stored.
-    /// Progress is told, and may stop it, after each tensor, and several times in a large one that is converted.
+    /// Reads and makes what was promised; there is nothing to do if all is mapped and stays as stored.
+    ///
+    /// - Parameters:
+    ///   - lent: bytes that are charged and not touched meanwhile.
+    ///   - progress: as that of `CopyRun`.
     mutating func fill(
-        pool: WorkerPool, kernels: UnsafePointer<ck_kernels>, progress: (Int, Int) throws(KimiError) -> Void
+        pool: WorkerPool, kernels: UnsafePointer<ck_kernels>, budget: MemoryBudget, lent: Int,
+        progress: (Int, Int) throws(KimiError) -> Void
     ) throws(KimiError) {
-        var total = 0
-        for (tensor, filling) in pending {
-            switch filling {
-            case .copy(_, let count, _): total += count
-            case .int8(let matrix, let rows): total += tensor.byteCount / max(matrix.rows, 1) * rows.count
-            }
-        }
-        var done = 0
-        func offset(_ piece: (tensor: TensorInfo, filling: Filling)) -> Int {
-            if case .copy(let begin, _, _) = piece.filling { piece.tensor.offset + begin } else { piece.tensor.offset }
-        }
-        pending.sort { ($0.tensor.shard, offset($0)) < ($1.tensor.shard, offset($1)) }
-        let conversion = Int8Conversion(checkpoint, pool: pool, kernels: kernels)
-        for (tensor, filling) in pending {
-            switch filling {
-            case .copy(let begin, let count, let target):
-                try checkpoint.read(tensor, from: begin, into: UnsafeMutableRawBufferPointer(start: target, count: count))
-                done += count
-                try progress(done, total)
-            case .int8(let matrix, let rows):
-                try conversion.run(tensor, into: matrix, rows: rows) { (bytes) throws(KimiError) in
-                    done += bytes
-                    try progress(done, total)
-                }
-            }
-        }
+        let total = pendingBytes
+        guard total > 0 else { return }
+        try memory.nodes.populate(memory.parts, pool: pool) { () throws(KimiError) in try progress(0, total) }
+        let run = try CopyRun(
+            checkpoint, pool: pool, kernels: kernels, room: BufferRoom(budget, lent: lent), fillings: pending)
         pending = []
+        try run.run(progress)
     }
 
     // MARK: Vectors and tables

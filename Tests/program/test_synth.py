@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import math
 import os
+import random
 import re
 import resource
 import signal
@@ -85,6 +87,27 @@ class Layout(ProgramTest):
         self.assertEqual((told["sizes"]["layers"], told["sizes"]["experts"], told["vocabulary"]), (2, 5, 777))
         self.output("run", out, "Hello", "--max-tokens", "4")
 
+    def test_widths_can_be_changed(self) -> None:
+        out = self.folder / "out"
+        self.output("synth", "--geometry", "tiny", "--hidden", "256", "--expert-width", "64", out)
+        forms = Safetensors(out).forms()
+        self.assertEqual(forms["language_model.lm_head.weight"], ("BF16", [1792, 256]))
+        layer = "language_model.model.layers.1.mlp."
+        self.assertEqual(forms[layer + "gate.weight"], ("BF16", [16, 256]))
+        self.assertEqual(forms[layer + "experts.15.up_proj.weight_packed"], ("I32", [64, 32]))
+        self.assertEqual(forms[layer + "experts.15.down_proj.weight_scale"], ("BF16", [256, 2]))
+        self.assertEqual(forms[layer + "shared_experts.gate_proj.weight"], ("BF16", [64, 256]))
+        self.output("run", out, "Hello", "--max-tokens", "4")
+
+    def test_stream_is_nearly_all_routed_experts(self) -> None:
+        out = self.folder / "out"
+        told = self.json("synth", "--geometry", "stream", "--headers-only", out)
+        made = Safetensors(out)
+        routed = sum(entry[4] for name, entry in made.tensors.items() if ".mlp.experts." in name)
+        self.assertTrue(2.5e9 < told["file_bytes"] < 3e9, told["file_bytes"])
+        self.assertGreater(routed / made.size, 0.85)
+        self.assertEqual(self.json("inspect", out)["sizes"]["hidden"], 2048)
+
     def test_a_single_dense_layer(self) -> None:
         out = self.folder / "out"
         self.output("synth", "--geometry", "tiny", "--layers", "1", out)
@@ -157,6 +180,14 @@ class Values(ProgramTest):
         rows = [data[at:at + 2048] for at in range(0, len(data), 2048)]
         self.assertEqual(len(set(rows)), len(rows))
 
+    def test_bytes_of_earlier_versions(self) -> None:
+        """Digests of what the program wrote before it could skew heat."""
+        out = self.folder / "out"
+        self.output("synth", "--geometry", "tiny", out)
+        made = digest(out)
+        self.assertEqual(made["model-00001-of-000002.safetensors"], "9911fca4bbc18d53fb24e39d77028d2a80fbea6fffffabd0443ad684f9d41a78")
+        self.assertEqual(made["model-00002-of-000002.safetensors"], "d1b3730f4a1ceaba1fc6efa053a4c1edec4d0d4e1c2bfe4fcd002e8978bb5946")
+
     def test_seed_decides_and_threads_do_not(self) -> None:
         paths = [self.folder / name for name in "abc"]
         self.output("synth", "--geometry", "mini", "--layers", "2", "--seed", "5", paths[0])
@@ -170,6 +201,66 @@ class Values(ProgramTest):
         self.assertEqual(a["tiktoken.model"], c["tiktoken.model"])
         shards = [name for name in a if name.endswith(".safetensors")]
         self.assertTrue(shards and all(a[name] != c[name] for name in shards))
+
+
+class Heat(ProgramTest):
+    """How evenly experts are chosen."""
+
+    options = ("synth", "--geometry", "mini", "--layers", "3", "--vocab", "1024")
+
+    def make(self, name: str, *more: str):
+        self.output(*self.options, *more, self.folder / name)
+        return self.folder / name
+
+    def biases(self, folder) -> list[list[float]]:
+        made = Safetensors(folder)
+        return [made.values(f"language_model.model.layers.{layer}.mlp.gate.e_score_correction_bias") for layer in (1, 2)]
+
+    def test_only_biases_are_skewed(self) -> None:
+        uniform, skewed = Safetensors(self.make("uniform")), Safetensors(self.make("skewed", "--heat", "skewed"))
+        self.assertEqual(uniform.forms(), skewed.forms())
+        different = {name for name in uniform.tensors if uniform.bytes(name) != skewed.bytes(name)}
+        self.assertEqual(different, {
+            f"language_model.model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2)})
+
+    def test_the_seed_deals_ranks_anew_in_each_layer(self) -> None:
+        one = self.biases(self.make("one", "--heat", "skewed"))
+        again = self.biases(self.make("again", "--heat", "skewed"))
+        other = self.biases(self.make("other", "--heat", "skewed", "--seed", "2"))
+        self.assertEqual(one, again)
+        self.assertEqual(len({tuple(layer) for layer in one + other}), 4)
+        # The same biases each time, to other experts; no last bit of any mathematical library is in them.
+        self.assertEqual(len({tuple(sorted(layer)) for layer in one + other}), 1)
+        self.assertTrue(all((bias * 4096).is_integer() for bias in one[0]))
+
+    def test_zipf_s_law(self) -> None:
+        """Tokens with normally distributed router logits, which choose the eight highest of sigmoid plus bias."""
+        (biases, _) = self.biases(self.make("out", "--heat", "skewed"))
+        draw = random.Random(1)
+        counts, tokens = [0] * 64, 4000
+        for _ in range(tokens):
+            scores = [1 / (1 + math.exp(-draw.gauss(0, 1.2))) + bias for bias in biases]
+            for expert in sorted(range(64), key=scores.__getitem__)[-8:]: counts[expert] += 1
+        hottest_first = sorted(range(64), key=biases.__getitem__, reverse=True)
+        shares = [counts[expert] / tokens for expert in hottest_first]
+        # 1.91 / rank, at most 0.9, adds up to 8. That always eight are chosen moves it a little.
+        for rank, share in enumerate(shares, 1):
+            wanted = min(0.9, 1.91 / rank)
+            self.assertAlmostEqual(share, wanted, delta=0.15 * wanted + 0.02, msg=f"rank {rank}")
+        self.assertAlmostEqual(sum(shares[:16]) / 8, 0.67, delta=0.05)
+
+    def test_heat_of_a_run(self) -> None:
+        draw = random.Random(1)
+        ids = " ".join(str(draw.randrange(768)) for _ in range(256))
+        quarter = {}
+        for heat in ("uniform", "skewed"):
+            path = self.folder / f"{heat}.json"
+            self.output("run", self.make(heat, "--heat", heat), "--ids", ids, "--max-tokens", "1", "--save-heat", path)
+            counts = json.loads(path.read_text())["counts"][1:]
+            quarter[heat] = [sum(sorted(layer)[-16:]) / sum(layer) for layer in counts]
+            self.assertTrue(all(max(layer) < 256 for layer in counts), "an expert that every token chooses")
+        self.assertTrue(all(share < 0.5 for share in quarter["uniform"]), quarter)
+        self.assertTrue(all(0.6 < share < 0.75 for share in quarter["skewed"]), quarter)
 
 
 class Tokens(ProgramTest):
@@ -281,6 +372,9 @@ class Refusals(ProgramTest):
             ["--geometry", "tiny", "--layers", "1025", out], ["--geometry", "mini", "--experts", "7", out],
             ["--geometry", "tiny", "--experts", "9999999999999999999", out], ["--geometry", "tiny", "--vocab", "511", out],
             ["--geometry", "tiny", "--seed", "x", out], ["--geometry", "tiny", "--shards", "0", out],
+            ["--geometry", "tiny", "--hidden", "100", out], ["--geometry", "tiny", "--hidden", "0", out],
+            ["--geometry", "tiny", "--hidden", "16448", out], ["--geometry", "tiny", "--expert-width", "48", out],
+            ["--geometry", "tiny", "--heat", "cold", out],
         ):
             with self.subTest(arguments): self.failure("synth", *arguments, code=64)
         self.assertIn("at most 2,000,000", self.failure("synth", "--geometry", "k25", "--layers", "1024", "--experts", "8192", out))

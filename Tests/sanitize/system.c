@@ -101,6 +101,19 @@ static void check_files(void) {
     const void *mapping = cks_file_map(file, length, &error);
     REQUIRE(mapping, "not mapped: %d", error);
     same_bytes(mapping, content, length, "a file", "mapped");
+    for (size_t round = 0; round < 200; round++) {
+        size_t begin = below(length), count = round == 0 ? 0 : 1 + below(length - begin);
+        unsigned char *part = exact(count, 1);
+        int64_t got = cks_file_read_cached(file, (const char *)mapping + begin, part, count, (int64_t)begin);
+        /* It was just written, so it is in the cache, if this file system tells. */
+        REQUIRE(got == (int64_t)count || got == 0, "%lld of %zu cached bytes", (long long)got, count);
+        if (got > 0) same_bytes(part, content + begin, count, "a file", "read from the cache");
+        give_back(part);
+    }
+    unsigned char *past = exact(5000, 1);
+    REQUIRE(cks_file_read_cached(file, mapping, past, length, 100) < (int64_t)length, "behind the end of a file, from the cache");
+    REQUIRE(cks_file_read_cached(-1, mapping, past, length, 0) == -EBADF, "no file was read from the cache");
+    give_back(past);
     if (cks_file_hold(file)) cks_file_let_go(file); /* refused: it is open for writing */
     cks_file_unmap(mapping, length);
     cks_file_close(file);

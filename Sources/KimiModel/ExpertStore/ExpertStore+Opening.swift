@@ -1,12 +1,13 @@
 import KimiCheckpoint
 import KimiCore
+import KimiTopology
 
 extension WeightLoader {
     /// The store of the experts that are read when they are chosen; nil with another policy, or without experts.
     ///
     /// Its room is what the caller says, or what the budget has left beside some cache.
     func store(
-        tables: [ExpertTable?], budget: MemoryBudget, options: MemoryOptions, heat: ExpertHeat?
+        tables: [ExpertTable?], budget: MemoryBudget, options: MemoryOptions, heat: ExpertHeat?, pool: WorkerPool
     ) throws(KimiError) -> ExpertStore? {
         guard !expertFiles.isEmpty else { return nil }
         // Without any limit all may stay; an error says so where the system has not got it.
@@ -15,6 +16,8 @@ extension WeightLoader {
             checkpoint, files: expertFiles, tables: tables, placement: placement, nodes: memory.nodes, residentBytes: room)
         if let heat { store.expect(heat) }
         try budget.charge(store.byteCount, for: .experts, what: "room for routed experts")
+        try memory.nodes.populate(
+            (0..<nodeCount).map { NodeMemory.Part(memory: store.memory(of: $0), byteCount: store.bytes(on: $0), node: $0) }, pool: pool)
         return store
     }
 

@@ -85,7 +85,7 @@ final class NodeMemory: Sendable {
         if result != 0 { note(.binding(errno: -result)) }
     }
 
-    private func note(_ shortfall: Shortfall) { found.withLock { _ = $0.insert(shortfall) } }
+    func note(_ shortfall: Shortfall) { found.withLock { _ = $0.insert(shortfall) } }
 }
 
 extension NodeMemory.Shortfall {

@@ -29,6 +29,16 @@ final class WeightMemory {
     /// The blocks of a node's store.
     func blocks(of node: Int) -> [MappedMemory] { stores[node].blocks }
 
+    /// What was taken so far, block by block.
+    var parts: [NodeMemory.Part] {
+        stores.indices.flatMap { node in
+            stores[node].blocks.enumerated().map { index, block in
+                NodeMemory.Part(
+                    memory: block, byteCount: index + 1 < stores[node].blocks.count ? block.byteCount : stores[node].used, node: node)
+            }
+        }
+    }
+
     /// Room for `count` bytes on a node (or one of memory alone, behind those that compute), not touched yet.
     func take(_ count: Int, on node: Int) throws(KimiError) -> UnsafeMutableRawPointer {
         guard let size = Checked.roundUp(count, to: Self.alignment) else {

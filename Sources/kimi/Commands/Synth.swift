@@ -15,11 +15,18 @@ struct Synth: Command {
             Geometries:
               tiny       4 layers of 192, 16 experts, vocabulary 1792: 4 MiB
               mini       8 layers of 1024, 64 experts, vocabulary 4096: 0.5 GiB
+              stream     12 layers of 2048, 64 experts of 1024, vocabulary 4096: 2.7 GiB
               k25-slice  2 layers of Kimi K2.5's own sizes, 64 experts: 2.8 GiB
               k25        Kimi K2.5's text model, 61 layers, 384 experts: 553 GiB
 
+            With --heat uniform the router's weights and biases are random: tokens choose all experts about as often as each \
+            other. With --heat skewed its biases are such that the expert of rank r, another one in each layer, is chosen with a \
+            probability near c / r, at most 0.9, by each token (Zipf's law), as by a router that was trained without \
+            balance: of 64 experts with 8 chosen the hottest 16 have two thirds of all choices.
+
             Examples:
               kimi synth --geometry mini /tmp/mini
+              kimi synth --geometry stream --heat skewed /data/stream
               kimi synth --geometry k25-slice --layers 4 --experts 128 /data/slice
               kimi synth --geometry k25 --headers-only /tmp/headers
               kimi inspect /tmp/headers
@@ -29,7 +36,7 @@ struct Synth: Command {
             """)
 
     enum GeometryName: String, ExpressibleByArgument, CaseIterable {
-        case tiny, mini
+        case tiny, mini, stream
         case k25Slice = "k25-slice"
         case k25
 
@@ -37,6 +44,7 @@ struct Synth: Command {
             switch self {
             case .tiny: .tiny
             case .mini: .mini
+            case .stream: .stream
             case .k25Slice: .k25Slice
             case .k25: .k25
             }
@@ -51,6 +59,15 @@ struct Synth: Command {
 
     @Option(help: ArgumentHelp("Routed experts in each layer but the dense one.", valueName: "n"))
     var experts: Int?
+
+    @Option(help: ArgumentHelp("Numbers that a token is between layers, a multiple of 64.", valueName: "n"))
+    var hidden: Int?
+
+    @Option(help: ArgumentHelp("Rows of a routed expert's gate, a multiple of 32; of the shared expert's too.", valueName: "n"))
+    var expertWidth: Int?
+
+    @Option(help: "How evenly experts are chosen.")
+    var heat = Geometry.Heat.uniform
 
     @Option(help: ArgumentHelp("Token ids in all, 256 special ones among them.", valueName: "n"))
     var vocab: Int?
@@ -77,14 +94,16 @@ struct Synth: Command {
     func validate() throws {
         try check("--layers", layers, 1...1024)
         try check("--experts", experts, geometry.geometry.expertsPerToken...8192)
+        try check("--hidden", hidden, 64...16_384, multiplesOf: 64)
+        try check("--expert-width", expertWidth, 32...16_384, multiplesOf: 32)
         try check("--vocab", vocab, 2 * Geometry.specialCount...1_048_576)
         try check("--shards", shards, 1...100_000)
         guard !out.isEmpty else { throw ValidationError("OUT is empty; it must be the name of a folder to make") }
     }
 
-    private func check(_ option: String, _ value: Int?, _ range: ClosedRange<Int>) throws {
-        guard let value, !range.contains(value) else { return }
-        let right = "\(range.lowerBound) to \(range.upperBound)"
+    private func check(_ option: String, _ value: Int?, _ range: ClosedRange<Int>, multiplesOf unit: Int = 1) throws {
+        guard let value, !range.contains(value) || value % unit != 0 else { return }
+        let right = "\(range.lowerBound) to \(range.upperBound)" + (unit > 1 ? " and a multiple of \(unit)" : "")
         throw ValidationError("\(option) is \(value); with --geometry \(geometry.rawValue) it must be \(right)")
     }
 
@@ -93,6 +112,9 @@ struct Synth: Command {
         geometry.layers = layers ?? geometry.layers
         geometry.denseLayers = min(geometry.denseLayers, geometry.layers)
         geometry.experts = experts ?? geometry.experts
+        geometry.hidden = hidden ?? geometry.hidden
+        geometry.expertWidth = expertWidth ?? geometry.expertWidth
+        geometry.heat = heat
         geometry.vocabulary = vocab ?? geometry.vocabulary
         let estimate = geometry.layers * (geometry.experts * 9 + 20)
         guard estimate <= Self.mostTensors else {
@@ -107,7 +129,8 @@ struct Synth: Command {
             throw Failure(
                 "--shards is \(shardCount), but there are only \(tensors.count) tensors", next: "Ask for fewer shards.")
         }
-        let note = "kimi synth --geometry \(geometry.name) --seed \(seed): random weights"
+        let skew = heat == .uniform ? "" : " --heat \(heat.rawValue)"
+        let note = "kimi synth --geometry \(geometry.name)\(skew) --seed \(seed): random weights"
         let plan = ShardPlan(tensors, count: shardCount, note: note)
 
         let interrupt = Interrupt()
@@ -176,6 +199,7 @@ struct Synth: Command {
             json.object { json in
                 json.member("path", out)
                 json.member("geometry", geometry.name)
+                json.member("heat", heat.rawValue)
                 json.member("seed", String(seed))
                 json.member("tensors", plan.tensorCount)
                 json.member("parameters", parameters)
@@ -193,6 +217,7 @@ struct Synth: Command {
         table.row("geometry", geometry.name)
         table.row("layers", Units.count(geometry.layers))
         table.row("experts", geometry.layers > geometry.denseLayers ? Units.count(geometry.experts) : "none")
+        table.row("heat", heat.rawValue)
         table.row("vocabulary", Units.count(geometry.vocabulary))
         table.row("weights", Units.short(parameters))
         table.row("tensors", Units.count(plan.tensorCount))
@@ -214,3 +239,5 @@ extension SynthTensor {
         }
     }
 }
+
+extension Geometry.Heat: ExpressibleByArgument {}

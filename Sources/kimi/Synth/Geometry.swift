@@ -1,5 +1,7 @@
 /// The sizes of a checkpoint to be made up: those members of `config.json` that shapes follow from.
 struct Geometry {
+    enum Heat: String, CaseIterable { case uniform, skewed }
+
     let name: String
     var hidden: Int
     var layers: Int
@@ -15,6 +17,8 @@ struct Geometry {
     var nope: Int
     var rope: Int
     var value: Int
+    /// How evenly tokens choose among the experts of a layer.
+    var heat = Heat.uniform
     /// Ids in all: the ranks and 256 special ones.
     var vocabulary: Int
     /// Files the weights are spread over.
@@ -39,6 +43,12 @@ extension Geometry {
         name: "mini", hidden: 1024, layers: 8, denseLayers: 1, denseWidth: 4096, experts: 64, expertsPerToken: 8,
         expertWidth: 512, sharedExperts: 1, heads: 16, queryRank: 512, latent: 512, nope: 128, rope: 64, value: 128,
         vocabulary: 4096, shards: 2)
+
+    /// Over 85 hundredths of the bytes are routed experts, and a token chooses few of many: to measure with less memory than weights.
+    static let stream = Geometry(
+        name: "stream", hidden: 2048, layers: 12, denseLayers: 1, denseWidth: 1024, experts: 64, expertsPerToken: 8,
+        expertWidth: 1024, sharedExperts: 1, heads: 16, queryRank: 512, latent: 512, nope: 128, rope: 64, value: 128,
+        vocabulary: 4096, shards: 4)
 
     /// Two layers of Kimi K2.5 at their own size, with fewer experts and a small vocabulary.
     static let k25Slice = k25.with(name: "k25-slice", layers: 2, experts: 64, vocabulary: 4096, shards: 4)

@@ -63,6 +63,11 @@ struct RandomValues {
             target.copyBytes(from: bytes[min(offset, 8)..<min(offset + target.count, 8)])
         case .routerBias(let deviation):
             Self.fillFloats(random, target, deviation: deviation)
+        case .skewedRouterBias(let chosen, let logitDeviation):
+            let experts = tensor.byteCount / MemoryLayout<Float>.size
+            let biases = SkewedHeat(experts: experts, chosen: chosen, logitDeviation: logitDeviation).biases(random)
+            let bytes = biases.flatMap { bias in (0..<4).map { UInt8(truncatingIfNeeded: bias.bitPattern >> (8 * $0)) } }
+            target.copyBytes(from: bytes[min(offset, bytes.count)..<min(offset + target.count, bytes.count)])
         }
     }
 
@@ -85,7 +90,7 @@ struct RandomValues {
     private static var shares: [Double] { (0..<tableSize).map { (Double($0) + 0.5) / Double(tableSize) } }
 
     /// The x below which a standard normal variable lies with this probability, by bisection.
-    private static func inverseNormal(_ probability: Double) -> Double {
+    static func inverseNormal(_ probability: Double) -> Double {
         var (low, high) = (-8.0, 8.0)
         for _ in 0..<60 {
             let middle = (low + high) / 2

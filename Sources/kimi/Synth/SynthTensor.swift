@@ -21,6 +21,8 @@ struct SynthTensor {
         case shape(rows: Int, columns: Int)
         /// What is added to the router's scores, in f32.
         case routerBias(deviation: Double)
+        /// The same, such that choices follow Zipf's law; `logitDeviation` is that of the router's logits.
+        case skewedRouterBias(chosen: Int, logitDeviation: Double)
     }
 
     let name: String
@@ -88,7 +90,9 @@ struct TensorPlan {
         linear(name + "gate", rows: geometry.experts, columns: geometry.hidden)
         tensors.append(SynthTensor(
             name: name + "gate.e_score_correction_bias", type: .f32, shape: [geometry.experts],
-            values: .routerBias(deviation: 0.02)))
+            values: geometry.heat == .uniform
+                ? .routerBias(deviation: 0.02)
+                : .skewedRouterBias(chosen: geometry.expertsPerToken, logitDeviation: Self.gain)))
         for expert in 0..<geometry.experts {
             addMLP(name + "experts.\(expert).", width: geometry.expertWidth, packed: true)
         }
