@@ -75,8 +75,8 @@ class Cgroup:
             except OSError as error:
                 reasons.append(f"{parent}: {error.strerror}")
         raise Unavailable(
-            "no memory cgroup can be made (" + ("; ".join(reasons) or "none is mounted") + "); run as root, or in one that is yours, "
-            "as by `systemd-run --user --scope -p Delegate=memory`, and name it with --cgroup")
+            "no memory cgroup can be made (" + ("; ".join(reasons) or "none is mounted") + "); run as root, or in one that is "
+            "yours, as by `systemd-run --user --scope -p Delegate=memory`, and name it with --cgroup")
 
     def enter(self) -> None:
         """Moves the calling process in, for `preexec_fn`."""

@@ -83,7 +83,7 @@ def measure(
                 outcome.notes.append(f"round {turn + 1}, {load}: {left:.0%} of the checkpoint stayed in the page cache")
             before = disk() if load == "stream" else 0
             told = run(load, True)
-            outcome.same_logits = outcome.same_logits and told["logits"] == wanted
+            outcome.same_logits = outcome.same_logits and told["logits"] == wanted[:len(told["logits"])]
             speed, read = told["tokens"] / told["seconds"], told["read"] / told["tokens"]
             if load == "map":
                 outcome.mapped.append(speed)
@@ -98,7 +98,8 @@ def measure(
                 outcome.stalls.append(store["stall_seconds"] / told["seconds"])
                 if not store["direct"]:
                     outcome.notes.append(f"round {turn + 1}: experts were read through the page cache")
-        print(f"   round {turn + 1}: mapped {outcome.mapped[-1]:.2f}, streamed {outcome.streamed[-1]:.2f} tokens/s", file=sys.stderr)
+        speeds = f"mapped {outcome.mapped[-1]:.2f}, streamed {outcome.streamed[-1]:.2f} tokens/s"
+        print(f"   round {turn + 1}: {speeds}", file=sys.stderr)
     return outcome
 
 
@@ -145,9 +146,11 @@ def table(outcomes: list[Outcome]) -> str:
 
 def side(options: argparse.Namespace, checkpoint: str, load: str, cgroup: Cgroup | None) -> dict:
     """Runs one side in the cgroup, or without one."""
+    # Mapping takes a second or more for a token, and its page cache is full after one: fewer tell as much.
+    fewer = 4 if load == "map" else 1
     command = [
-        sys.executable, "-B", str(SIDE), checkpoint, "--load", load, "--warm", str(options.warm), "--tokens", str(options.tokens),
-        "--threads", str(options.threads)]
+        sys.executable, "-B", str(SIDE), checkpoint, "--load", load, "--warm", str(options.warm // fewer), "--tokens",
+        str(max(1, options.tokens // fewer)), "--threads", str(options.threads)]
     if load == "stream" and options.resident:
         command += ["--resident", str(options.resident)]
     environment = os.environ | {"KIMI_LIBRARY": str(Path(options.library).resolve()), "PYTHONPATH": str(BINDING)}
@@ -214,8 +217,8 @@ def main(arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(f"{options.threads} threads, {options.rounds} rounds of {options.tokens} tokens after {options.warm}; "
-          "median (least-most); ratio: streamed over mapped")
+    print(f"{options.threads} threads, {options.rounds} rounds of {options.tokens} tokens after {options.warm}, mapped a quarter of "
+          "both; median (least-most); ratio: streamed over mapped")
     print(table(outcomes))
     if options.json:
         Path(options.json).write_text(json.dumps(

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A checkpoint three times as large as the memory it may use: experts that are streamed beside plain mmap, in the same memory cgroup,
-# in turn, from a cold page cache.
+# A checkpoint three times as large as the memory it may use: experts that are streamed beside plain mmap, in the same memory
+# cgroup, in turn, from a cold page cache.
 #
 #   oversubscribed.sh --kimi PROGRAM --folder FOLDER [...]
 #
@@ -13,13 +13,14 @@
 #   --resident BYTES    of them for experts, when streamed; what the library chooses if not given
 #   --rounds N          5 if not given
 #   --warm N            tokens before the measured ones, that fill caches; 64 if not given
-#   --tokens N          tokens that are measured, one by one; 64 if not given
+#   --tokens N          tokens that are measured, one by one; 64 if not given; a quarter of both where mapped, since that takes long
 #   --threads N         2 if not given
 #   --cgroup DIR        the cgroup in which to make one; the root of the hierarchy, or our own, if not given
 #   --json FILE         all single figures as well
 #
-# Both sides evaluate the same random ids, and their logits must be those of the model that is all in memory, bit by bit. The disk is
-# measured around each streamed run. Needs Python, direct reads, and the right to make a cgroup with a memory limit.
+# Both sides evaluate the same random ids, and their logits must be those of the model that is all in memory, bit by bit. The disk
+# is measured around each streamed run, with reads as large and as many at once as the store's. Needs Python, direct reads, and the
+# right to make a cgroup with a memory limit.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; }
@@ -29,7 +30,8 @@ kimi='' folder='' library='' heats=uniform,skewed checkpoint='' pass=()
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage; exit 0 ;;
-    --kimi | --folder | --library | --heat | --checkpoint | --limit | --resident | --rounds | --warm | --tokens | --threads | --cgroup | --json)
+    --kimi | --folder | --library | --heat | --checkpoint | --limit | --resident | --rounds | --warm | --tokens | --threads | \
+        --cgroup | --json)
         [ $# -ge 2 ] || die "$1 needs a value" ;;
     *) die "$1 is no option; --help lists them" ;;
     esac

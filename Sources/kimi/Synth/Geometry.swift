@@ -44,7 +44,7 @@ extension Geometry {
         expertWidth: 512, sharedExperts: 1, heads: 16, queryRank: 512, latent: 512, nope: 128, rope: 64, value: 128,
         vocabulary: 4096, shards: 2)
 
-    /// Over 85 hundredths of the bytes are routed experts, and a token chooses few of many: to measure with less memory than weights.
+    /// 85 hundredths of the bytes are routed experts, of which a token chooses few: to measure with less memory than weights.
     static let stream = Geometry(
         name: "stream", hidden: 2048, layers: 12, denseLayers: 1, denseWidth: 1024, experts: 64, expertsPerToken: 8,
         expertWidth: 1024, sharedExperts: 1, heads: 16, queryRank: 512, latent: 512, nope: 128, rope: 64, value: 128,
