@@ -284,7 +284,14 @@ void kimi_model_close(kimi_model *model);
  * shortfalls (what was asked for and could not be had, in sentences); and memory: limit
  * (bytes, or null), limit_from ("memory_limit", "cgroup", "machine" or null), used (bytes of weights, tables, workspace, attention,
  * experts, cache, sessions) and available (what may still be used at this moment, or null).
- * out_json is transferred; out_length may be NULL.
+ * Only where routed experts are read when they are chosen (KIMI_LOAD_STREAM): expert_store, whose counts begin with the opening of
+ * the model and are as of the end of the latest layer that was computed: slots (experts that have room in memory at once),
+ * slot_bytes (of one of them), experts (routed experts of all layers), uses (an expert that one or more rows of a step chose in a
+ * layer is one use), hits (uses whose expert was in memory), on_the_way (uses whose expert an earlier step had asked for), bytes_read
+ * (from the files, whole blocks of 4,096 counted), stall_seconds (in which nothing was computed because of reads), retries (pieces
+ * of reads that failed or came short and were read again), backend ("io_uring" or "threads") and direct (whether all files are
+ * read past the page cache). What is neither a hit nor on the way was read for its use.
+ * May be called from any thread, while the model computes, too. out_json is transferred; out_length may be NULL.
  */
 kimi_status kimi_model_info(const kimi_model *model, char **out_json, size_t *out_length, kimi_error **out_error);
 

@@ -9,12 +9,17 @@ package struct Measurement: Sendable {
         package let count: WorkCount
         package let before: Limits
         package let after: Limits
+        /// How experts have fared that are read as they are chosen; nil if none are.
+        package let experts: ExpertStore.Statistics?
 
-        package init(seconds: Double, count: WorkCount, before: Limits, after: Limits) {
+        package init(
+            seconds: Double, count: WorkCount, before: Limits, after: Limits, experts: ExpertStore.Statistics? = nil
+        ) {
             self.seconds = seconds
             self.count = count
             self.before = before
             self.after = after
+            self.experts = experts
         }
 
         /// Bytes a second of plain reading around this repeat.
@@ -38,10 +43,11 @@ package struct Measurement: Sendable {
     ///   - tokens: of one repeat.
     ///   - reset: brings things back to where the work begins; not in the time.
     ///   - advance: called after each run of the work, the unmeasured one included; throwing ends all.
+    ///   - experts: what the store of experts has counted so far; nil if there is none.
     ///   - work: returns what it had to do, by count.
     package static func take(
         tokens: Int, repeats: Int, meter: LimitMeter, reset: () throws -> Void = {}, advance: () throws -> Void = {},
-        work: () throws -> WorkCount
+        experts: () -> ExpertStore.Statistics? = { nil }, work: () throws -> WorkCount
     ) throws -> Measurement {
         try reset()
         _ = try work()
@@ -50,11 +56,13 @@ package struct Measurement: Sendable {
         var samples: [Sample] = []
         var before = meter.measure()
         for _ in 0..<repeats {
+            let expertsBefore = experts()
             let begin = monotonicSeconds()
             let count = try work()
             let seconds = monotonicSeconds() - begin
+            let expertsSince = expertsBefore.flatMap { before in experts().map { $0 - before } }
             let after = meter.measure()
-            samples.append(Sample(seconds: seconds, count: count, before: before, after: after))
+            samples.append(Sample(seconds: seconds, count: count, before: before, after: after, experts: expertsSince))
             before = after
             try reset()
             try advance()
@@ -82,6 +90,19 @@ package struct Measurement: Sendable {
     package var limitShare: Spread {
         spread { max(Double($0.count.bytes) / $0.plainRead, Double($0.count.multiplyAdds) / $0.peak) / $0.seconds }
     }
+
+    /// A figure of the experts that are read as they are chosen; nil if none are.
+    private func expertSpread(_ figure: (ExpertStore.Statistics, _ seconds: Double) -> Double) -> Spread? {
+        let values = samples.compactMap { sample in sample.experts.map { figure($0, sample.seconds) } }
+        return values.isEmpty ? nil : Spread(values)
+    }
+
+    /// The part of the chosen experts that were in memory.
+    package var expertHitShare: Spread? { expertSpread { experts, _ in experts.hitShare } }
+    /// Bytes a second from the files.
+    package var fileBytesPerSecond: Spread? { expertSpread { Double($0.bytesRead) / $1 } }
+    /// The part of the time in which nothing was computed because of reads.
+    package var stallShare: Spread? { expertSpread { $0.stallSeconds / $1 } }
 
     /// The peaks of one kind over all limits that were measured; nil where there are none.
     package func peak(_ kind: (Limits) -> Double?) -> Spread? {

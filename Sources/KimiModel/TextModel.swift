@@ -199,10 +199,8 @@ package final class TextModel: @unchecked Sendable {
         try stepLock.hold(cancellation, body)
     }
 
-    /// How experts that come and go have fared, if they do.
-    package var storeReport: (slots: Int, slotBytes: Int, statistics: ExpertStore.Statistics)? {
-        store.map { ($0.slotCount, $0.slotBytes, $0.latest) }
-    }
+    /// How experts that come and go have fared, if they do. Any thread.
+    package var storeReport: ExpertStore.Report? { store?.report }
 
     /// The instruction set in use.
     package var isaName: String { String(cString: kernels.pointee.name) }

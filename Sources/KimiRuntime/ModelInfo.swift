@@ -24,6 +24,7 @@ extension Model {
             }
             describePlacement(in: &json)
             describeMemory(in: &json)
+            if let report = text.storeReport { json.object("expert_store") { json in report.describe(in: &json) } }
         }
         return json.text
     }

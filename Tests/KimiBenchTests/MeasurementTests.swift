@@ -29,6 +29,7 @@ struct MeasurementTests {
         #expect(measurement.peak { $0.f32 } == Spread([10, 10, 10, 10]))
         #expect(measurement.peak { $0.int8 } == nil)
         #expect(limits(1, nil).arithmetic == 10)
+        #expect(measurement.expertHitShare == nil && measurement.fileBytesPerSecond == nil && measurement.stallShare == nil)
     }
 
     @Test(
@@ -45,6 +46,43 @@ struct MeasurementTests {
     private static func meter() throws -> LimitMeter {
         let pool = try WorkerPool(threads: 1, topology: try Topology.current())
         return try LimitMeter(pool: pool, memory: StreamMemory(lastLevelCacheBytes: 0))
+    }
+
+    @Test("experts that are read as they are chosen: each repeat has its own counts, the unmeasured run none")
+    func experts() throws {
+        let options = try streaming(slots: 5)
+        let model = try TextModel(
+            checkpoint: try Checkpoint(folder: Fixtures.path("tiny-kimi")), topology: try Topology.current(), options: options)
+        let work = try TokenWork(model: model, contextLimit: 64, cancellation: Cancellation())
+        try work.settle(batch: 1, depth: 0)
+        let meter = try Self.meter()
+        let result = try Measurement.take(
+            tokens: 4, repeats: 3, meter: meter, reset: { try work.settle(batch: 1, depth: 0) },
+            experts: { model.storeReport?.statistics }, work: { try work.decode(batch: 1, steps: 4) })
+        // Four steps of one token: what each chooses in each layer with experts.
+        let uses = 4 * model.config.expertsPerToken * (model.config.layerCount - model.config.denseLayerCount)
+        #expect(result.samples.map { $0.experts?.uses } == [uses, uses, uses])
+        let all = try #require(model.storeReport).statistics
+        #expect(all.uses == 4 * uses)
+        #expect(result.samples.reduce(0) { $0 + ($1.experts?.bytesRead ?? 0) } < all.bytesRead)
+        for (index, sample) in result.samples.enumerated() {
+            let experts = try #require(sample.experts)
+            #expect(experts.hits < experts.uses && experts.bytesRead > 0, "repeat \(index)")
+            #expect(experts.stallSeconds < sample.seconds, "repeat \(index)")
+        }
+        #expect(result.expertHitShare == Spread(result.samples.map { Double($0.experts?.hits ?? -1) / Double(uses) }))
+        #expect(result.fileBytesPerSecond == Spread(result.samples.map { Double($0.experts?.bytesRead ?? -1) / $0.seconds }))
+    }
+
+    /// Options that leave room for so many experts.
+    private func streaming(slots: Int) throws -> TextModel.Options {
+        var options = TextModel.Options()
+        options.loadPolicy = .stream
+        options.memory.residentBytes = 1 << 40
+        let whole = try TextModel(
+            checkpoint: try Checkpoint(folder: Fixtures.path("tiny-kimi")), topology: try Topology.current(), options: options)
+        options.memory.residentBytes = slots * (try #require(whole.storeReport)).slotBytes
+        return options
     }
 
     @Test("work that sleeps is slower by what it sleeps")

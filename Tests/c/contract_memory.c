@@ -1,6 +1,7 @@
-/* A part of contract.c: the memory limit, and what the router chose. */
+/* A part of contract.c: the memory limit, experts that come and go, and what the router chose. */
 #include "contract.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 /* The number behind `name` in a model's information; -1 if there is none. */
@@ -134,7 +135,81 @@ static void heat(void) {
     kimi_model_close(model);
 }
 
+/* The number behind `name` in the information's expert_store; -1 if there is none. */
+static double store_told(kimi_model *model, const char *name) {
+    kimi_error *error = NULL;
+    char *json = NULL, quoted[64];
+    if (EXPECT(KIMI_OK, kimi_model_info(model, &json, NULL, &error)) != KIMI_OK) return -1;
+    snprintf(quoted, sizeof quoted, "\"%s\":", name);
+    const char *store = strstr(json, "\"expert_store\":{"), *place = store ? strstr(store, quoted) : NULL;
+    double value = place ? strtod(place + strlen(quoted), NULL) : -1;
+    kimi_free(json);
+    return value;
+}
+
+/* A step of many tokens, evaluated on a thread of its own. */
+static struct {
+    kimi_session *session;
+    const prompt *prompt;
+    volatile int ended;
+} behind;
+
+static void *evaluate_behind(void *unused) {
+    (void)unused;
+    free(evaluate(behind.session, behind.prompt->ids, behind.prompt->count));
+    __atomic_store_n(&behind.ended, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+/* Experts that are read as they are chosen are counted, and any thread may ask meanwhile. */
+static void expert_store(void) {
+    kimi_model *model = open_model(NULL);
+    CHECK(store_told(model, "uses") == -1, "an expert store without streaming");
+    kimi_model_close(model);
+
+    kimi_model_options options;
+    kimi_model_options_init(&options, sizeof options);
+    options.load_policy = KIMI_LOAD_STREAM;
+    options.chunk_size = 16;
+    model = open_model(&options);
+    const char *counts[] = {"uses", "hits", "on_the_way", "bytes_read", "stall_seconds", "retries"};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        CHECK(store_told(model, counts[i]) == 0, "%s is %g", counts[i], store_told(model, counts[i]));
+    /* Three layers of 16 experts. */
+    CHECK(store_told(model, "experts") == 48 && store_told(model, "slots") == 48, "%g slots", store_told(model, "slots"));
+
+    /* One token uses four experts in each of the three, and all of them are read. */
+    kimi_session *session = new_session(model);
+    free(evaluate(session, (int32_t[]){7}, 1));
+    double read = store_told(model, "bytes_read");
+    CHECK(store_told(model, "uses") == 12 && store_told(model, "hits") == 0, "%g uses", store_told(model, "uses"));
+    CHECK(read > 12 * 0.75 * store_told(model, "slot_bytes") && read <= 12 * store_told(model, "slot_bytes"), "%g bytes", read);
+
+    prompt prompt = prompt_read("long");
+    pthread_t thread;
+    behind.session = session;
+    behind.prompt = &prompt;
+    pthread_create(&thread, NULL, evaluate_behind, NULL);
+    double uses = 12;
+    int rises = 0;
+    while (!__atomic_load_n(&behind.ended, __ATOMIC_SEQ_CST)) {
+        double now = store_told(model, "uses");
+        CHECK(now >= uses, "%g uses after %g", now, uses);
+        rises += now > uses;
+        uses = now;
+    }
+    pthread_join(thread, NULL);
+    CHECK(rises > 2, "uses rose %d times", rises);
+    uses = store_told(model, "uses");
+    /* None was read twice. */
+    CHECK(uses - store_told(model, "hits") <= 48, "%g uses, %g hits", uses, store_told(model, "hits"));
+    prompt_free(&prompt);
+    kimi_session_destroy(session);
+    kimi_model_close(model);
+}
+
 void contract_memory(void) {
     memory_limit();
+    expert_store();
     heat();
 }

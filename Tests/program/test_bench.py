@@ -99,6 +99,31 @@ class Report(ProgramTest):
         self.assertLess(made["memory"]["mapped"], stored["memory"]["mapped"])
         self.assertIn("made while opening", self.output(*arguments, "--dense", "int8").decode())
 
+    def test_streamed_experts_are_told_beside_each_row(self) -> None:
+        arguments = ("bench", TINY, "--prompt", 8, "--tokens", 16, "--repeats", 2)
+        self.assertNotIn("expert_store", self.json(*arguments)["results"][0])
+        whole = self.json(*arguments, "--load", "stream")
+        store = whole["expert_store"]
+        self.assertEqual((store["slots"], store["experts"]), (48, 48))
+        few = self.json(*arguments, "--load", "stream", "--resident", 5 * store["slot_bytes"])
+        for told in (whole, few):
+            for result in told["results"]:
+                self.check_measurement(result, "tokens", result["tokens"], repeats=2)
+                figures = result["expert_store"]
+                self.assertEqual(set(figures), {"hit_share", "bytes_read_per_second", "stall_share"})
+                for name in ("hit_share", "stall_share"):
+                    self.assertTrue(0 <= figures[name]["min"] <= figures[name]["median"] <= figures[name]["max"] <= 1, name)
+        # Once all are in memory nothing is read; five have no room for what a token chooses in three layers.
+        self.assertEqual([each["expert_store"]["hit_share"]["min"] for each in whole["results"]], [1, 1])
+        self.assertEqual([each["expert_store"]["bytes_read_per_second"]["max"] for each in whole["results"]], [0, 0])
+        for result in few["results"]:
+            self.assertLess(result["expert_store"]["hit_share"]["max"], 0.5)
+            self.assertGreater(result["expert_store"]["bytes_read_per_second"]["min"], 0)
+            self.assertGreater(result["expert_store"]["stall_share"]["min"], 0)
+        text = self.output(*arguments, "--resident", 5 * store["slot_bytes"]).decode()
+        for word in ("in memory", "from files", "waited", "room for experts"): self.assertIn(word, text)
+        self.assertRegex(text, r"room for experts +5 of 48")
+
     def test_layers_with_experts_alone(self) -> None:
         told = self.json("bench", TINY, "--experts", "--repeats", 1)
         self.assertEqual([each["rows"] for each in told["results"]], [1, 2, 4, 8, 16, 32, 64, 128, 256, 512])

@@ -183,6 +183,18 @@ class Commands(ChatTest):
         self.assertEqual(int(rows["answer"][0]), finish["generated_tokens"])
         self.assertEqual(int(rows["context used"][0]), finish["context_used"])
 
+    def test_statistics_of_streamed_experts(self) -> None:
+        self.assertNotIn("expert_store", named(self.events("Hello", options=SHORT), "finish")[0])
+        events = self.events("Hello", "And you?", "/stats", options=(*SHORT, "--load", "stream"))
+        stores = [event["expert_store"] for event in named(events, "finish")]
+        # Each turn has its own counts; all experts have room, so that none is read twice.
+        self.assertTrue(0 < sum(store["uses"] - store["hits"] - store["on_the_way"] for store in stores) <= 48)
+        self.assertGreater(stores[1]["hits"] / stores[1]["uses"], 0.9)
+        told = named(events, "reply")[0]["text"]
+        rows = {line[:22].strip(): line[22:].split() for line in told.splitlines()}
+        self.assertEqual(rows["experts in memory"][:3], [f"{stores[1][name]:,}" if name else "of" for name in ("hits", "", "uses")])
+        self.assertIn("waited for reads", rows)
+
     def test_quit(self) -> None:
         self.assertEqual(len(named(self.events("Hello", "/quit", "never", options=SHORT), "message")), 1)
 

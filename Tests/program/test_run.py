@@ -99,6 +99,30 @@ class Generating(ProgramTest):
         self.assertEqual([sum(row) for row in heat["counts"]], [0] + [rows * config["num_experts_per_tok"]] * 3)
         self.assertEqual(self.listing(), ["heat.json"])
 
+    def test_streamed_experts(self) -> None:
+        path = self.folder / "heat.json"
+        # A prompt of one token: each step has one, so that every choice of the router is a use.
+        options = ("run", TINY, "--ids", "17", "--greedy", "--ignore-end", "--max-tokens", 24)
+        self.assertNotIn("expert_store", self.json(*options)["statistics"])
+        statistics = self.json(*options, "--load", "stream", "--save-heat", path)["statistics"]
+        store, counts = statistics["expert_store"], sum(json.loads(path.read_text())["counts"], [])
+        self.assertEqual((store["slots"], store["experts"]), (48, 48))
+        self.assertEqual(store["uses"], sum(counts))
+        self.assertEqual(store["uses"] - store["hits"] - store["on_the_way"], sum(count > 0 for count in counts))
+        self.assertTrue(0 < store["stall_seconds"] < statistics["seconds"])
+        # With room for few, more is read, of the same choices.
+        few = self.json(*options, "--load", "stream", "--resident", 6 * store["slot_bytes"])["statistics"]["expert_store"]
+        self.assertEqual((few["slots"], few["uses"]), (6, store["uses"]))
+        self.assertGreater(few["bytes_read"], store["bytes_read"])
+        self.assertLess(few["hits"], store["hits"])
+        text = self.run_kimi(*options, "--load", "stream", "--stats").stderr.decode()
+        row = re.search(r"experts in memory +([\d,]+) of ([\d,]+) +(\S+) %", text)
+        hits, uses = (int(row[place].replace(",", "")) for place in (1, 2))
+        self.assertEqual((hits, uses), (store["hits"], store["uses"]))
+        self.assertAlmostEqual(float(row[3]), 100 * hits / uses, delta=0.51)
+        self.assertRegex(text, r"read from files +\S+ [KM]iB +\S+ [KMG]?i?B/s")
+        self.assertRegex(text, r"waited for reads +\S+ m?s +\S+ %")
+
     def test_stop_strings(self) -> None:
         whole = self.json("run", TINY, "Hello", "--greedy", "--max-tokens", 40)["text"]
         stop = whole[len(whole) // 2:][:3]

@@ -97,6 +97,29 @@ class Opening(KimiTest):
         with self.assertRaises(TypeError):
             kimi.Model(12)  # type: ignore[arg-type]
 
+    def test_expert_store(self) -> None:
+        self.assertNotIn("expert_store", self.model.info)
+        with kimi.Model(TINY, threads=2, load="stream") as model, model.session() as session:
+            before = model.info["expert_store"]
+            self.assertEqual(set(before), {
+                "slots", "slot_bytes", "experts", "uses", "hits", "on_the_way", "bytes_read", "stall_seconds", "retries", "backend",
+                "direct"})
+            self.assertEqual((before["slots"], before["experts"], before["uses"], before["bytes_read"]), (48, 48, 0, 0))
+            self.assertIn(before["backend"], ("io_uring", "threads"))
+            self.assertIsInstance(before["direct"], bool)
+            # A step of one token is as many uses as there are choices.
+            for token in range(20):
+                session.eval([token])
+            store, counts = model.info["expert_store"], sum(model.heat()["counts"], [])
+            self.assertEqual(store["uses"], sum(counts))
+            self.assertEqual(store["uses"] - store["hits"] - store["on_the_way"], sum(count > 0 for count in counts))
+            self.assertGreater(store["bytes_read"], 0)
+            self.assertGreater(store["stall_seconds"], 0)
+            self.assertEqual(store["retries"], 0)
+            small = 9 * store["slot_bytes"]
+        with kimi.Model(TINY, load="stream", resident_bytes=small) as model:
+            self.assertEqual(model.info["expert_store"]["slots"], 9)
+
     def test_memory(self) -> None:
         memory = self.model.info["memory"]
         self.assertEqual(set(memory), {"limit", "limit_from", "used", "available"})

@@ -144,7 +144,14 @@ class Model(Owned):
 
     @property
     def info(self) -> dict[str, Any]:
-        """What was opened and how it runs: sizes, bytes by kind, context length, digest, isa, threads, memory in use."""
+        """What was opened and how it runs: sizes, bytes by kind, context length, digest, isa, threads, memory in use.
+
+        With load="stream" it has `expert_store`, counted since the model was opened: `slots` (experts that have room in memory at
+        once), `slot_bytes`, `experts` (in all layers), `uses` (an expert that a step chose in a layer is one), `hits` (uses whose
+        expert was in memory), `on_the_way` (asked for by an earlier step), `bytes_read` from the files, `stall_seconds` (waited for
+        reads), `retries` (of reads), `backend` ("io_uring" or "threads") and `direct` (past the page cache). Any thread may ask,
+        while the model computes, too.
+        """
         found: dict[str, Any] = self._library.json("kimi_model_info", self._handle)
         return found
 

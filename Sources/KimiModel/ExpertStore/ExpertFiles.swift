@@ -30,6 +30,8 @@ struct ExpertFiles {
     }
 
     var isEmpty: Bool { weights.isEmpty }
+    /// Experts of all layers.
+    var expertCount: Int { weights.count / Part.allCases.count }
 
     func linear(layer: Int, expert: Int, _ part: Part) -> LinearWeights {
         // Safe because only layers that were added are asked for: those that have an ExpertTable.

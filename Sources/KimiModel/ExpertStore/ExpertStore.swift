@@ -40,7 +40,7 @@ package final class ExpertStore {
 
     private var statistics = Statistics()
     private let published = Mutex(Statistics())
-    /// What has happened until the end of the latest layer. Any thread.
+    /// What has happened until the end of the latest layer, or until a step ended in it. Any thread.
     var latest: Statistics { published.withLock { $0 } }
 
     package struct Statistics: Sendable, Equatable {
@@ -52,6 +52,8 @@ package final class ExpertStore {
         package internal(set) var bytesRead = 0
         /// Time in which nothing was computed because of reads.
         package internal(set) var stallNanoseconds = 0
+        /// Pieces of reads that failed or came short and were read once more.
+        package internal(set) var retries = 0
     }
 
     /// - Parameters:
@@ -109,11 +111,11 @@ package final class ExpertStore {
     /// Bytes of all slots; touched as they are used.
     var byteCount: Int { memory.slotCount * memory.slotBytes }
 
-    /// How the files are read.
+    /// How the files are read; any thread.
     package var backend: ShardReader.Backend { reader.backend }
     package var isDirect: Bool { reader.isDirect }
-    /// Pieces that were read once more.
-    package var retries: Int { reader.retries }
+    /// Routed experts of all layers.
+    var expertCount: Int { files.expertCount }
 
     /// For tests: what reads are to have given; see `cks_reader_set_fault`. Not during a step.
     package func setFault(_ fault: cks_read_fault?, _ context: UnsafeMutableRawPointer?) { reader.setFault(fault, context) }
@@ -178,7 +180,7 @@ package final class ExpertStore {
         }
         try take(waitingFor: 0)
         guard readyCount > 0 else {
-            published.withLock { $0 = statistics }
+            publish()
             return nil
         }
         // Few, and nearly sorted.
@@ -201,7 +203,11 @@ package final class ExpertStore {
         for index in 0..<readyCount { unpin(ready[index]) }
         for index in 0..<readingCount { unpin(reading[index]) }
         (waitingCount, readingCount, readyCount) = (0, 0, 0)
+        publish()
     }
+
+    /// Shows other threads what has happened so far.
+    private func publish() { published.withLock { $0 = statistics } }
 
     private func releaseWave() {
         for index in 0..<waveCount { unpin(wave[index]) }
@@ -287,7 +293,7 @@ package final class ExpertStore {
             }
             finishRead(Int(tag))
         }
-        statistics.bytesRead = reader.bytesRead
+        (statistics.bytesRead, statistics.retries) = (reader.bytesRead, reader.retries)
         if let failure { throw failure }
     }
 

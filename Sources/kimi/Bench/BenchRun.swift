@@ -39,19 +39,20 @@ struct BenchRun {
             done += 1
             bar.update(min(done, total), of: total)
         }
+        func experts() -> ExpertStore.Statistics? { model.text.storeReport?.statistics }
         try work.touchWeights()
         var results: [TokenResult] = []
         for depth in plan.depths {
             try work.settle(batch: 1, depth: depth, progress: advance)
             results.append(TokenResult(kind: .prefill, depth: depth, batch: 1, measurement: try Measurement.take(
                 tokens: plan.prompt, repeats: command.repeats, meter: meter,
-                reset: { try work.settle(batch: 1, depth: depth) }, advance: advance,
+                reset: { try work.settle(batch: 1, depth: depth) }, advance: advance, experts: experts,
                 work: { try work.prefill(tokens: plan.prompt) })))
             for batch in plan.batches {
                 try work.settle(batch: batch, depth: depth, progress: advance)
                 results.append(TokenResult(kind: .decode, depth: depth, batch: batch, measurement: try Measurement.take(
                     tokens: plan.tokens * batch, repeats: command.repeats, meter: meter,
-                    reset: { try work.settle(batch: batch, depth: depth) }, advance: advance,
+                    reset: { try work.settle(batch: batch, depth: depth) }, advance: advance, experts: experts,
                     work: { try work.decode(batch: batch, steps: plan.tokens) })))
             }
         }

@@ -36,6 +36,13 @@ extension JSONWriter {
         }
         member("share_of_peak", measurement.arithmeticShare)
         member("share_of_limit", measurement.limitShare)
+        if let hits = measurement.expertHitShare, let read = measurement.fileBytesPerSecond, let stall = measurement.stallShare {
+            object("expert_store") { json in
+                json.member("hit_share", hits)
+                json.member("bytes_read_per_second", read)
+                json.member("stall_share", stall)
+            }
+        }
     }
 
     mutating func notes(_ notes: [String]) {
@@ -69,6 +76,19 @@ enum MeasurementColumns {
             percent(measurement.arithmeticShare.median),
         ]
     }
+
+    /// Where experts are read as they are chosen these columns follow.
+    static let expertTitles = ["in memory", "from files", "waited"]
+
+    static func expertCells(_ measurement: Measurement) -> [String] {
+        guard let hits = measurement.expertHitShare, let read = measurement.fileBytesPerSecond, let stall = measurement.stallShare
+        else { return [] }
+        return [percent(hits.median), Units.bandwidth(read.median), percent(stall.median)]
+    }
+
+    static let expertLegend =
+        "in memory: part of the chosen experts that were there already; from files: bytes read for the others;\n"
+        + "waited: part of the time in which nothing was computed because of reads\n"
 
     static func figure(_ value: Double) -> String { Units.decimal(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0) }
     static func percent(_ share: Double) -> String { Units.decimal(share * 100, share < 0.0995 ? 1 : 0) + " %" }

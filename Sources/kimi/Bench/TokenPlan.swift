@@ -50,7 +50,13 @@ struct BenchMemory {
     init(_ checkpoint: Checkpoint, _ options: Model.Options) {
         let report = CostReport(checkpoint, dense: options.dense)
         // What something else is made of is not read any more.
-        weights = report.kinds.reduce(0) { $0 + ($1.cost.made > 0 ? $1.cost.made : $1.cost.stored) }
+        // Experts that are read as they are chosen take the room that they are given.
+        let streams = options.loadPolicy == .stream || options.memory.residentBytes != nil
+        let resident = options.memory.residentBytes ?? 0
+        weights = report.kinds.reduce(0) { sum, kind in
+            if streams && kind.kind == .routedExperts { return sum + min(kind.cost.stored, resident) }
+            return sum + (kind.cost.made > 0 ? kind.cost.made : kind.cost.stored)
+        }
         cacheBytesPerToken = options.cacheType.bytesPerToken(checkpoint.config)
     }
 
@@ -64,7 +70,8 @@ struct BenchMemory {
             throw Failure(
                 "the weights are \(Units.bytes(weights)) and this machine has \(Units.bytes(memory)) of memory: "
                     + "\(Units.bytes(weights - memory)) are missing",
-                next: "Measure a slice of the same sizes: `kimi synth --geometry k25-slice OUT`.")
+                next: "Read experts as they are chosen, with --load stream, "
+                    + "or measure a slice of the same sizes: `kimi synth --geometry k25-slice OUT`.")
         }
         let (cache, overflow) = cacheBytesPerToken.multipliedReportingOverflow(by: plan?.cachedTokens ?? 0)
         guard overflow || cache > memory - weights else { return }

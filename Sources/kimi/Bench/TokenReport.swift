@@ -33,14 +33,16 @@ struct TokenReport: BenchReport {
     private var notes: [String] { facts.notes("the weights", bytes: weightBytes) }
 
     func print() {
-        var table = Table(
-            ["work", "depth", "sequences", "tokens/s"] + MeasurementColumns.titles, right: Set(1...11))
+        let experts = model.text.storeReport
+        let titles = ["work", "depth", "sequences", "tokens/s"] + MeasurementColumns.titles
+            + (experts == nil ? [] : MeasurementColumns.expertTitles)
+        var table = Table(titles, right: Set(1..<titles.count))
         for result in results {
             let tokens = result.measurement.tokens
             table.row([
                 result.kind == .prefill ? "prompt of \(tokens)" : "single tokens", Units.count(result.depth),
                 Units.count(result.batch), MeasurementColumns.figure(result.measurement.tokensPerSecond.median),
-            ] + MeasurementColumns.cells(result.measurement))
+            ] + MeasurementColumns.cells(result.measurement) + MeasurementColumns.expertCells(result.measurement))
         }
         table.print()
         var memory = Table(["", ""], right: [1])
@@ -48,12 +50,16 @@ struct TokenReport: BenchReport {
         memory.row("weights, mapped", Units.bytes(placement.mapped))
         if placement.copied > 0 { memory.row("weights, copied", Units.bytes(placement.copied)) }
         if placement.converted > 0 { memory.row("weights, made while opening", Units.bytes(placement.converted)) }
+        if let experts {
+            memory.row("room for experts", "\(Units.count(experts.slots)) of \(Units.count(experts.experts))")
+        }
         memory.row("cache, at most", Units.bytes(cacheBytes))
         memory.row("work space, at most", Units.bytes(model.text.workspaceBytes))
         memory.row("in memory now", Units.bytes(resident.now))
         memory.row("in memory, at most", Units.bytes(resident.most))
         memory.print()
         printLegend(facts, threads: model.text.pool.threads, isa: model.text.isaName, notes: notes)
+        if experts != nil { Terminal.output.write(MeasurementColumns.expertLegend) }
     }
 
     var json: String {
@@ -75,6 +81,9 @@ struct TokenReport: BenchReport {
                 json.member("workspace", model.text.workspaceBytes)
                 json.member("resident", resident.now)
                 json.member("most_resident", resident.most)
+            }
+            if let experts = model.text.storeReport {
+                json.object("expert_store") { json in experts.describe(in: &json) }
             }
             json.notes(notes)
             json.array("results") { json in

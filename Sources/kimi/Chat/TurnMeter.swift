@@ -1,11 +1,13 @@
 import KimiAgent
 import KimiCore
+import KimiModel
 import KimiRuntime
 
 /// What a turn took: its tokens and times.
 struct TurnMeter {
     private let session: Session
     private let before: Session.Statistics?
+    private let expertsBefore: ExpertStore.Report?
     private let begin = monotonicSeconds()
     private var promptEnd = 0
     private var thoughtBegin: Double?
@@ -15,6 +17,7 @@ struct TurnMeter {
     init(_ session: Session) {
         self.session = session
         before = try? session.snapshot().counts
+        expertsBefore = session.model.text.storeReport
     }
 
     mutating func note(_ event: ChatEvent) {
@@ -41,7 +44,8 @@ struct TurnMeter {
         }
         return TurnReport(
             usage: usage, seconds: monotonicSeconds() - begin, promptSeconds: difference(\.promptNanoseconds),
-            generationSeconds: difference(\.generationNanoseconds), held: session.position, limit: session.contextLimit)
+            generationSeconds: difference(\.generationNanoseconds), held: session.position, limit: session.contextLimit,
+            experts: expertsBefore.flatMap { session.model.text.storeReport?.since($0) })
     }
 }
 
@@ -54,6 +58,8 @@ struct TurnReport {
     /// Tokens that the session holds, and may hold.
     let held: Int
     let limit: Int
+    /// How experts have fared that are read as they are chosen; nil if none are.
+    let experts: ExpertStore.Report?
 
     private static func speed(_ tokens: Int, _ seconds: Double) -> String {
         guard tokens > 0, seconds > 0 else { return "-" }
@@ -78,6 +84,7 @@ struct TurnReport {
             "answer", Units.count(usage.generated), Units.elapsed(generationSeconds), Self.speed(usage.generated, generationSeconds))
         table.row("of it reasoning", Units.count(usage.reasoning), "", "")
         table.total("whole turn", "", Units.elapsed(seconds), "")
+        if let experts { table.experts(experts.statistics, seconds: seconds) }
         table.row("context used", Units.count(held), "", "\(held * 100 / max(1, limit))%")
         table.row("context limit", Units.count(limit), "", "")
         return table
@@ -93,5 +100,6 @@ struct TurnReport {
         json.member("seconds", seconds)
         json.member("context_used", held)
         json.member("context_limit", limit)
+        if let experts { json.object("expert_store") { json in experts.describe(in: &json) } }
     }
 }

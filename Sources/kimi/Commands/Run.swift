@@ -94,6 +94,7 @@ struct Run: Command {
         interrupt.onRequest { session.cancellation.request() }
 
         var answer = Answer(streams: !json)
+        let before = model.text.storeReport
         let begin = monotonicSeconds()
         do {
             try answer.take(session, prompt, options(), interrupt)
@@ -103,7 +104,9 @@ struct Run: Command {
             throw error
         }
         answer.endLine()
-        let statistics = RunStatistics(model, try session.snapshot(), seconds: monotonicSeconds() - begin)
+        let seconds = monotonicSeconds() - begin
+        let experts = before.flatMap { model.text.storeReport?.since($0) }
+        let statistics = RunStatistics(model, try session.snapshot(), experts: experts, seconds: seconds)
         if json { Terminal.output.write(answer.json(statistics, withLogprobs: logprobs != nil) + "\n") }
         if stats { statistics.table(finish: answer.finish).print(to: .error) }
         if let saveHeat { try model.saveHeat(to: saveHeat) }

@@ -1,5 +1,6 @@
 import Glibc
 import KimiCore
+import KimiModel
 import KimiRuntime
 
 /// How long an answer took and what it cost.
@@ -7,13 +8,20 @@ struct RunStatistics {
     private let model: Model
     private let counts: Session.Statistics
     private let cacheBytes: Int
+    private let experts: ExpertStore.Report?
     private let seconds: Double
 
-    /// - Parameter seconds: the time of the whole answer, as somebody waiting for it has it.
-    init(_ model: Model, _ snapshot: (counts: Session.Statistics, position: Int, cacheBytes: Int), seconds: Double) {
+    /// - Parameters:
+    ///   - experts: how those have fared in this answer that are read as they are chosen; nil if none are.
+    ///   - seconds: the time of the whole answer, as somebody waiting for it has it.
+    init(
+        _ model: Model, _ snapshot: (counts: Session.Statistics, position: Int, cacheBytes: Int), experts: ExpertStore.Report?,
+        seconds: Double
+    ) {
         self.model = model
         counts = snapshot.counts
         cacheBytes = snapshot.cacheBytes
+        self.experts = experts
         self.seconds = seconds
     }
 
@@ -36,6 +44,7 @@ struct RunStatistics {
         row("prompt", counts.promptTokens, promptSeconds)
         row("answer", counts.generatedTokens, generationSeconds)
         table.total("bytes read", "", Units.bytes(counts.bytesRead), readRate.map(Units.rate) ?? "-")
+        if let experts { table.experts(experts.statistics, seconds: seconds) }
         table.row("rows, exact and fast", "\(Units.count(counts.exactRows)) + \(Units.count(counts.fastRows))", "", "")
         table.row("cache", "", Units.bytes(cacheBytes), "")
         table.row("memory, at most", "", Units.bytes(Self.peakMemory), "")
@@ -62,5 +71,6 @@ struct RunStatistics {
         json.member("peak_memory_bytes", Self.peakMemory)
         json.member("threads", model.text.pool.threads)
         json.member("isa", model.text.isaName)
+        if let experts { json.object("expert_store") { json in experts.describe(in: &json) } }
     }
 }
