@@ -47,6 +47,8 @@ extension TextModel {
             if weights.layers[layer].feedForward.inputReadsIntegers(arithmetic) {
                 split(workspace.normed, width: config.hiddenSize, rows: rows)
             }
+            // Rows of the caller's making are no text: each as if a sequence of its own.
+            store?.beginStep(tokens: 1)
             try experts(moe, rows: rows, cancellation)
             try readHold?.check()
             let read = statistics.expertReadsOfStep

@@ -90,7 +90,7 @@ extension TextModel {
         let activeCount = gatherByExpert(rows: rows)
         statistics.countExperts(activeCount)
         let active = UnsafeBufferPointer(start: UnsafePointer(w.activeExperts), count: activeCount)
-        try store?.begin(layer: weights.experts.layer, experts: active)
+        try store?.begin(layer: weights.experts.layer, experts: active, start: w.expertStart)
         if store != nil, let shared { multiply(shared, rows: rows) }
         if arithmetic.readsFloats(anyOf: weights.expertTypes) { gatherFloats(slots: rows * router.perToken) }
         if let store {

@@ -51,6 +51,7 @@ extension TextModel {
         let count = rows.count
         arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense)
         statistics.beginStep()
+        store?.beginStep(tokens: Self.tokensAhead(rows))
         // With several nodes the caller is a worker of the first.
         let affinity = pool.bindCaller()
         defer { pool.release(affinity) }
@@ -82,6 +83,16 @@ extension TextModel {
         if let target = logits.base, logits.rows > 0 { try head(into: target, last: logits.rows, of: count) }
         statistics.countStep(rows: rows, logits: logits.rows, precision: precision)
         noteScratch(rows: count)
+    }
+
+    /// The most rows of a sequence in a step: how far it goes forward in time.
+    private static func tokensAhead(_ rows: UnsafeBufferPointer<StepRow>) -> Int {
+        var (most, run) = (0, 0)
+        for (index, row) in rows.enumerated() {
+            run = index > 0 && rows[index - 1].sequence === row.sequence ? run + 1 : 1
+            most = max(most, run)
+        }
+        return most
     }
 
     /// Tells the budget how much of the scratch memory has been written to by now.

@@ -151,6 +151,38 @@ class Report(ProgramTest):
             self.assertEqual(result["isa"], "scalar")
             self.check_measurement(result, "calls", result["calls"], repeats=1)
 
+    def check_slots(self, trace: dict) -> dict:
+        """The hit rates by policy and share, after what any such table must be."""
+        rates = {(each["policy"], each["share"]): each["hit_rate"] for each in trace["policies"]}
+        for (policy, share), rate in rates.items():
+            self.assertLessEqual(rate, rates["optimum", share], policy)
+        self.assertEqual(len(rates), 9 * 6)
+        return rates
+
+    def test_slots_of_a_model_are_replayed_the_same_each_time(self) -> None:
+        arguments = ("bench", TINY, "--slots", "--prompt", 20, "--tokens", 60, "--seed", 7)
+        told = self.json(*arguments)
+        (trace,) = told["traces"]
+        self.assertEqual((trace["trace"], trace["layers"], trace["experts"]), ("model", 3, 16))
+        # The last token that was drawn is not evaluated any more.
+        self.assertEqual((trace["steps"], trace["steps_counted"]), (60, 59))
+        self.check_slots(trace)
+        self.assertEqual(self.json(*arguments), told)
+        self.assertNotEqual(self.json(*arguments[:-1], 8)["traces"], told["traces"])
+        given = self.json("bench", TINY, "--slots", "--ids", "5 6 7", "--tokens", 5)["traces"][0]
+        self.assertEqual(given["steps_counted"], 4)
+
+    def test_slots_without_a_folder_are_about_traces_made_by_rules(self) -> None:
+        told = self.json("bench", "--slots")
+        self.assertEqual(
+            [each["trace"] for each in told["traces"]], ["uniform", "zipf", "topics", "repeats", "blend", "chapters"])
+        for trace in told["traces"]:
+            rates = self.check_slots(trace)
+            if trace["trace"] == "uniform":
+                for (policy, share), rate in rates.items():
+                    if policy != "optimum":
+                        self.assertAlmostEqual(rate, share, delta=0.02, msg=policy)
+
     def test_the_exact_model_is_equal_to_itself(self) -> None:
         told = self.json("bench", TINY, "--accuracy", "--prompt", 300, "--exact")
         self.assertEqual(told["tokens"], 300)
@@ -192,6 +224,7 @@ class Refusals(ProgramTest):
         self.assertIn("folder", self.failure("bench", code=64))
         self.assertIn("folder", self.failure("bench", "--experts", code=64))
         self.assertIn("--accuracy", self.failure("bench", TINY, "--text", "x", code=64))
+        self.assertIn("--slots", self.failure("bench", "--slots", "--text", "x", code=64))
         self.assertIn("not both", self.failure("bench", TINY, "--accuracy", "--text", "x", "--ids", "1", code=64))
         self.failure("bench", TINY, "--accuracy", "--experts", code=64)
         self.failure("bench", TINY, "--accuracy", "--text", "")

@@ -14,7 +14,7 @@ extension WeightLoader {
         let room = options.residentBytes ?? placement.residentExpertBytes ?? budget.available.map { max(0, $0 - $0 / Self.cacheShare) } ?? .max
         let store = try ExpertStore(
             checkpoint, files: expertFiles, tables: tables, placement: placement, nodes: memory.nodes, residentBytes: room)
-        if let heat { store.expect(heat) }
+        if let heat { store.expect(heat, perToken: checkpoint.config.expertsPerToken) }
         try budget.charge(store.byteCount, for: .experts, what: "room for routed experts")
         try memory.nodes.populate(
             (0..<nodeCount).map { NodeMemory.Part(memory: store.memory(of: $0), byteCount: store.bytes(on: $0), node: $0) }, pool: pool)

@@ -120,23 +120,30 @@ package final class ExpertStore {
     /// For tests: what reads are to have given; see `cks_reader_set_fault`. Not during a step.
     package func setFault(_ fault: cks_read_fault?, _ context: UnsafeMutableRawPointer?) { reader.setFault(fault, context) }
 
-    /// Begins with the counts of an earlier run. Before the first step.
-    func expect(_ heat: ExpertHeat) {
-        for (key, count) in heat.counts.enumerated() { slots.expect(key, count: count) }
+    /// Begins with what an earlier run has counted. Before the first step.
+    func expect(_ heat: ExpertHeat, perToken: Int) {
+        for layer in 0..<heat.layers where tables.indices.contains(layer) && tables[layer] != nil {
+            for (expert, probability) in heat.probabilities(layer: layer, perToken: perToken).enumerated() {
+                slots.expect(layer * files.count + expert, probability: probability)
+            }
+        }
     }
+
+    /// Another step begins, which brings its sequences at most so many tokens forward.
+    func beginStep(tokens: Int) { slots.advance(tokens: tokens) }
 
     // MARK: A layer
 
     /// Asks for the experts of a layer, given in rising order.
-    func begin(layer: Int, experts: UnsafeBufferPointer<Int32>) throws(KimiError) {
-        // Layers come in order: a lower one belongs to the next step.
-        if layer <= self.layer { slots.advance() }
+    ///
+    /// - Parameter start: rows that chose an expert are its start to that of the next.
+    func begin(layer: Int, experts: UnsafeBufferPointer<Int32>, start: UnsafePointer<Int32>) throws(KimiError) {
         self.layer = layer
         (waitingCount, readingCount, waveCount, readyCount) = (0, 0, 0, 0)
         statistics.uses += experts.count
         for expert in experts {
             let key = layer * files.count + Int(expert)
-            slots.touch(key)
+            slots.touch(key, rows: Int(start[Int(expert) + 1] - start[Int(expert)]))
             guard let slot = slots.find(key) else {
                 waiting[waitingCount] = expert
                 waitingCount += 1
@@ -220,6 +227,9 @@ package final class ExpertStore {
 
     // MARK: Reads
 
+    /// Experts that are read or have been, and are not computed yet. Six reads each: more than a device needs at once.
+    private static let mostAhead = 32
+
     /// Gives slots to experts that wait for one, and asks for their weights.
     private func submitWaiting() throws(KimiError) {
         var next = 0
@@ -227,7 +237,11 @@ package final class ExpertStore {
             waitingCount -= next
             for index in 0..<waitingCount { waiting[index] = waiting[next + index] }
         }
-        while next < waitingCount, let slot = slots.admit(layer * files.count + Int(waiting[next])) {
+        // In a long prompt nearly all experts of a layer pass through: only as many of them as keep the device busy drive out what is
+        // worth more.
+        while next < waitingCount, let slot = slots.admit(
+            layer * files.count + Int(waiting[next]), worthMore: readingCount + readyCount >= Self.mostAhead)
+        {
             slots.pin(slot)
             let expert = waiting[next]
             slotOfExpert[Int(expert)] = Int32(truncatingIfNeeded: slot)

@@ -154,6 +154,14 @@ struct BenchRun {
 
     /// What to evaluate: the text or ids of the command line, or random ids.
     private func ids(for model: Model) throws -> [Int32] {
+        if let given = try givenIDs(for: model) { return given }
+        var random = SystemRandomNumberGenerator()
+        let limit = min(command.prompt, model.contextLimit)
+        return (0..<limit).map { _ in Int32.random(in: 0..<Int32(clamping: model.vocabularySize), using: &random) }
+    }
+
+    /// The text or ids of the command line; nil if there are none.
+    private func givenIDs(for model: Model) throws -> [Int32]? {
         if let text = command.text {
             let ids = try model.tokenizer.encode(Array(text.utf8), special: false)
             guard !ids.isEmpty else { throw Failure("the text is empty", next: "Give at least one character.") }
@@ -164,8 +172,47 @@ struct BenchRun {
             guard !ids.isEmpty else { throw Failure("there are no ids", next: "Give at least one.") }
             return ids
         }
-        var random = SystemRandomNumberGenerator()
-        let limit = min(command.prompt, model.contextLimit)
-        return (0..<limit).map { _ in Int32.random(in: 0..<Int32(clamping: model.vocabularySize), using: &random) }
+        return nil
+    }
+
+    // MARK: Slots for experts
+
+    /// The sizes of synthetic traces: layers and experts enough for what all layers share to matter, few enough to be quick.
+    private static let synthetic = (layers: 6, experts: 384, perToken: 8, tokens: 2400)
+
+    func slots() throws -> any BenchReport {
+        let bar = ProgressBar("replaying", unit: .share)
+        defer { bar.finish() }
+        let traces: [ExpertTrace]
+        if let folder = command.folder {
+            let model = try MachineOptions.open(folder, command.machine.modelOptions, interrupt)
+            var random = Random(seed: command.seed)
+            let given = try givenIDs(for: model)
+            let prompt = given ?? (0..<min(command.prompt, model.contextLimit)).map { _ in
+                Int32(truncatingIfNeeded: random.next() % UInt64(model.vocabularySize))
+            }
+            let recording = ProgressBar("recording", unit: .share)
+            defer { recording.finish() }
+            var done = 0
+            traces = [try ExpertTrace.recorded(
+                model, prompt: prompt, tokens: command.tokens, seed: command.seed, cancellation: cancellation
+            ) {
+                if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+                done += 1
+                recording.update(min(done, command.tokens), of: command.tokens)
+            }]
+        } else {
+            let size = Self.synthetic
+            traces = SyntheticTrace.allCases.map {
+                $0.trace(
+                    layers: size.layers, experts: size.experts, perToken: size.perToken, tokens: size.tokens, seed: command.seed)
+            }
+        }
+        var done = 0
+        return try SlotReport(seed: command.seed, traces: traces) {
+            if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+            done += 1
+            bar.update(done, of: SlotReport.steps(traces: traces.count))
+        }
     }
 }
