@@ -176,6 +176,30 @@ struct MemoryBudgetTests {
         #expect(error?.status == .outOfMemory && error?.message.contains("more free memory") == true)
     }
 
+    @Test("room for experts is still to be taken until they are read into it, and no longer")
+    func filledSlots() throws {
+        let system = Mutex(1 << 40)
+        let model = try open(Way(policy: .stream, dense: .stored)) {
+            // All that is touched by rows is touched by one.
+            ($0.maxRows, $0.memory.residentBytes, $0.memory.available) = (1, 400_000, { system.withLock { $0 } })
+        }
+        let (experts, block) = (model.budget.used(.experts), model.cache.blockBytes)
+        #expect(experts > 0)
+        func leave(_ bytes: Int) { system.withLock { $0 = bytes + 64 * Self.megabyte } }
+        let first = try TokenSequence(pool: model.cache, contextLimit: 1000)
+        leave(experts + block - 1)
+        #expect(failure { try first.prepare(1) }?.status == .outOfMemory)
+        system.withLock { $0 = 1 << 40 }
+        let harness = try Harness(model)
+        _ = try harness.evaluate(Array(InvarianceTests.ids.prefix(40)))
+        leave(block - 1)
+        #expect(failure { try first.prepare(1) }?.status == .outOfMemory)
+        leave(block)
+        try first.prepare(1)
+        // Its block has not been an idle one that `first` could have taken.
+        withExtendedLifetime(harness) {}
+    }
+
     // MARK: Sequences
 
     @Test("a prompt that does not fit takes no block; idle blocks serve it, and are given up for others")

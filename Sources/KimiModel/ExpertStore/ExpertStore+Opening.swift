@@ -13,7 +13,8 @@ extension WeightLoader {
         // Without any limit all may stay; an error says so where the system has not got it.
         let room = options.residentBytes ?? placement.residentExpertBytes ?? budget.available.map { max(0, $0 - $0 / Self.cacheShare) } ?? .max
         let store = try ExpertStore(
-            checkpoint, files: expertFiles, tables: tables, placement: placement, nodes: memory.nodes, residentBytes: room)
+            checkpoint, files: expertFiles, tables: tables, placement: placement, nodes: memory.nodes, budget: budget,
+            residentBytes: room)
         if let heat { store.expect(heat, perToken: checkpoint.config.expertsPerToken) }
         try budget.charge(store.byteCount, for: .experts, what: "room for routed experts")
         try memory.nodes.populate(

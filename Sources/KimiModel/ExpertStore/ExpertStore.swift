@@ -18,6 +18,10 @@ package final class ExpertStore {
     private let reader: ShardReader
     private var tables: [ExpertTable?]
 
+    private let budget: MemoryBudget
+    /// Slots that the budget knows to have been written to: the first ones, since free slots are given in order.
+    private var touchedSlots = 0
+
     /// For each slot how many reads are under way, whether one has failed, and the expert that it is for. While there are any, the slot
     /// is pinned once more.
     private let readsLeft: UnsafeMutablePointer<Int32>
@@ -58,10 +62,11 @@ package final class ExpertStore {
 
     /// - Parameters:
     ///   - tables: of each layer with experts; their entries are set as experts come in.
+    ///   - budget: is charged by the caller, and told here when slots are written to.
     ///   - residentBytes: for slots; at least for as many experts as a token chooses in a layer.
     init(
         _ checkpoint: Checkpoint, files: ExpertFiles, tables: [ExpertTable?], placement: Placement, nodes nodeMemory: NodeMemory,
-        residentBytes: Int
+        budget: MemoryBudget, residentBytes: Int
     ) throws(KimiError) {
         let config = checkpoint.config
         let nodes = placement.nodes.count
@@ -79,6 +84,7 @@ package final class ExpertStore {
         self.files = files
         self.tables = tables
         self.placement = placement
+        self.budget = budget
         slots = try ExpertSlots(slots: memory.slotCount, layers: config.layerCount, experts: files.count)
         // A layer's experts at most, and as many asked for ahead.
         reader = try ShardReader(
@@ -243,6 +249,7 @@ package final class ExpertStore {
             layer * files.count + Int(waiting[next]), worthMore: readingCount + readyCount >= Self.mostAhead)
         {
             slots.pin(slot)
+            noteTouched(slot)
             let expert = waiting[next]
             slotOfExpert[Int(expert)] = Int32(truncatingIfNeeded: slot)
             next += 1
@@ -250,6 +257,13 @@ package final class ExpertStore {
             readingCount += 1
             try submit(layer: layer, expert: Int(expert), slot: slot)
         }
+    }
+
+    /// What is read into a slot is no longer still to be taken from the system.
+    private func noteTouched(_ slot: Int) {
+        guard slot >= touchedSlots else { return }
+        budget.touched((slot + 1 - touchedSlots) * memory.slotBytes)
+        touchedSlots = slot + 1
     }
 
     private func submit(layer: Int, expert: Int, slot: Int) throws(KimiError) {
