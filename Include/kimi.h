@@ -195,8 +195,9 @@ typedef struct kimi_model kimi_model;
 typedef void (*kimi_log_callback)(int32_t level, const char *message, void *user_data);
 
 /**
- * Progress of a long call: `done` of `total` (bytes while opening). Returns 0 to go on; anything else stops the call, which
- * then returns KIMI_ERROR_CANCELLED. Runs on the calling thread.
+ * Progress of a long call: `done` of `total`. Returns 0 to go on; anything else stops the call, which then returns
+ * KIMI_ERROR_CANCELLED. Runs on the calling thread. While opening it counts bytes of weights that are copied or converted, is called
+ * every tenth of a second or 32 MiB at least, never with less than before, and with both equal when all is done.
  */
 typedef int32_t (*kimi_progress_callback)(uint64_t done, uint64_t total, void *user_data);
 

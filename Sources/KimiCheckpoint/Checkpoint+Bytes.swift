@@ -137,7 +137,8 @@ extension Checkpoint {
         if shard.hasChanged { throw Self.changed(shard, subject: name(of: tensor)) }
         guard got >= 0 else {
             throw OpenFile.error(
-                "cannot be read at byte \(offset)", errno: Int32(clamping: -got), path: shard.file.path, subject: name(of: tensor))
+                "cannot be read at byte \(offset)", errno: Int32(clamping: -got), path: shard.file.path,
+                subject: name(of: tensor))
         }
         return got == buffer.count
     }

@@ -49,6 +49,8 @@ struct WeightLoader {
     /// Bytes of `tables` that are in use.
     private(set) var tableBytes = 0
     private var pending: [Filling] = []
+    /// Vectors in f32 that other nodes get a copy of.
+    private var vectorCopies: [(from: UnsafePointer<Float>, to: UnsafeMutablePointer<Float>, count: Int)] = []
     /// Bytes of the files that `fill` reads.
     var pendingBytes: Int { pending.reduce(0) { $0 + $1.count } }
     /// Splits that were made, by what they depend on.
@@ -131,8 +133,8 @@ struct WeightLoader {
         switch linear {
         case .plain(let tensor):
             return ck_matrix(
-                data: try address(tensor, rows: rows, part: part, on: node, by: group), scales: nil, rows: rows, columns: columns, type: type,
-                reserved: 0)
+                data: try address(tensor, rows: rows, part: part, on: node, by: group), scales: nil, rows: rows, columns: columns,
+                type: type, reserved: 0)
         case .int4(let packed, let scales):
             return ck_matrix(
                 data: try address(packed, rows: rows, part: part, on: node, by: group),
@@ -286,7 +288,7 @@ struct WeightLoader {
 
     // MARK: Filling
 
-    /// Reads and makes what was promised; there is nothing to do if all is mapped and stays as stored.
+    /// Reads and makes what was promised, after which weights may be used.
     ///
     /// - Parameters:
     ///   - lent: bytes that are charged and not touched meanwhile.
@@ -296,8 +298,10 @@ struct WeightLoader {
         progress: (Int, Int) throws(KimiError) -> Void
     ) throws(KimiError) {
         let total = pendingBytes
+        try memory.nodes.populate(memory.parts, pool: pool) { () throws(KimiError) in try progress(0, max(total, 1)) }
+        for copy in vectorCopies { copy.to.update(from: copy.from, count: copy.count) }
+        vectorCopies = []
         guard total > 0 else { return }
-        try memory.nodes.populate(memory.parts, pool: pool) { () throws(KimiError) in try progress(0, total) }
         let run = try CopyRun(
             checkpoint, pool: pool, kernels: kernels, room: BufferRoom(budget, lent: lent), fillings: pending)
         pending = []
@@ -321,7 +325,7 @@ struct WeightLoader {
         copies[0] = UnsafePointer(result)
         for node in 1..<max(nodeCount, 1) {
             let copy = try memory.take(count * MemoryLayout<Float>.stride, on: node).bindMemory(to: Float.self, capacity: count)
-            copy.update(from: result, count: count)
+            vectorCopies.append((UnsafePointer(result), copy, count))
             copies[node] = UnsafePointer(copy)
         }
         return Vector(copies: UnsafePointer(copies))

@@ -25,7 +25,8 @@ import Testing
             try tiny.write(to: folder)
             var random = SplitMix(UInt64(sizes.count))
             let more = sizes.enumerated().map { index, size in
-                SafetensorsWriter.Tensor("vision_tower.\(index)", "U8", [size], (0..<size).map { _ in UInt8.random(in: 0...255, using: &random) })
+                SafetensorsWriter.Tensor(
+                    "vision_tower.\(index)", "U8", [size], (0..<size).map { _ in UInt8.random(in: 0...255, using: &random) })
             }
             bytes = SafetensorsWriter(tiny.tensors() + more).file()
             try folder.write("model.safetensors", bytes)
@@ -61,7 +62,13 @@ import Testing
                 source: .synthetic("test")))
     }
 
-    private static let sizes = [1, 63, 64, 4095, 4096, 4097, 1 << 20, (1 << 20) + 1, 3_000_001, (2 << 20) - 1, 5_200_003, 8 << 20, 77, 6_000_000]
+    private static let sizes = [
+        1, 63, 64, 4095, 4096, 4097, 1 << 20, (1 << 20) + 1, 3_000_001, (2 << 20) - 1, 5_200_003, 8 << 20, 77, 6_000_000,
+    ]
+    /// Bytes of a buffer for a direct read: a piece, which may begin anywhere in a block.
+    private static let slot = (2 << 20) + 4096
+    /// A budget that has no more than what is lent.
+    private static var noMore: MemoryBudget { MemoryBudget(limit: MemoryBudget.Limit(bytes: 0, source: .option)) }
     private let kernels: UnsafePointer<ck_kernels>
 
     init() throws { kernels = try #require(ck_kernels_for(Int32(CK_ISA_SCALAR))) }
@@ -74,11 +81,13 @@ import Testing
             if index % 3 == 2 {
                 for group in 0..<groups {
                     fillings.append(Filling(
-                        tensor: tensor, begin: 0, count: tensor.byteCount, group: group, target: .copy(to: target.take(tensor.byteCount))))
+                        tensor: tensor, begin: 0, count: tensor.byteCount, group: group,
+                        target: .copy(to: target.take(tensor.byteCount))))
                 }
                 continue
             }
-            let cuts = [0] + (1..<groups).map { _ in Int.random(in: 0...tensor.byteCount, using: &random) }.sorted() + [tensor.byteCount]
+            let inner = (1..<groups).map { _ in Int.random(in: 0...tensor.byteCount, using: &random) }
+            let cuts = [0] + inner.sorted() + [tensor.byteCount]
             for group in 0..<groups {
                 let count = cuts[group + 1] - cuts[group]
                 fillings.append(Filling(
@@ -88,13 +97,22 @@ import Testing
         return fillings.shuffled(using: &random)
     }
 
+    private func run(
+        _ files: Files, _ fillings: [Filling], workers: [Int] = [1, 1], budget: MemoryBudget = MemoryBudget(), lent: Int = 0,
+        way: CopyRun.Way = .best
+    ) throws -> CopyRun {
+        try CopyRun(
+            files.checkpoint, pool: Self.pool(workers), kernels: kernels, room: BufferRoom(budget, lent: lent), fillings: fillings,
+            way: way)
+    }
+
     /// Whether fillings have what the file has, and nothing beside them was written.
     private func isFilled(_ fillings: [Filling], _ files: Files, _ target: Target) -> Bool {
         var expected = [UInt8](repeating: 0xAA, count: target.memory.byteCount)
         for filling in fillings {
             guard case .copy(let place) = filling.target else { return false }
-            let from = filling.tensor.offset + filling.begin
-            expected.replaceSubrange((place - target.memory.base)..<(place - target.memory.base + filling.count), with: files.bytes[from..<from + filling.count])
+            let (from, to) = (filling.tensor.offset + filling.begin, place - target.memory.base)
+            expected.replaceSubrange(to..<to + filling.count, with: files.bytes[from..<from + filling.count])
         }
         return UnsafeRawBufferPointer(start: target.memory.base, count: target.memory.byteCount).elementsEqual(expected)
     }
@@ -104,11 +122,10 @@ import Testing
         let files = try Files(Self.sizes)
         let target = try Target(4 * Self.sizes.reduce(0, +) + 1000)
         let fillings = fillings(files, groups: workers.count, in: target)
-        let budget = MemoryBudget()
+        let budget = Self.noMore
         var calls: [(done: Int, total: Int)] = []
         do {
-            let run = try CopyRun(
-                files.checkpoint, pool: Self.pool(workers), kernels: kernels, room: BufferRoom(budget, lent: 0), fillings: fillings, way: way)
+            let run = try run(files, fillings, workers: workers, budget: budget, lent: 3 * Self.slot, way: way)
             try run.run { calls.append(($0, $1)) }
         }
         #expect(isFilled(fillings, files, target))
@@ -164,7 +181,8 @@ import Testing
         }
         let expected = try converted { matrix in
             stored.withUnsafeBytes { data in
-                var whole = ck_matrix(data: data.baseAddress, scales: nil, rows: rows, columns: columns, type: Int32(CK_BF16), reserved: 0)
+                var whole = ck_matrix(
+                    data: data.baseAddress, scales: nil, rows: rows, columns: columns, type: Int32(CK_BF16), reserved: 0)
                 kernels.pointee.quantize_rows(
                     UnsafeMutableRawPointer(mutating: matrix.data), UnsafeMutablePointer(mutating: matrix.scales), &whole)
             }
@@ -176,48 +194,44 @@ import Testing
                     tensor: tensor, begin: bounds[group] * 2 * columns, count: (bounds[group + 1] - bounds[group]) * 2 * columns,
                     group: group, target: .int8(matrix, first: bounds[group], type: Int32(CK_BF16)))
             }
-            try CopyRun(
-                files.checkpoint, pool: Self.pool([1, 1, 2]), kernels: kernels, room: BufferRoom(MemoryBudget(), lent: 0), fillings: parts,
-                way: way
-            ).run { _, _ in }
+            try run(files, parts, workers: [1, 1, 2], way: way).run { _, _ in }
         }
         #expect(found.bytes == expected.bytes && found.scales == expected.scales)
     }
 
     // MARK: Ends before the end
 
-    @Test("what progress throws ends it, memory is left alone afterwards, and it can be done anew", arguments: CopyRun.Way.allCases, [0, 1, 4])
+    @Test("what progress throws ends it, memory is left alone afterwards, and it can be done anew",
+        arguments: CopyRun.Way.allCases, [0, 1, 4])
     func cancelled(_ way: CopyRun.Way, after calls: Int) throws {
         let files = try Files(Self.sizes)
         let target = try Target(4 * Self.sizes.reduce(0, +) + 1000)
         let fillings = fillings(files, groups: 2, in: target)
-        let budget = MemoryBudget()
-        let pool = try Self.pool([1, 1])
+        let budget = Self.noMore
         var count = 0
         let error = #expect(throws: KimiError.self) {
-            try CopyRun(files.checkpoint, pool: pool, kernels: kernels, room: BufferRoom(budget, lent: 0), fillings: fillings, way: way)
-                .run { (_, _) throws(KimiError) in
-                    count += 1
-                    if count > calls { throw KimiError(.cancelled, "enough") }
-                }
+            try run(files, fillings, budget: budget, lent: 3 * Self.slot, way: way).run { (_, _) throws(KimiError) in
+                count += 1
+                if count > calls { throw KimiError(.cancelled, "enough") }
+            }
         }
         #expect(error == KimiError(.cancelled, "enough") && count == calls + 1 && budget.used == 0)
         memset(target.memory.base, 0xAA, target.memory.byteCount)
         usleep(2000)
         #expect(isFilled([], files, target))
-        try CopyRun(files.checkpoint, pool: pool, kernels: kernels, room: BufferRoom(budget, lent: 0), fillings: fillings, way: way).run { _, _ in }
+        try run(files, fillings, way: way).run { _, _ in }
         #expect(isFilled(fillings, files, target))
     }
 
-    @Test("a file that is cut or written to meanwhile is an error that names it and the tensor", arguments: CopyRun.Way.allCases, ["cut", "written"])
+    @Test("a file that is cut or written to meanwhile is an error that names it and the tensor",
+        arguments: CopyRun.Way.allCases, ["cut", "written"])
     func changed(_ way: CopyRun.Way, _ what: String) throws {
         for turn in 0...1 {
             let files = try Files(Self.sizes)
             let target = try Target(4 * Self.sizes.reduce(0, +) + 1000)
             let fillings = fillings(files, groups: 1, in: target)
             var turns = 0
-            let run = try CopyRun(
-                files.checkpoint, pool: Self.pool([1]), kernels: kernels, room: BufferRoom(MemoryBudget(), lent: 0), fillings: fillings, way: way)
+            let run = try run(files, fillings, workers: [1], way: way)
             do {
                 try run.run { (done, total) throws(KimiError) in
                     defer { turns += 1 }
@@ -226,41 +240,51 @@ import Testing
                 }
                 Issue.record("filled from a file that changed")
             } catch {
-                #expect(error.status == .io && error.file == files.path && error.subject?.hasPrefix("vision_tower.") == true, "\(error)")
+                #expect(error.status == .io && error.file == files.path, "\(error)")
+                #expect(error.subject?.hasPrefix("vision_tower.") == true, "\(error)")
                 #expect(error.message.contains(what == "cut" ? "became smaller" : "was modified"), "\(error)")
             }
             #expect(turns > turn)
         }
     }
 
-    @Test("direct reads that come short or fail once are made good; what cannot be read is an error that names the tensor", arguments: [0, 1, 2, 3])
+    private struct Fault {
+        let kind: Int
+        var seen = 0
+        /// Places that have failed already.
+        var failed: Set<Int64> = []
+    }
+
+    private static let inject: cks_read_fault = { context, _, offset, _, result in
+        guard let fault = context?.assumingMemoryBound(to: Fault.self) else { return result }
+        fault.pointee.seen += 1
+        switch fault.pointee.kind {
+        // Never less than a block, which a direct read cannot go on from.
+        case 0: return result > 8192 && fault.pointee.seen % 3 != 0 ? result / 8192 * 4096 : result
+        case 1: return fault.pointee.failed.insert(offset).inserted ? -Int64(EIO) : result
+        case 2: return fault.pointee.seen > 5 ? -Int64(EIO) : result
+        default: return fault.pointee.seen > 5 ? 0 : result
+        }
+    }
+
+    @Test("direct reads that come short or fail once are made good; what cannot be read is an error that names the tensor",
+        arguments: [0, 1, 2, 3])
     func faults(_ kind: Int) throws {
         let files = try Files(Self.sizes)
         guard try ShardReader(files.checkpoint, requests: 1).isDirect else { return }
         let target = try Target(4 * Self.sizes.reduce(0, +) + 1000)
         let fillings = fillings(files, groups: 2, in: target)
-        let run = try CopyRun(
-            files.checkpoint, pool: Self.pool([1, 2]), kernels: kernels, room: BufferRoom(MemoryBudget(), lent: 0), fillings: fillings, way: .direct)
-        struct Fault { var kind: Int, seen = 0, failed: Set<Int64> = [] }
+        let run = try run(files, fillings, workers: [1, 2], way: .direct)
         var fault = Fault(kind: kind)
         try withUnsafeMutablePointer(to: &fault) { pointer in
-            run.fault = ({ context, _, offset, _, result in
-                guard let fault = context?.assumingMemoryBound(to: Fault.self) else { return result }
-                fault.pointee.seen += 1
-                switch fault.pointee.kind {
-                // Never less than a block, which a direct read cannot go on from.
-                case 0: return result > 8192 && fault.pointee.seen % 3 != 0 ? result / 8192 * 4096 : result
-                case 1: return fault.pointee.failed.insert(offset).inserted ? -Int64(EIO) : result
-                case 2: return fault.pointee.seen > 5 ? -Int64(EIO) : result
-                default: return fault.pointee.seen > 5 ? 0 : result
-                }
-            }, pointer)
+            run.fault = (Self.inject, UnsafeMutableRawPointer(pointer))
             if kind < 2 {
                 try run.run { _, _ in }
                 #expect(isFilled(fillings, files, target))
             } else {
                 let error = #expect(throws: KimiError.self) { try run.run { _, _ in } }
-                #expect(error?.status == .io && error?.file == files.path && error?.subject?.hasPrefix("vision_tower.") == true)
+                #expect(error?.status == .io && error?.file == files.path)
+                #expect(error?.subject?.hasPrefix("vision_tower.") == true)
             }
         }
         #expect(fault.seen > 5)
@@ -268,7 +292,8 @@ import Testing
 
     // MARK: Memory
 
-    @Test("buffers are charged beyond what is lent, never above the limit, and given back", arguments: [0, 3 << 20, 5 << 20, 200 << 20], [0, 7 << 20])
+    @Test("buffers are charged beyond what is lent, never above the limit, and given back",
+        arguments: [0, 3 << 20, 5 << 20, 200 << 20], [0, 7 << 20])
     func charged(_ limit: Int, lent: Int) throws {
         let files = try Files(Self.sizes)
         let target = try Target(4 * Self.sizes.reduce(0, +) + 1000)
@@ -276,14 +301,11 @@ import Testing
         let budget = MemoryBudget(limit: MemoryBudget.Limit(bytes: limit, source: .option))
         var most = 0
         do {
-            let run = try CopyRun(
-                files.checkpoint, pool: Self.pool([1, 1]), kernels: kernels, room: BufferRoom(budget, lent: lent), fillings: fillings,
-                way: .direct)
-            try run.run { _, _ in most = max(most, budget.used) }
+            try run(files, fillings, budget: budget, lent: lent, way: .direct).run { _, _ in most = max(most, budget.used) }
         }
         #expect(isFilled(fillings, files, target))
-        // Slots hold two megabytes and two blocks; there are 32 at most.
-        let slot = (2 << 20) + 8192
+        // There are 32 slots at most.
+        let slot = Self.slot
         let isDirect = try ShardReader(files.checkpoint, requests: 1).isDirect
         #expect(!isDirect || most == max(0, min(32, (limit + lent) / slot) * slot - lent))
         #expect(budget.used == 0)
@@ -295,14 +317,13 @@ import Testing
         let tensor = try #require(files.tensors.last)
         let target = try Target(64 * 64 * 2)
         let matrix = ck_matrix(
-            data: target.memory.base, scales: UnsafePointer(target.memory.pointer(to: UInt16.self, at: 64 * 64)), rows: 64, columns: 64,
-            type: Int32(CK_INT8), reserved: 0)
-        let fillings = [Filling(tensor: tensor, begin: 0, count: tensor.byteCount, group: 0, target: .int8(matrix, first: 0, type: Int32(CK_BF16)))]
+            data: target.memory.base, scales: UnsafePointer(target.memory.pointer(to: UInt16.self, at: 64 * 64)), rows: 64,
+            columns: 64, type: Int32(CK_INT8), reserved: 0)
+        let filling = Filling(
+            tensor: tensor, begin: 0, count: tensor.byteCount, group: 0,
+            target: .int8(matrix, first: 0, type: Int32(CK_BF16)))
         let budget = MemoryBudget(limit: MemoryBudget.Limit(bytes: 1000, source: .option))
-        let error = #expect(throws: KimiError.self) {
-            try CopyRun(
-                files.checkpoint, pool: Self.pool([1]), kernels: kernels, room: BufferRoom(budget, lent: 0), fillings: fillings)
-        }
+        let error = #expect(throws: KimiError.self) { try run(files, [filling], budget: budget) }
         #expect(error?.status == .outOfMemory && error?.message.contains("converted") == true)
         #expect(budget.used == 0)
     }

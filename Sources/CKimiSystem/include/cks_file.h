@@ -29,9 +29,9 @@ int cks_file_is_same(int a, int b);
 /// end of the file, or -errno.
 int64_t cks_file_read(int descriptor, void *to, size_t count, int64_t offset);
 
-/// Reads `count` bytes at `offset` if all of them are in the page cache; never waits for a device, and has next to nothing read ahead.
-/// `mapping` is where a mapping of the file has the byte at `offset`. Returns `count`; less if they are not all there, or the file
-/// system does not tell; or -errno. What was stored in `to` is of no use then.
+/// Reads `count` bytes at `offset` if all of them are in the page cache; never waits for a device, and has next to nothing read
+/// ahead. `mapping` is where a mapping of the file has the byte at `offset`. Returns `count`; less if they are not all there, or the
+/// file system does not tell; or -errno. What was stored in `to` is of no use then.
 int64_t cks_file_read_cached(int descriptor, const void *mapping, void *to, size_t count, int64_t offset);
 
 /// Maps the whole file read-only and shared. NULL on failure with the errno in *error. size must not be 0.

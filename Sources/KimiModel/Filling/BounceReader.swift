@@ -2,8 +2,8 @@ import CKimiSystem
 import KimiCheckpoint
 import KimiCore
 
-/// Reads pieces past the page cache, many at once, into memory in between: direct reads come in whole blocks of the device, and weights
-/// are laid out otherwise.
+/// Reads pieces past the page cache, many at once, into memory in between: direct reads come in whole blocks of the device, and
+/// weights are laid out otherwise.
 ///
 /// For one thread at a time.
 final class BounceReader {
@@ -43,7 +43,8 @@ final class BounceReader {
     func request(_ piece: CopyPiece, of tensor: TensorInfo, from begin: Int) throws(KimiError) {
         guard let slot = vacant.popLast(), let reader else { throw KimiError(.internal, "no buffer is free for a read") }
         pieces[slot] = piece
-        guard try reader.request(tensor, from: begin, count: piece.count, into: memory.base + slot * slotBytes, tag: UInt64(slot)) else {
+        let place = memory.base + slot * slotBytes
+        guard try reader.request(tensor, from: begin, count: piece.count, into: place, tag: UInt64(slot)) else {
             throw KimiError(.internal, "more reads are under way than were planned")
         }
     }

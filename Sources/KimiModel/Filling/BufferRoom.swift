@@ -2,8 +2,8 @@ import KimiCore
 
 /// Room for the buffers of one filling, on the budget's account as long as it lives.
 ///
-/// Memory of the work space is charged before weights are filled and touched by no step before they are: buffers take its place, and only
-/// what they need beyond it is charged.
+/// Memory of the work space is charged before weights are filled and touched by no step before they are: buffers take its place,
+/// and only what they need beyond it is charged.
 package final class BufferRoom {
     private let budget: MemoryBudget
     /// Bytes that are charged already and not used meanwhile.

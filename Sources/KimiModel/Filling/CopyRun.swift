@@ -6,10 +6,10 @@ import KimiTopology
 
 /// Fills memory with weights on all threads, each of them that of its own node, as fast as the page cache or the device gives them.
 ///
-/// A piece is read from the page cache straight to where it belongs, if it is there. If not, it is read past the page cache into memory
-/// in between, up to 64 MiB under way at once, and copied or converted from there by the workers; where a file system does not allow
-/// that, or there is no room for it, workers read the file in the usual way. Work goes in waves, one job of the pool each: between
-/// them the calling thread keeps reads under way, tells progress, and may stop. For one thread, one `run`.
+/// A piece is read from the page cache straight to where it belongs, if it is there. If not, it is read past the page cache into
+/// memory in between, up to 64 MiB under way at once, and copied or converted from there by the workers; where a file system does
+/// not allow that, or there is no room for it, workers read the file in the usual way. Work goes in waves, one job of the pool
+/// each: between them the calling thread keeps reads under way, tells progress, and may stop. For one thread, one `run`.
 package final class CopyRun {
     /// How files are read.
     package enum Way: Sendable, CaseIterable {
@@ -79,8 +79,8 @@ package final class CopyRun {
 
     /// Fills all.
     ///
-    /// - Parameter progress: bytes done and in all, never fewer than before; told before the first, after the last, and meanwhile every
-    ///   32 MiB or tenth of a second at least. On the calling thread; what it throws ends the run and comes out.
+    /// - Parameter progress: bytes done and in all, never fewer than before; told before the first, after the last, and meanwhile
+    ///   every 32 MiB or tenth of a second at least. On the calling thread; what it throws ends the run and comes out.
     /// - Throws: `.io` naming file and tensor, also for a file that was cut or written to.
     package func run(_ progress: (Int, Int) throws(KimiError) -> Void) throws(KimiError) {
         let total = pieces.byteCount

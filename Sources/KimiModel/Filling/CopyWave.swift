@@ -70,10 +70,11 @@ struct CopyWave {
         sorted.withUnsafeMutableBufferPointer { items in
             fillings.withUnsafeBufferPointer { fillings in
                 begins.withUnsafeBufferPointer { begins in
-                    guard let items = items.baseAddress, let fillings = fillings.baseAddress, let begins = begins.baseAddress else { return }
+                    guard let items = items.baseAddress, let fillings = fillings.baseAddress, let begins = begins.baseAddress
+                    else { return }
                     var job = CopyJob(
-                        checkpoint: checkpoint, failure: failure, kernels: kernels, fillings: fillings, items: items, begins: begins,
-                        buffers: buffers, bufferBytes: bufferBytes)
+                        checkpoint: checkpoint, failure: failure, kernels: kernels, fillings: fillings, items: items,
+                        begins: begins, buffers: buffers, bufferBytes: bufferBytes)
                     // Bound during the job only: the host's callbacks run in between.
                     let before = pool.bindCaller()
                     pool.run(fillItems, &job, counts: counts, grain: 1)
@@ -117,7 +118,9 @@ private struct CopyJob {
                     data = bytes + begin * rowBytes
                 } else {
                     let place = UnsafeMutableRawBufferPointer(start: buffer, count: count * rowBytes)
-                    guard try read(item.pointee, filling, at: begin * rowBytes, into: place) else { return item.pointee.isLeft = true }
+                    guard try read(item.pointee, filling, at: begin * rowBytes, into: place) else {
+                        return item.pointee.isLeft = true
+                    }
                 }
                 var stored = ck_matrix(data: data, scales: nil, rows: count, columns: matrix.columns, type: type, reserved: 0)
                 let target = matrix.rows(first + item.pointee.begin / rowBytes + begin, count)

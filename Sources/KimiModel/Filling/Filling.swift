@@ -32,7 +32,8 @@ package struct Filling {
     /// Whether both want the same bytes as they are.
     func isReplica(of other: Filling) -> Bool {
         guard case .copy = target, case .copy = other.target else { return false }
-        return tensor.shard == other.tensor.shard && tensor.offset == other.tensor.offset && begin == other.begin && count == other.count
+        return tensor.shard == other.tensor.shard && tensor.offset == other.tensor.offset
+            && begin == other.begin && count == other.count
     }
 }
 
@@ -47,8 +48,8 @@ package struct CopyPiece {
 
 /// Cuts fillings into pieces, in the order of the files.
 ///
-/// A piece ends where its memory comes to the next huge page, so that each huge page is touched first by one worker: two at once would
-/// both clear it, and one of them for nothing.
+/// A piece ends where its memory comes to the next huge page, so that each huge page is touched first by one worker: two at once
+/// would both clear it, and one of them for nothing.
 package struct CopyPieces {
     /// In the order of the files, replicas one behind the other.
     package let fillings: [Filling]

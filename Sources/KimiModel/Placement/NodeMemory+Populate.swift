@@ -3,8 +3,8 @@ import KimiCore
 import KimiTopology
 import Synchronization
 
-// Pages of the pool that is set apart are had before they are written to: where a cgroup limits them, mapping such memory succeeds, and
-// the first write ends the process.
+// Pages of the pool that is set apart are had before they are written to: where a cgroup limits them, mapping such memory succeeds,
+// and the first write ends the process.
 
 extension NodeMemory {
     /// The first bytes of some memory, which will be used.
@@ -14,8 +14,8 @@ extension NodeMemory {
         let node: Int
     }
 
-    /// Has all huge pages of the pool there, each node's by its own workers; where there are none, ordinary pages take their place, and
-    /// that is noted. Nothing to do for other memory. Before anything is written to it, after it was charged.
+    /// Has all huge pages of the pool there, each node's by its own workers; where there are none, ordinary pages take their place,
+    /// and that is noted. Nothing to do for other memory. Before anything is written to it, after it was charged.
     ///
     /// - Parameter between: called many times a second; what it throws ends it.
     func populate(
@@ -26,7 +26,8 @@ extension NodeMemory {
             let end = min(part.memory.byteCount, Checked.roundUp(part.byteCount, to: MappedMemory.hugePage) ?? .max)
             for begin in stride(from: 0, to: end, by: Population.chunkBytes) {
                 // Memory that has no workers of its own is dealt out.
-                let group = part.node < pool.groupCount ? part.node : chunks.indices.min { chunks[$0].count < chunks[$1].count } ?? 0
+                let group = part.node < pool.groupCount
+                    ? part.node : chunks.indices.min { chunks[$0].count < chunks[$1].count } ?? 0
                 chunks[group].append(.init(
                     memory: part.memory, range: begin..<min(end, begin + Population.chunkBytes), node: part.node))
             }
@@ -88,6 +89,7 @@ private final class Population: Sendable {
 
 private func populateChunks(_ context: UnsafeMutableRawPointer?, _ group: Int, _ begin: Int, _ end: Int, _ worker: Int) {
     // Safe because `run` passes exactly this type and waits for the job.
-    guard let population = context?.assumingMemoryBound(to: Unmanaged<Population>.self).pointee.takeUnretainedValue() else { return }
+    guard let context else { return }
+    let population = context.assumingMemoryBound(to: Unmanaged<Population>.self).pointee.takeUnretainedValue()
     for index in begin..<end { population.populate(group, index) }
 }
