@@ -7,12 +7,13 @@ SWIFT := swift build -c release -j $(JOBS)
 
 # What a fresh Debian 12 needs beside a Swift 6.3 toolchain.
 BUILD_PACKAGES := gcc g++ make pkg-config libhwloc-dev libsentencepiece-dev libedit-dev libxxhash-dev liburing-dev
+NUMA_PACKAGES := qemu-system-x86 busybox-static gcc python3
 TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-numpy python3-jsonschema python3-rfc3987
 
 # A crashing test should end at once, not wait for a debugger.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: help run test build install deps test-deps unit interface reference program fuzz fuzz-build sanitize bench-headers clean
+.PHONY: help run test build install deps test-deps unit interface reference program fuzz fuzz-build sanitize bench-headers numa clean
 
 help:
 	@echo 'make run                install what is missing, build, make a small checkpoint, generate text from it'
@@ -23,6 +24,7 @@ help:
 	@echo 'make fuzz CASES=...     the fuzzers for longer, under AddressSanitizer'
 	@echo 'make sanitize ROUNDS=... all C of the library under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make bench-headers      parse the headers of a full-size checkpoint: time and memory'
+	@echo 'make numa               the library in emulated machines of 1 to 4 memory nodes: where pages and threads are (ten minutes)'
 	@echo 'make clean              remove what was built'
 
 run: build
@@ -105,6 +107,11 @@ bench-headers: build
 	@$(BUILD)/kimi-cli synth --geometry k25 --headers-only build/k25-headers
 	@bash -c 'time $(BUILD)/kimi-cli inspect build/k25-headers'
 	@rm -rf build/k25-headers
+
+# No part of `make test`: emulation takes its time. NUMA_MACHINES names some.
+numa: build
+	$(call need_packages,$(NUMA_PACKAGES))
+	@Tests/numa/run-in-qemu.sh $(BUILD) $(NUMA_MACHINES)
 
 clean:
 	rm -rf .build .build-fuzz .build-sanitize build

@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from machines import COPY, MIB, POLICIES
+from machines import COPY, MAP, MIB, POLICIES
 
 
 class Failed(Exception):
@@ -47,24 +47,24 @@ def numbers(mask):
     return found
 
 
-def private_bytes(told):
-    """The process's own memory by node that came with the model: the kernel's count after, less that before."""
+def private_bytes(told, at="memory"):
+    """The process's own memory by node that came with the model: the kernel's count at that time, less that before."""
     def count(maps):
         return [sum(one["nodes"][node] for one in maps if one["kind"] == "anonymous") for node in range(16)]
-    return [after - before for after, before in zip(count(told["memory"]), count(told["memory_before"]))]
+    return [after - before for after, before in zip(count(told[at]), count(told["memory_before"]))]
 
 
-def asked(told):
+def asked(told, at="memory"):
     """The mappings for which a node was asked for, with that node."""
-    for one in told["memory"]:
+    for one in told[at]:
         match = re.fullmatch(r"(?:bind|prefer)[a-z= ()]*:(\d+)", one["policy"])
         if match:
             yield int(match[1]), one
 
 
-def asked_bytes(told):
+def asked_bytes(told, at="memory"):
     """How much lies on each node of what is in such mappings."""
-    return [sum(one["nodes"][node] for _, one in asked(told)) for node in range(16)]
+    return [sum(one["nodes"][node] for _, one in asked(told, at)) for node in range(16)]
 
 
 def usable_cores(machine, step):
@@ -166,6 +166,44 @@ def nowhere_else(run):
     return f"{bound // MIB} MiB with a node asked for, all there"
 
 
+def reported(run):
+    """What info says of bytes and pages by node, by move_pages, is what numa_maps has of the process at the same moment."""
+    bound = loose = 0
+    for step, told in run.opened():
+        placement = told["info_opened"]["placement"]
+        nodes = placement["nodes"]
+        denied = str(step.options.get("deny"))
+        lies = asked_bytes(told, "memory_opened")
+        for node in nodes:
+            pages = node["pages"]
+            if node["number"] is None or "move_pages" in denied:
+                need(not placement["verified"], f"{step.name}: verified, and nothing was asked")
+                need(not any(pages.values()), f"{step.name}: nothing was asked about, and pages are {pages}")
+        if nodes[0]["number"] is None:
+            # The weights lie wherever the kernel put them, among other things; what is mapped is no memory of the process's own.
+            need(not any(lies), f"{step.name}: no node was asked for, and mappings have one: {lies}")
+            own, told_bytes = sum(private_bytes(told, "memory_opened")), sum(node["bytes"] for node in nodes)
+            need(own > 0.95 * told_bytes - MIB, f"{step.name}: {told_bytes} bytes are reported, the kernel has {own} in all")
+            loose += told_bytes
+            continue
+        if "mbind" in denied:
+            continue
+        need(sum(lies) == sum(lies[node["number"]] for node in nodes), f"{step.name}: {lies} bytes, on nodes that are not reported")
+        for node in nodes:
+            lie, pages = lies[node["number"]], node["pages"]
+            words = f"{step.name}, node {node['number']}"
+            if "move_pages" not in denied:
+                # Of a large block some pages are asked about. A huge page may come to be between the two counts.
+                need(placement["verified"], f"{words}: not verified")
+                need(pages["elsewhere"] == 0, f"{words}: {pages['elsewhere']} pages elsewhere")
+                need(abs(4096 * pages["here"] - lie) <= 2 * MIB + lie / 100, f"{words}: {pages}, the kernel has {lie} bytes there")
+            # Room for experts is touched when they come. The ends of the one or two blocks of weights may be whole pages of 2 MiB.
+            if step.options.get("load") in (MAP, COPY):
+                need(abs(node["bytes"] - lie) <= 4 * MIB + lie / 100, f"{words}: {node['bytes']} bytes, the kernel has {lie} there")
+            bound += lie
+    return f"{bound // MIB} MiB on their nodes and {loose // MIB} MiB on none in particular, as reported"
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Placement, on machines with several nodes
 
@@ -261,7 +299,7 @@ def huge_pages(run):
 
 def checks(machine):
     """The names and functions of a machine's checks."""
-    found = [steps, topology, logits, threads, nowhere_else]
+    found = [steps, topology, logits, threads, nowhere_else, reported]
     if any("nodes" in step.options for step in machine.steps) and len(machine.computing) > 1:
         found.append(nodes)
     if any(step.name == "pages-slice" for step in machine.steps) and len(machine.computing) > 1:

@@ -328,6 +328,13 @@ static void put_json(const char *name, kimi_status status, char *json, kimi_erro
     kimi_free(json);
 }
 
+static void put_info(const char *name, kimi_model *model) {
+    kimi_error *error = NULL;
+    char *json = NULL;
+    kimi_status status = kimi_model_info(model, &json, NULL, &error);
+    put_json(name, status, json, error);
+}
+
 int main(int count, char **arguments) {
     if (count < 2) {
         fprintf(stderr, "usage: probe MODEL|- [NAME=VALUE...]\n");
@@ -381,6 +388,9 @@ int main(int count, char **arguments) {
     error = NULL;
     status = kimi_model_open(arguments[1], KIMI_NUL, &options, NULL, NULL, &model, &error);
     if (status == KIMI_OK) {
+        /* Before anything is evaluated: what asks for a node now is weights, and room for experts. */
+        put_memory("memory_opened");
+        put_info("info_opened", model);
         int workers[most_threads], worker_count = other_threads(workers);
         watcher seen = {.count = 0};
         pthread_t thread;
@@ -395,10 +405,7 @@ int main(int count, char **arguments) {
         status_line(getpid(), "Cpus_allowed_list", allowed, sizeof allowed);
         printf("], \"caller_after\": \"%s\"", allowed);
         if (status == KIMI_OK) printf(", \"logits\": \"%016llx\"", (unsigned long long)value);
-        kimi_error *info_error = NULL;
-        json = NULL;
-        kimi_status info = kimi_model_info(model, &json, NULL, &info_error);
-        put_json("info", info, json, info_error);
+        put_info("info", model);
         kimi_model_close(model);
     }
     put_status(status, error);

@@ -3,8 +3,8 @@
 #
 # Boots a Debian kernel in QEMU's software emulation on machines of 1, 2 and 4 memory nodes, runs the library in each, and compares
 # what it says with what the kernel says; README.md tells the rest. BUILD_DIR holds libkimi.so and kimi-cli (.build/release); with
-# MACHINEs only those. RECORD=1 writes recorded/ anew. Takes some minutes; no network in the guests, and no right of root is needed
-# if the packages are there.
+# MACHINEs only those. RECORD=1 writes recorded/ anew; LIMIT=SECONDS is the most for one machine (600). Takes some minutes; no network
+# in the guests, and no right of root is needed if the packages are there.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -17,6 +17,8 @@ build=$(cd "$1" && pwd)
 shift
 work=$build/numa
 mkdir -p "$work/lib" || exit 2
+# Copies, so that a build meanwhile does not change what is tried.
+cp -f "$build/libkimi.so" "$work/lib/libkimi.so.1" && cp -f "$build/kimi-cli" "$work/kimi-cli" || exit 2
 
 packages=
 command -v qemu-system-x86_64 >/dev/null || packages="$packages qemu-system-x86"
@@ -44,12 +46,11 @@ if [ ! -e "$kernel" ]; then
 fi
 
 cc -std=c11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I"$root/Include" "$here/probe.c" -o "$work/probe" \
-    "$build/libkimi.so" -lpthread || exit 2
-ln -sf "$build/libkimi.so" "$work/lib/libkimi.so.1"
+    "$work/lib/libkimi.so.1" -lpthread || exit 2
 # A hundred megabytes, so that pages can be counted.
-"$build/kimi-cli" synth --geometry mini --layers 3 --experts 16 --vocab 1024 --force "$work/mini" >/dev/null || exit 2
+"$work/kimi-cli" synth --geometry mini --layers 3 --experts 16 --vocab 1024 --force "$work/mini" >/dev/null || exit 2
 
 record=()
 [ -z "${RECORD:-}" ] || { mkdir -p "$here/recorded" && record=(--record "$here/recorded"); } || exit 2
-exec python3 -B "$here/run.py" --build "$build" --work "$work" --kernel "$kernel" --busybox "$(command -v busybox)" \
-    ${record[@]+"${record[@]}"} -- "$@"
+exec python3 -B "$here/run.py" --work "$work" --kernel "$kernel" --busybox "$(command -v busybox)" \
+    --limit "${LIMIT:-600}" ${record[@]+"${record[@]}"} -- "$@"

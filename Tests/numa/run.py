@@ -24,7 +24,7 @@ def base_image(arguments):
     image.copy(os.path.join(HERE, "guest.sh"), "/init")
     image.copy(arguments.busybox, "/bin/busybox")
     image.program(os.path.join(arguments.work, "probe"), "/probe", os.path.join(arguments.work, "lib"))
-    image.program(os.path.join(arguments.build, "kimi-cli"), "/kimi")
+    image.program(os.path.join(arguments.work, "kimi-cli"), "/kimi", os.path.join(arguments.work, "lib"))
     for name, folder in models(arguments).items():
         image.copy_folder(folder, f"/models/{name}")
     return image.archive()
@@ -49,7 +49,8 @@ def host_results(arguments):
             raise SystemExit(f"the host itself gives {found} for {model}, {tokens} tokens")
         results[model, tokens] = found.pop()
     command = [word.replace("/models/tiny", models(arguments)["tiny"]) for word in PROGRAM]
-    text = subprocess.run([os.path.join(arguments.build, "kimi-cli"), *command], check=True, capture_output=True).stdout
+    program = os.path.join(arguments.work, "kimi-cli")
+    text = subprocess.run([program, *command], check=True, capture_output=True, env=environment).stdout
     results["program"] = last_line(text.decode(errors="replace"))
     return results
 
@@ -131,11 +132,10 @@ def evidence(machine, found):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--build", required=True, help="the folder of libkimi.so and kimi-cli")
-    parser.add_argument("--work", required=True, help="a folder for what is made, with the probe and the models")
+    parser.add_argument("--work", required=True, help="a folder with kimi-cli, lib/libkimi.so.1, the probe and the models")
     parser.add_argument("--kernel", required=True)
     parser.add_argument("--busybox", required=True)
-    parser.add_argument("--limit", type=int, default=300, help="seconds for one machine")
+    parser.add_argument("--limit", type=int, default=600, help="seconds for one machine")
     parser.add_argument("--record", help="a folder for the recorded output")
     parser.add_argument("names", nargs="*", help="machines; all if none are named")
     arguments = parser.parse_args()
