@@ -180,7 +180,7 @@ package final class CopyRun {
     private func adapt(filled bytes: Int, in nanoseconds: Int) {
         guard bytes >= waveBytes / 2 else { return }
         let wanted = Double(bytes) * Double(Self.waveNanoseconds) / Double(max(nanoseconds, 1))
-        let most = min(2 * waveBytes, max(64 << 20, pool.threads * 4 * CopyPieces.most))
+        let most = min(2 * waveBytes, max(Self.reportBytes, pool.threads * 4 * CopyPieces.most))
         waveBytes = max(CopyPieces.most, min(Int(min(wanted, 1e15)), most))
     }
 }
