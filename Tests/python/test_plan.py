@@ -54,7 +54,14 @@ class Planning(KimiTest):
             with self.subTest(arguments), self.assertRaises(kimi.Error) as caught:
                 kimi.plan(TINY, **arguments)  # type: ignore[arg-type]
             self.assertEqual(caught.exception.code, kimi.Status.INVALID_ARGUMENT)
-        for arguments in ({"sequences": 0}, {"nodes": 65}, {"placement": "everywhere"}, {"memory": -1}):
+        for arguments in (
+            {"sequences": 0},
+            {"nodes": 65},
+            {"placement": "everywhere"},
+            {"memory": -1},
+            {"disk": 0.0},
+            {"barrier": 0},
+        ):
             with self.subTest(arguments), self.assertRaises(ValueError):
                 kimi.plan(TINY, **arguments)  # type: ignore[arg-type]
 

@@ -81,7 +81,7 @@ def plan(
     ):
         if rate is not None:
             # C's 0 is "not given", which here is None.
-            if not rate > 0:
+            if rate == 0:
                 raise ValueError(f"{name} is {rate}; it must be above 0, or None for the assumptions")
             setattr(options, name, float(rate) * unit)
     folder = path_bytes(path)
