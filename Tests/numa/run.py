@@ -13,6 +13,7 @@ from machines import PROGRAM, machines
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIXTURES = os.path.join(HERE, "..", "Fixtures")
+TABLE_HEAD = f"{'machine':18}{'check':14}{'result':8}what was seen"
 
 
 def base_image(arguments):
@@ -145,7 +146,7 @@ def main():
         parser.error(f"no such machine; there are {' '.join(machine.name for machine in machines())}")
     base, host = base_image(arguments), host_results(arguments)
 
-    rows = [f"{'machine':18}{'check':14}{'result':8}what was seen"]
+    rows = [TABLE_HEAD]
     failures = 0
     print(rows[0])
     for machine in chosen:
@@ -164,9 +165,22 @@ def main():
             write(os.path.join(arguments.record, f"{machine.name}.txt"), evidence(machine, found))
     rows.append(f"{len(rows) - 1} checks, {failures} failed")
     print(rows[-1])
-    if arguments.record and not arguments.names:
-        write(os.path.join(arguments.record, "table.txt"), "\n".join(rows) + "\n")
+    if arguments.record:
+        record_table(os.path.join(arguments.record, "table.txt"), rows[1:-1], chosen)
     sys.exit(1 if failures else 0)
+
+
+def record_table(path, rows, chosen):
+    """Writes the checks of these machines in place of what the table had of them."""
+    kept = []
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            kept = file.read().splitlines()[1:-1]
+    of = {machine.name: [row for row in kept if row.split()[0] == machine.name] for machine in machines()}
+    of |= {machine.name: [row for row in rows if row.split()[0] == machine.name] for machine in chosen}
+    table = [row for each in of.values() for row in each]
+    failures = sum(row[32:].startswith("FAILED") for row in table)
+    write(path, "\n".join([TABLE_HEAD, *table, f"{len(table)} checks, {failures} failed"]) + "\n")
 
 
 def judge(machine, run):
