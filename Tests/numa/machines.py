@@ -94,6 +94,8 @@ class Machine:
         return "\n".join(lines) + "\n"
 
 
+# Tokens for the model of which pages are counted: its weights are all there from the start, and emulated arithmetic is slow.
+FEW = 3
 PROGRAM = ["run", "/models/tiny", "Once upon a time", "--greedy", "--max-tokens", "12"]
 
 
@@ -117,11 +119,11 @@ def add_logits(machine, threads=(1, 2, 3, 4, 6), prompts=(1, 4)):
 
 def add_pages(machine):
     """A model that is large enough for its pages to be counted."""
-    machine.probe("pages-default", "mini", load=COPY)
+    machine.probe("pages-default", "mini", tokens=FEW, load=COPY)
     for policy, number in POLICIES.items():
-        machine.probe(f"pages-{policy}", "mini", load=COPY, placement=number)
+        machine.probe(f"pages-{policy}", "mini", tokens=FEW, load=COPY, placement=number)
         # What is not weights lies the same way here.
-        machine.probe(f"mapped-{policy}", "mini", load=MAP, placement=number)
+        machine.probe(f"mapped-{policy}", "mini", tokens=FEW, load=MAP, placement=number)
 
 
 def machines():
@@ -149,7 +151,7 @@ def machines():
         pair.probe(f"taskset-{text}", "tiny", processors, before=["taskset", "-c", text], load=COPY)
         pair.probe(f"taskset-{text}-4", "tiny", processors, before=["taskset", "-c", text], load=COPY, threads=4)
     for calls in ("mbind", "move_pages", "affinity", "mbind,move_pages,affinity"):
-        pair.probe("denied-" + calls.replace(",", "-"), "mini", load=COPY, deny=calls)
+        pair.probe("denied-" + calls.replace(",", "-"), "mini", tokens=FEW, load=COPY, deny=calls)
 
     scalar = machine("two-nodes-scalar", "the same, processors without AVX", two, 2, 2, cpu="qemu64")
     add_logits(scalar, threads=(1, 4), prompts=(4,))
@@ -176,10 +178,10 @@ def machines():
                       two, 2, 2, offline=[1, 3], kernel="maxcpus=3 hugepages=64", checks=["huge_pages"],
                       prepare="echo 0 >/sys/devices/system/cpu/cpu1/online")
     add_logits(offline, threads=(1, 2, 4))
-    offline.probe("huge-explicit", "mini", load=COPY, pages=HUGE)
-    offline.probe("huge-none", "mini", load=COPY, pages=SMALL)
+    offline.probe("huge-explicit", "mini", tokens=FEW, load=COPY, pages=HUGE)
+    offline.probe("huge-none", "mini", tokens=FEW, load=COPY, pages=SMALL)
     offline.run("fewer", ["sh", "-c", "echo 8 >/proc/sys/vm/nr_hugepages"])
-    offline.probe("huge-short", "mini", load=COPY, pages=HUGE)
+    offline.probe("huge-short", "mini", tokens=FEW, load=COPY, pages=HUGE)
 
     limited = machine("cgroup", "2 sockets of 2 cores; groups with 212 MiB, and with the second node alone", two, 2, 2,
                       checks=["limits"], prepare="""\
@@ -189,12 +191,12 @@ mkdir /sys/fs/cgroup/small /sys/fs/cgroup/second
 echo 212M >/sys/fs/cgroup/small/memory.max
 echo 2-3 >/sys/fs/cgroup/second/cpuset.cpus
 echo 1 >/sys/fs/cgroup/second/cpuset.mems""")
-    limited.probe("too-large", "mini", group="small", refused=True, load=COPY)
-    limited.probe("mapped", "mini", group="small", load=MAP)
-    limited.probe("streamed", "mini", group="small", load=STREAM, resident=16 * MIB)
+    limited.probe("too-large", "mini", tokens=FEW, group="small", refused=True, load=COPY)
+    limited.probe("mapped", "mini", tokens=FEW, group="small", load=MAP, chunk=32)
+    limited.probe("streamed", "mini", tokens=FEW, group="small", load=STREAM, resident=16 * MIB, chunk=32)
     limited.probe("fits", "tiny", group="small", load=COPY)
     limited.run("killed", ["sh", "-c", "grep oom_kill /sys/fs/cgroup/small/memory.events"])
     limited.probe("second", "tiny", [2, 3], group="second", load=COPY)
     limited.probe("second-4", "tiny", [2, 3], group="second", load=COPY, threads=4)
-    limited.probe("second-pages", "mini", [2, 3], group="second", load=COPY)
+    limited.probe("second-pages", "mini", [2, 3], tokens=FEW, group="second", load=COPY)
     return all_machines

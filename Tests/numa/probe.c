@@ -5,7 +5,7 @@
  * thread may run on, and the memory nodes its pages lie on. Nothing is judged here. The status is 0 if the line is complete,
  * whether the model opened or not.
  *
- *   threads=N placement=N nodes=N load=N isa=N pages=N memory=BYTES resident=BYTES    fields of kimi_model_options
+ *   threads=N placement=N nodes=N load=N isa=N pages=N chunk=N memory=BYTES resident=BYTES    fields of kimi_model_options
  *   tokens=N     of the first evaluation; each has its logits
  *   steps=N      single tokens after those
  *   deny=CALLS   system calls that fail with EPERM from before the model is opened: mbind (with all that place pages),
@@ -358,6 +358,7 @@ int main(int count, char **arguments) {
         else if (IS("placement")) options.placement = (int32_t)number;
         else if (IS("nodes")) options.nodes = (int32_t)number;
         else if (IS("pages")) options.huge_pages = (int32_t)number;
+        else if (IS("chunk")) options.chunk_size = (int32_t)number;
         else if (IS("memory")) options.memory_limit = number;
         else if (IS("resident")) options.resident_bytes = number;
         else if (IS("tokens")) tokens = (size_t)number;

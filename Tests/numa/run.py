@@ -9,7 +9,7 @@ import time
 
 from checks import Failed, Run, checks, private_bytes
 from image import Image
-from machines import PROGRAM, machines
+from machines import FEW, PROGRAM, machines
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIXTURES = os.path.join(HERE, "..", "Fixtures")
@@ -39,7 +39,7 @@ def host_results(arguments):
     """This host's logits for each model and number of tokens, the same for all its instructions; and its program's text."""
     results = {}
     environment = dict(os.environ, LD_LIBRARY_PATH=os.path.join(arguments.work, "lib"))
-    for model, tokens in (("tiny", 8), ("tiny", 200), ("mini", 8)):
+    for model, tokens in (("tiny", 8), ("tiny", 200), ("mini", FEW)):
         found = set()
         for isa in (1, 0):
             told = json.loads(subprocess.run(
