@@ -248,7 +248,7 @@ typedef struct kimi_model_options {
     int64_t replicate_bytes;
     /** Bytes for routed experts in memory; 0: all of them, or as many as fit. */
     int64_t resident_bytes;
-    /** Pages of copied weights, caches and work space: KIMI_PAGES_... */
+    /** Pages of copied weights and of room for experts, with KIMI_PAGES_SMALL also of caches and work space: KIMI_PAGES_... */
     int32_t huge_pages;
     int32_t reserved2;
     /** The path of a heat file (kimi_model_save_heat), NUL-terminated, copied; NULL: all experts are taken to be chosen alike. */

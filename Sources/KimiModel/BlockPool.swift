@@ -135,6 +135,7 @@ package final class BlockPool: Sendable {
             budget.release(blockBytes, for: .cache)
             throw KimiError(.outOfMemory, "latent cache: the system gave no \(blockBytes) bytes for 64 more tokens")
         }
+        nodes?.keepSmall(base, blockBytes)
         // Blocks go to the nodes in turn: every head reads all tokens, whichever node it is computed on.
         if let nodes, nodes.isBound {
             let turn = nextNode.wrappingAdd(1, ordering: .relaxed).oldValue

@@ -63,10 +63,14 @@ final class NodeMemory: Sendable {
     func memory(byteCount: Int, on node: Int, what: String) throws(KimiError) -> MappedMemory {
         let memory = try MappedMemory(byteCount: byteCount, what: what, pages: pages)
         if pages == .huge, !memory.isHuge, byteCount > 0 { note(.hugePages) }
-        // Where the system makes pages huge without being asked, it is asked not to.
-        if pages == .small { madvise(memory.base, memory.byteCount, MADV_NOHUGEPAGE) }
+        keepSmall(memory.base, memory.byteCount)
         if isBound { bind(memory.base, memory.byteCount, to: node) }
         return memory
+    }
+
+    /// Where small pages are asked for, and the system makes them huge without being asked, it is asked not to. Whole pages.
+    func keepSmall(_ base: UnsafeMutableRawPointer, _ byteCount: Int) {
+        if pages == .small { madvise(base, byteCount, MADV_NOHUGEPAGE) }
     }
 
     /// Has memory that is not touched yet come from a node.
@@ -76,8 +80,9 @@ final class NodeMemory: Sendable {
         if result != 0 { note(.binding(errno: -result)) }
     }
 
-    /// Has memory that all nodes use come from them in turn, page by page.
+    /// Has memory that all nodes use come from them in turn, page by page; not touched yet.
     func interleave(_ memory: MappedMemory) {
+        keepSmall(memory.base, memory.byteCount)
         guard isBound else { return }
         var mask = [UInt64](repeating: 0, count: 16)
         for number in numbers.prefix(count) where number < 1024 { mask[Int(number / 64)] |= 1 << UInt64(number % 64) }
