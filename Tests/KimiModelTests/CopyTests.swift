@@ -235,17 +235,19 @@ import Testing
             let files = try Files(Self.sizes)
             let target = try Target(4 * Self.sizes.reduce(0, +) + 1000)
             let fillings = fillings(files, groups: 1, in: target)
-            var turns = 0
+            var (turns, isChanged) = (0, false)
             let run = try run(files, fillings, workers: [1], way: way)
             do {
                 try run.run { (done, total) throws(KimiError) in
                     defer { turns += 1 }
                     guard turns == turn, done < total else { return }
+                    isChanged = true
                     // A time of its own: the system's clock for files goes by ticks, and this one may have been made in the same.
                     let times = [timeval](repeating: timeval(tv_sec: 1_000_000_000, tv_usec: 0), count: 2)
                     if what == "cut" { truncate(files.path, off_t(files.tensors[0].offset)) } else { utimes(files.path, times) }
                 }
-                Issue.record("filled from a file that changed")
+                // A fast device may have given all by the second turn, with nothing left to change.
+                if isChanged || turn == 0 { Issue.record("filled from a file that changed") }
             } catch {
                 #expect(error.status == .io && error.file == files.path, "\(error)")
                 #expect(error.subject?.hasPrefix("vision_tower.") == true, "\(error)")
