@@ -87,12 +87,7 @@ extension Checkpoint {
     package func read(
         _ tensor: TensorInfo, from begin: Int, into buffer: UnsafeMutableRawBufferPointer
     ) throws(KimiError) {
-        let shard = try self.shard(of: tensor)
-        guard (0...tensor.byteCount).contains(begin), buffer.count <= tensor.byteCount - begin else {
-            throw KimiError(
-                .invalidArgument, "\(buffer.count) bytes from \(begin) on, of a tensor of \(tensor.byteCount)",
-                file: shard.file.path, subject: name(of: tensor))
-        }
+        let shard = try self.shard(of: tensor, from: begin, count: buffer.count)
         do throws(KimiError) {
             // Safe from overflow because the shard holds the tensor whole.
             try shard.file.read(into: buffer, at: tensor.offset + begin)
@@ -124,12 +119,7 @@ extension Checkpoint {
     package func readCached(
         _ tensor: TensorInfo, from begin: Int, into buffer: UnsafeMutableRawBufferPointer
     ) throws(KimiError) -> Bool {
-        let shard = try self.shard(of: tensor)
-        guard (0...tensor.byteCount).contains(begin), buffer.count <= tensor.byteCount - begin else {
-            throw KimiError(
-                .invalidArgument, "\(buffer.count) bytes from \(begin) on, of a tensor of \(tensor.byteCount)",
-                file: shard.file.path, subject: name(of: tensor))
-        }
+        let shard = try self.shard(of: tensor, from: begin, count: buffer.count)
         guard let to = buffer.baseAddress, let mapping = shard.bytes.baseAddress, buffer.count > 0 else { return true }
         // Safe from overflow because the shard holds the tensor whole.
         let offset = tensor.offset + begin
@@ -168,6 +158,17 @@ extension Checkpoint {
             tensor.offset >= 0, tensor.byteCount >= 0,
             let end = Checked.sum(tensor.offset, tensor.byteCount), end <= shard.bytes.count
         else { throw KimiError(.invalidArgument, "a tensor of another checkpoint", file: folder) }
+        return shard
+    }
+
+    /// The shard of a tensor that has so many bytes from `begin` on.
+    private func shard(of tensor: TensorInfo, from begin: Int, count: Int) throws(KimiError) -> Shard {
+        let shard = try self.shard(of: tensor)
+        guard (0...tensor.byteCount).contains(begin), count <= tensor.byteCount - begin else {
+            throw KimiError(
+                .invalidArgument, "\(count) bytes from \(begin) on, of a tensor of \(tensor.byteCount)",
+                file: shard.file.path, subject: name(of: tensor))
+        }
         return shard
     }
 

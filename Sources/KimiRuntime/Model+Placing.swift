@@ -70,14 +70,11 @@ extension Model {
         } catch {
             guard error.status == .outOfMemory, options.context == nil else { throw error }
             var shortest = options
-            shortest.context = min(Self.shortestContext, inventory.config.contextLimit)
+            shortest.context = min(BlockPool.blockTokens, inventory.config.contextLimit)
             guard let plan = try? PlacementPlanner.plan(inventory, topology, shortest) else { throw error }
             return plan.placement
         }
     }
-
-    /// A block of the cache.
-    private static let shortestContext = 64
 
     private static func automatic(_ checkpoint: Checkpoint, _ options: Options, limit: Int?) -> LoadPolicy {
         guard options.memory.residentBytes == nil else { return .stream }

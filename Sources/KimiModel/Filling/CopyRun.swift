@@ -80,7 +80,7 @@ package final class CopyRun {
     /// Fills all.
     ///
     /// - Parameter progress: bytes done and in all, never fewer than before; told before the first, after the last, and meanwhile
-    ///   every 32 MiB or tenth of a second at least. On the calling thread; what it throws ends the run and comes out.
+    ///   every 32 MiB or twentieth of a second at least. On the calling thread; what it throws ends the run and comes out.
     /// - Throws: `.io` naming file and tensor, also for a file that was cut or written to.
     package func run(_ progress: (Int, Int) throws(KimiError) -> Void) throws(KimiError) {
         let total = pieces.byteCount

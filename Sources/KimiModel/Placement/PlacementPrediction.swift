@@ -139,18 +139,19 @@ struct StepModel {
             }
             if isMany {
                 for number in 0..<experts where random.next() < touchedByAny[number] { touch(number) }
-            }
-            for row in 0..<(isMany ? 0 : rows) {
-                var found = 0
-                var tries = 0
-                // Drawn again if it was drawn for the token already; a bound on that for heat that leaves no choice.
-                while found < perToken && tries < 64 * perToken {
-                    tries += 1
-                    let number = search(sums, random.next() * sums[experts])
-                    guard chosenBy[number] != trial * rows + row else { continue }
-                    chosenBy[number] = trial * rows + row
-                    found += 1
-                    touch(number)
+            } else {
+                for row in 0..<rows {
+                    var found = 0
+                    var tries = 0
+                    // Drawn again if it was drawn for the token already; a bound on that for heat that leaves no choice.
+                    while found < perToken && tries < 64 * perToken {
+                        tries += 1
+                        let number = search(sums, random.next() * sums[experts])
+                        guard chosenBy[number] != trial * rows + row else { continue }
+                        chosenBy[number] = trial * rows + row
+                        found += 1
+                        touch(number)
+                    }
                 }
             }
             // Those that lie everywhere go where there is the least to do.
