@@ -6,7 +6,8 @@ BUILD := .build/release
 SWIFT := swift build -c release -j $(JOBS)
 
 # What a fresh Debian 12 needs beside a Swift 6.3 toolchain.
-BUILD_PACKAGES := gcc g++ make pkg-config libhwloc-dev libsentencepiece-dev libedit-dev libxxhash-dev liburing-dev
+BUILD_PACKAGES := gcc g++ make pkg-config libhwloc-dev libsentencepiece-dev libedit-dev libxxhash-dev liburing-dev \
+	libpng-dev libjpeg62-turbo-dev libwebp-dev libgif-dev libmd-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
 NUMA_PACKAGES := qemu-system-x86 busybox-static gcc python3
 TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-numpy python3-jsonschema python3-rfc3987
 

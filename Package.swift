@@ -43,6 +43,13 @@ let package = Package(
         .target(
             name: "CKimiSystem", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra"])],
             linkerSettings: [.unsafeFlags(["-Xlinker", "-l:liburing.a"])]),
+        // Pictures and clips, by the libraries of the system, whose security updates then reach them.
+        .target(
+            name: "CKimiMedia", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra"])],
+            linkerSettings: [
+                .linkedLibrary("png16"), .linkedLibrary("jpeg"), .linkedLibrary("webp"), .linkedLibrary("webpdemux"), .linkedLibrary("gif"),
+                .linkedLibrary("md"),
+            ]),
         .target(name: "CKimiKernels", cSettings: kernelSettings),
 
         // Swift, from values up to the door.
@@ -55,23 +62,29 @@ let package = Package(
             name: "KimiModel",
             dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "CKimiKernels", "CKimiSystem"]),
         .target(
+            name: "KimiVision",
+            dependencies: ["KimiCore", "KimiCheckpoint", "KimiTopology", "KimiModel", "CKimiKernels", "CKimiMedia", "CKimiSystem"]),
+        .target(
             name: "KimiRuntime",
             dependencies: [
-                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiModel", "CKimiKernels", "CKimiSystem",
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiModel", "KimiVision", "CKimiKernels",
+                "CKimiSystem",
             ]),
         .target(
             name: "KimiAgent",
-            dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime"]),
+            dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime"]),
         .target(
-            name: "KimiBench", dependencies: ["KimiCore", "KimiTopology", "KimiChat", "KimiModel", "KimiRuntime", "CKimiKernels"]),
+            name: "KimiBench",
+            dependencies: ["KimiCore", "KimiTopology", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "CKimiKernels"]),
         .target(
-            name: "KimiABI", dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime", "KimiAgent"],
+            name: "KimiABI",
+            dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "KimiAgent"],
             exclude: ["kimi.map"], linkerSettings: librarySettings),
         .executableTarget(
             name: "kimi",
             dependencies: [
-                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiChat", "KimiModel", "KimiRuntime", "KimiBench",
-                "KimiAgent", "CLineEditing",
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime",
+                "KimiBench", "KimiAgent", "CLineEditing",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             // The program too runs where no Swift is installed. FoundationEssentials forgets to name two of its own parts.
@@ -99,17 +112,28 @@ let package = Package(
                 "KimiTestSupport",
             ]),
         .testTarget(
-            name: "KimiRuntimeTests",
-            dependencies: ["KimiCore", "KimiTokenizer", "KimiModel", "KimiRuntime", "CKimiSystem", "KimiTestSupport"]),
+            name: "KimiVisionTests",
+            dependencies: [
+                "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiModel", "KimiVision", "CKimiKernels", "CKimiMedia", "CKimiSystem",
+                "KimiTestSupport",
+            ]),
         .testTarget(
-            name: "KimiAgentTests", dependencies: ["KimiCore", "KimiAgent", "KimiChat", "KimiModel", "KimiRuntime", "KimiTestSupport"]),
+            name: "KimiRuntimeTests",
+            dependencies: ["KimiCore", "KimiTokenizer", "KimiModel", "KimiVision", "KimiRuntime", "CKimiSystem", "KimiTestSupport"]),
+        .testTarget(
+            name: "KimiAgentTests",
+            dependencies: ["KimiCore", "KimiAgent", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "KimiTestSupport"]),
         .testTarget(
             name: "KimiBenchTests",
-            dependencies: ["KimiBench", "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiModel", "CKimiKernels", "KimiTestSupport"]),
+            dependencies: [
+                "KimiBench", "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiModel", "KimiVision", "CKimiKernels", "KimiTestSupport",
+            ]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
         .executableTarget(
             name: "KimiFuzz",
-            dependencies: ["CKimiSystem", "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiRuntime", "KimiTestSupport"],
+            dependencies: [
+                "CKimiSystem", "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiVision", "KimiRuntime", "KimiTestSupport",
+            ],
             path: "Tests/KimiFuzz"),
     ],
     swiftLanguageModes: [.v6],

@@ -284,7 +284,7 @@ void kimi_model_close(kimi_model *model);
  * was asked about how many lie here, elsewhere, or are absent, not touched yet), verified (whether the system told), huge_page_bytes,
  * shortfalls (what was asked for and could not be had, in sentences); and memory: limit
  * (bytes, or null), limit_from ("memory_limit", "cgroup", "machine" or null), used (bytes of weights, tables, workspace, attention,
- * experts, cache, sessions) and available (what may still be used at this moment, or null).
+ * experts, cache, sessions, features) and available (what may still be used at this moment, or null).
  * Only where routed experts are read when they are chosen (KIMI_LOAD_STREAM): expert_store, whose counts begin with the opening of
  * the model and are as of the end of the latest layer that was computed: slots (experts that have room in memory at once),
  * slot_bytes (of one of them), experts (routed experts of all layers), uses (an expert that one or more rows of a step chose in a

@@ -74,7 +74,7 @@ extension TextModel {
     /// there is no limit.
     package var longestContext: Int? {
         guard let limit = budget.limit else { return nil }
-        let own = MemoryBudget.Kind.allCases.filter { $0 != .cache && $0 != .sessions }.reduce(0) { $0 + budget.used($1) }
+        let own = MemoryBudget.Kind.allCases.filter { $0 != .cache && $0 != .sessions && $0 != .features }.reduce(0) { $0 + budget.used($1) }
         let logits = config.vocabularySize * MemoryLayout<Float>.stride
         return max(0, limit.bytes - own - logits) / cache.blockBytes * BlockPool.blockTokens
     }

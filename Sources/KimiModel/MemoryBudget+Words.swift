@@ -53,6 +53,7 @@ extension MemoryBudget.Kind {
         case .experts: "experts"
         case .cache: "cache"
         case .sessions: "sessions"
+        case .features: "features"
         }
     }
 

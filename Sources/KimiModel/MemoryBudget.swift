@@ -23,6 +23,8 @@ package final class MemoryBudget: Sendable {
         case cache
         /// Logits and samplers.
         case sessions
+        /// What the vision tower made of pictures, and its work space.
+        case features
     }
 
     /// What sets a limit.
