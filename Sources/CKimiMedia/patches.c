@@ -10,7 +10,7 @@ void ckm_patches(float *to, size_t begin, size_t end, const uint8_t *pixels, siz
             const float *value = table + 256 * c;
             for (size_t y = top; y < top + patch; y++, to += patch) {
                 const size_t n = y < height ? wide : 0;
-                const uint8_t *from = pixels + 3 * (y * width + left) + c;
+                const uint8_t *from = n > 0 ? pixels + 3 * (y * width + left) + c : pixels;
                 for (size_t x = 0; x < n; x++) to[x] = value[from[3 * x]];
                 for (size_t x = n; x < patch; x++) to[x] = value[0];
             }

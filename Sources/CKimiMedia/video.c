@@ -28,6 +28,8 @@ struct ckm_video {
     uint8_t *is_run_wanted;
     size_t run_count;
     size_t width, height;
+    /// A frame, its rows padded so that none is written to beyond its end.
+    size_t stride;
     uint8_t *rgb;
 };
 
@@ -225,10 +227,11 @@ static int32_t convert(decoding *d, const AVFrame *frame, ckm_fault *fault) {
     if (space == AVCOL_SPC_UNSPECIFIED || space == AVCOL_SPC_RGB) space = frame->height >= 720 ? SWS_CS_ITU709 : SWS_CS_ITU601;
     const int *matrix = av->sws_getCoefficients(space);
     av->sws_setColorspaceDetails(d->scaler, matrix, is_full, av->sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
-    if (!v->rgb) v->rgb = malloc(3 * v->width * v->height + 64);
+    v->stride = (3 * v->width + 127) / 64 * 64;
+    if (!v->rgb) v->rgb = malloc(v->stride * v->height + 64);
     if (!v->rgb) return no_memory(fault);
     uint8_t *const planes[4] = {v->rgb};
-    const int strides[4] = {(int)(3 * v->width)};
+    const int strides[4] = {(int)v->stride};
     if (av->sws_scale(d->scaler, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height, planes, strides) <= 0)
         return ckm_fail(fault, CKM_FORMAT, "video: a frame could not be converted");
     return CKM_OK;
@@ -240,7 +243,7 @@ static int32_t hand_over(decoding *d, const AVFrame *frame, ckm_fault *fault) {
     const int32_t code = convert(d, frame, fault);
     if (code != CKM_OK) return code;
     d->done++;
-    return d->sink(d->user_data, index, d->video->rgb);
+    return d->sink(d->user_data, index, d->video->rgb, d->video->stride);
 }
 
 /// Takes all that the decoder has. A frame that is wanted and does not come (a packet that is never shown) is the one that was shown

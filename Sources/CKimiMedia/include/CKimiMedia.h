@@ -150,9 +150,9 @@ typedef struct {
 int32_t ckm_video_open(const uint8_t *bytes, int32_t descriptor, size_t count, const ckm_limits *limits, size_t most_frames,
                        ckm_is_cancelled is_cancelled, void *user_data, ckm_video **out, ckm_video_info *info, ckm_fault *fault);
 
-/// Takes a frame: RGB [height, width, 3] without gaps, not turned yet, valid during the call. Anything but 0 ends decoding and
-/// is returned by ckm_video_decode.
-typedef int32_t (*ckm_frame_sink)(void *user_data, size_t index, const uint8_t *rgb);
+/// Takes a frame: RGB, `stride` bytes a row, not turned yet, valid during the call. Anything but 0 ends decoding and is returned by
+/// ckm_video_decode.
+typedef int32_t (*ckm_frame_sink)(void *user_data, size_t index, const uint8_t *rgb, size_t stride);
 
 /// Decodes and hands over some frames, in rising order. A file is decoded once.
 ///
