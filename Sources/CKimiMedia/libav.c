@@ -1,3 +1,5 @@
+#define _GNU_SOURCE
+
 #include "libav.h"
 
 #include "fault.h"

@@ -1,3 +1,5 @@
+#define _GNU_SOURCE
+
 #include "video_input.h"
 
 #include "fault.h"

@@ -46,16 +46,13 @@ extension Clip {
 
 extension MediaConfig {
     fileprivate func sampling(_ count: Int, _ timestamps: [Double]?, _ first: Picture, _ limits: MediaLimits) -> FrameSampling {
-        guard let timestamps, let start = timestamps.first, let end = timestamps.last else {
-            let taken = sampledCount(of: count, rate: sampleRate, width: first.width, height: first.height, limits: limits)
-            return .even(count: count, rate: sampleRate, taken: taken)
+        guard let timestamps, let start = timestamps.first else {
+            return sampling(times: nil, count: count, rate: sampleRate, width: first.width, height: first.height, limits: limits)
         }
-        // Times that are written as decimals may seem a little faster than they are.
-        let rate = end > start ? Double(count - 1) / (end - start) : .infinity
-        let measured = rate <= sampleRate * (1 + 1e-6) ? sampleRate : rate
-        let taken = sampledCount(of: count, rate: measured, width: first.width, height: first.height, limits: limits)
-        let relative = FrameSampling.byTime(timestamps.map { $0 - start }, taken: taken)
+        let chosen = timestamps.map { $0 - start }.withUnsafeBufferPointer {
+            sampling(times: $0, count: count, rate: 0, width: first.width, height: first.height, limits: limits)
+        }
         // Each frame with the time that the host gave it.
-        return FrameSampling(indices: relative.indices, times: relative.indices.map { timestamps[$0] })
+        return FrameSampling(indices: chosen.indices, times: chosen.indices.map { timestamps[$0] })
     }
 }

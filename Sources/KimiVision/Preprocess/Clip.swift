@@ -35,7 +35,7 @@ package struct ClipChunk: Sendable {
 }
 
 /// Puts a clip together from its frames, one after the other.
-struct ClipAssembly: ~Copyable {
+struct ClipAssembly {
     private let config: MediaConfig
     private let width: Int
     private let height: Int
@@ -77,5 +77,5 @@ struct ClipAssembly: ~Copyable {
         }
     }
 
-    consuming func finish() -> Clip { Clip(width: width, height: height, chunks: chunks) }
+    func finish() -> Clip { Clip(width: width, height: height, chunks: chunks) }
 }
