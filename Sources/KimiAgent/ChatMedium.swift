@@ -7,11 +7,11 @@ import Synchronization
 /// A picture or clip of a conversation: read when its prompt is first made, and kept with its part as long as the conversation has
 /// that. Any thread.
 final class ChatMedium: Sendable {
-    private let source: MediaSource
+    private let source: MediaReference
     /// What was read, once it was.
     private let pieces = Mutex<[MediaPiece]?>(nil)
 
-    init(_ source: MediaSource) { self.source = source }
+    init(_ source: MediaReference) { self.source = source }
 
     /// What it is made of; of no more use for encoding once it was encoded.
     func read(_ eyes: any MediaReader, _ cancellation: Cancellation) throws(KimiError) -> [MediaPiece] {
@@ -24,12 +24,12 @@ final class ChatMedium: Sendable {
         return read
     }
 
-    /// The same with the frames of the pieces, read again if they were let go.
+    /// The same with the pixels of the pieces, read again if they were let go.
     ///
     /// - Throws: `io` if what is read has changed meanwhile: the conversation is about what it was.
-    func framed(_ eyes: any MediaReader, _ cancellation: Cancellation) throws(KimiError) -> [MediaPiece] {
+    func withPixels(_ eyes: any MediaReader, _ cancellation: Cancellation) throws(KimiError) -> [MediaPiece] {
         let known = try read(eyes, cancellation)
-        guard known.contains(where: \.frames.isEmpty) else { return known }
+        guard known.contains(where: { $0.pixels == nil }) else { return known }
         let again = try eyes.read(source, cancellation)
         guard again.map(\.digest) == known.map(\.digest) else {
             throw KimiError(
@@ -40,11 +40,11 @@ final class ChatMedium: Sendable {
         return again
     }
 
-    /// Lets the frames go: features took their place.
-    func forgetFrames() {
+    /// Lets the pixels go: features took their place.
+    func forgetPixels() {
         pieces.withLock { pieces in
             guard var kept = pieces else { return }
-            for index in kept.indices { kept[index].frames = [] }
+            for index in kept.indices { kept[index].pixels = nil }
             pieces = kept
         }
     }
@@ -56,27 +56,27 @@ extension MediaPart {
     /// - Parameters:
     ///   - url: what stands for it in the conversation's JSON.
     ///   - path: what names it in errors and events.
-    package static func held(_ kind: Kind, _ origin: MediaSource.Origin, url: String, path: String) -> MediaPart {
+    package static func held(_ kind: Kind, _ origin: MediaReference.Origin, url: String, path: String) -> MediaPart {
         let name = kind == .image ? "image_url" : "video_url"
         var (reference, json) = (JSONObject(), JSONObject())
         _ = reference.add("url", .string(url))
         _ = json.add("type", .string(name))
         _ = json.add(name, .object(reference))
         let part = MediaPart(kind, source: url, path: path, field: path, json: .object(json))
-        part.companion.withLock { $0 = ChatMedium(MediaSource(kind.source, origin, allowsFiles: false, field: path)) }
+        part.companion.withLock { $0 = ChatMedium(MediaReference(kind.source, origin, allowsFiles: false, field: path)) }
         return part
     }
 }
 
 extension MediaPart.Kind {
-    fileprivate var source: MediaSource.Kind { self == .image ? .image : .video }
+    fileprivate var source: MediaReference.Kind { self == .image ? .image : .video }
 }
 
 /// What a request may show to a model, and how its parts become media of the conversation. Any thread.
 package struct ChatEyes: Sendable {
     private let model: Model
     private let allowsFiles: Bool
-    private let held: (@Sendable (String) -> MediaSource.Origin?)?
+    private let held: (@Sendable (String) -> MediaReference.Origin?)?
 
     /// The most pictures and clips of a conversation.
     package static let mostMedia = 1024
@@ -86,7 +86,7 @@ package struct ChatEyes: Sendable {
     /// - Parameters:
     ///   - allowsFiles: whether paths and `file:` URLs may be read.
     ///   - held: finds what the host holds under a URL of its own.
-    package init(_ model: Model, allowsFiles: Bool, held: (@Sendable (String) -> MediaSource.Origin?)? = nil) {
+    package init(_ model: Model, allowsFiles: Bool, held: (@Sendable (String) -> MediaReference.Origin?)? = nil) {
         (self.model, self.allowsFiles, self.held) = (model, allowsFiles, held)
     }
 
@@ -112,17 +112,17 @@ package struct ChatEyes: Sendable {
     /// What a part of the conversation shows.
     func medium(_ part: MediaPart) throws(KimiError) -> ChatMedium {
         if let known = part.companion.withLock({ $0 }) as? ChatMedium { return known }
-        var origin = MediaSource.Origin.text(part.source)
+        var origin = MediaReference.Origin.text(part.source)
         if let scheme = Self.heldSchemes.first(where: { part.source.hasPrefix($0) }) {
-            let right = part.kind == .image ? Self.heldSchemes[0] : Self.heldSchemes[1]
+            let (right, handle) = part.kind == .image ? (Self.heldSchemes[0], "kimi_image") : (Self.heldSchemes[1], "kimi_video")
             guard scheme == right, let found = held?(part.source) else {
                 throw KimiError(
-                    .invalidArgument, "\(part.field) is \"\(part.source.prefix(80))\", which is no live \(part.kind == .image ? "kimi_image" : "kimi_video")",
+                    .invalidArgument, "\(part.field) is \"\(part.source.prefix(80))\", which is the URL of no live \(handle)",
                     subject: part.field)
             }
             origin = found
         }
-        let made = ChatMedium(MediaSource(part.kind.source, origin, allowsFiles: allowsFiles, field: part.field))
+        let made = ChatMedium(MediaReference(part.kind.source, origin, allowsFiles: allowsFiles, field: part.field))
         return part.companion.withLock { companion in
             if let first = companion as? ChatMedium { return first }
             companion = made
@@ -154,12 +154,12 @@ package struct ChatEyes: Sendable {
             owner[piece.digest] = one
         }
         return try model.features.features(of: wanted, cancellation) { (missing) throws(KimiError) in
-            var framed: [MediaPiece] = []
+            var ready: [MediaPiece] = []
             for piece in missing {
                 guard let one = owner[piece.digest] else { throw KimiError(.internal, "a picture of nobody's") }
-                framed.append(try medium(one.part).framed(eyes, cancellation)[one.piece])
+                ready.append(try medium(one.part).withPixels(eyes, cancellation)[one.piece])
             }
-            return try eyes.encode(framed, cancellation)
+            return try eyes.encode(ready, cancellation)
         }
     }
 

@@ -20,7 +20,7 @@ package struct ChatOptions: Sendable {
     /// Whether media of the request may be paths and `file:` URLs.
     package var allowsFiles = false
     /// Finds a picture or clip that the host holds under a URL of its own.
-    package var heldMedia: (@Sendable (String) -> MediaSource.Origin?)?
+    package var heldMedia: (@Sendable (String) -> MediaReference.Origin?)?
 
     package init() {}
 

@@ -66,8 +66,8 @@ extension ChatRun {
     }
 
     /// Lets go the pixels of all that is part of the conversation: their features are made.
-    func forgetFrames(_ media: [PlacedMedia]) throws(KimiError) {
-        for placed in media { try eyes.medium(placed.part).forgetFrames() }
+    func forgetPixels(_ media: [PlacedMedia]) throws(KimiError) {
+        for placed in media { try eyes.medium(placed.part).forgetPixels() }
     }
 }
 

@@ -154,7 +154,7 @@ package final class ChatRun: @unchecked Sendable {
             try chat.session.call(of: ticket) { () throws(KimiError) in
                 try chat.session.cancellation.check()
                 guard try look(&looking) else { return phase = .looking(looking) }
-                try forgetFrames(looking.media)
+                try forgetPixels(looking.media)
                 phase = .generating(try Step(run: self, prompt: looking.new, media: looking.spans))
             }
         case .generating(let step):

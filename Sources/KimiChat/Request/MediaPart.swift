@@ -37,8 +37,10 @@ package final class MediaPart: Sendable, Equatable {
     /// - Parameter ignored: gets the paths of members without meaning here, `detail` among them: sizes are the model's own.
     /// - Throws: `invalidArgument` naming the field.
     init(_ kind: Kind, type: String, _ field: RequestField, ignored: inout IgnoredFields) throws(KimiError) {
-        let right = kind == .image ? "a data: URL, or what else the host allows" : "a data: URL of a video, or what else the host allows"
-        if let file = field.member("file_id") { throw file.refused("absent: there are no uploaded files; use a data: URL", .unsupported) }
+        let right = "a data: URL of \(kind.words), or what else the host allows"
+        if let file = field.member("file_id") {
+            throw file.refused("absent: there are no uploaded files; use a data: URL", .unsupported)
+        }
         let names = kind == .image ? ["image_url", "image", "url", "path"] : ["video_url", "video", "input_video", "url", "path"]
         guard let name = ([type] + names).first(where: { names.contains($0) && field.member($0) != nil }),
             let member = field.member(name)

@@ -58,7 +58,8 @@ extension [MediaSpan] {
         for span in self where span.range.overlaps(part) {
             let kept = span.range.clamped(to: part)
             let first = span.rows.lowerBound + kept.lowerBound - span.start
-            found.append(MediaSpan(start: kept.lowerBound - part.lowerBound, features: span.features, rows: first..<first + kept.count))
+            found.append(MediaSpan(
+                start: kept.lowerBound - part.lowerBound, features: span.features, rows: first..<first + kept.count))
         }
         return found
     }

@@ -2,15 +2,16 @@ import KimiCore
 import KimiModel
 import KimiVision
 
-/// A picture or clip of a request, as it came.
-package struct MediaSource: Sendable {
+/// What a request wants the model to see, as it came.
+package struct MediaReference: Sendable {
     package enum Kind: Sendable { case image, video }
 
     package enum Origin: Sendable {
         /// A URL of any scheme, or a path.
         case text(String)
         case picture(Picture)
-        case clip(Clip)
+        /// Frames with their seconds from the beginning; without those they are as far apart as the model samples them.
+        case frames([Picture], seconds: [Double]?)
     }
 
     package let kind: Kind
@@ -35,14 +36,14 @@ package struct MediaPiece: Sendable {
     package let tokens: Int
     /// Where in its clip the chunk begins, as the prompt says it: "00:00:02.000". nil: a picture.
     package let timestamp: String?
-    /// One, or those of the chunk. Empty: not at hand any more, the medium must be read again.
-    package var frames: [Picture]
+    /// Its pixels, in the form of the reader that made it. nil: let go, the medium must be read again.
+    package var pixels: (any Sendable)?
 
-    package init(digest: MediaDigest, tokens: Int, timestamp: String? = nil, frames: [Picture]) {
+    package init(digest: MediaDigest, tokens: Int, timestamp: String? = nil, pixels: any Sendable) {
         self.digest = digest
         self.tokens = tokens
         self.timestamp = timestamp
-        self.frames = frames
+        self.pixels = pixels
     }
 }
 
@@ -51,9 +52,9 @@ package protocol MediaReader: Sendable {
     /// The pieces of a medium: one for a picture, those of a clip in their order. Nothing is encoded yet.
     ///
     /// - Throws: `invalidArgument`, `unsupported`, `format`, `io`, naming the field; `cancelled`.
-    func read(_ source: MediaSource, _ cancellation: Cancellation) throws(KimiError) -> [MediaPiece]
+    func read(_ source: MediaReference, _ cancellation: Cancellation) throws(KimiError) -> [MediaPiece]
 
-    /// The features of pieces that have their frames, in the same order.
+    /// The features of pieces that have their pixels, in the same order.
     ///
     /// - Throws: `outOfMemory`, `cancelled`, `io`.
     func encode(_ pieces: [MediaPiece], _ cancellation: Cancellation) throws(KimiError) -> [MediaFeatures]
