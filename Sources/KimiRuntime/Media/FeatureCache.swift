@@ -116,7 +116,8 @@ package final class FeatureCache: Sendable {
     private func giveUpUnused() {
         let dropped = state.withLock { state in
             var dropped: [Entry] = []
-            for digest in state.entries.keys {
+            // A list of its own: the keys would share the dictionary, and each of its values have a second owner.
+            for digest in Array(state.entries.keys) {
                 guard var entry = state.entries.removeValue(forKey: digest) else { continue }
                 if isKnownUniquelyReferenced(&entry.features) { dropped.append(entry) } else { state.entries[digest] = entry }
             }
