@@ -132,7 +132,8 @@ let package = Package(
         .executableTarget(
             name: "KimiFuzz",
             dependencies: [
-                "CKimiSystem", "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiVision", "KimiRuntime", "KimiTestSupport",
+                "CKimiSystem", "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime",
+                "KimiTestSupport",
             ],
             path: "Tests/KimiFuzz"),
     ],

@@ -25,7 +25,8 @@ import KimiCore
         outCount?.pointee = 0
         let model = try model(handle)
         let request = try ChatRequest(json: try bytes(request, length, "request"))
-        try fill(ids, capacity, outCount, from: try model.chatFormat().prompt(of: request, mode: try mode(chosen)).ids, "ids")
+        let prompt = try model.chatFormat().prompt(of: request, mode: try mode(chosen), eyes: ChatEyes(model, allowsFiles: false))
+        try fill(ids, capacity, outCount, from: prompt.ids, "ids")
     }
 }
 

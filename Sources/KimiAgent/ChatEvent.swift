@@ -15,6 +15,7 @@ package struct ChatEvent: Sendable {
         case result = 10
         case notice = 11
         case finish = 12
+        case media = 13
     }
 
     package enum Notice: Int32, Sendable {
@@ -65,4 +66,6 @@ package struct ChatUsage: Sendable, Equatable {
     /// Reasoning, answers and calls.
     package var generated = 0
     package var reasoning = 0
+    /// Of the prompts, those of pictures and clips.
+    package var media = 0
 }

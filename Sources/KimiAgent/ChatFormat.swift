@@ -46,11 +46,14 @@ package final class ChatFormat: Sendable {
     func answer(of schema: JSON) -> Grammar { grammars.withLock { $0.grammar(of: schema) } }
 
     /// The prompt of a conversation.
-    func prompt(_ messages: [ChatMessage], tools: [ToolDeclaration], thinks: Bool) throws(KimiError) -> RenderedPrompt {
+    func prompt(
+        _ messages: [ChatMessage], tools: [ToolDeclaration], thinks: Bool,
+        rooms: (MediaPart) throws(KimiError) -> [MediaRoom]
+    ) throws(KimiError) -> RenderedPrompt {
         var request = ChatRequest(messages: messages)
         request.tools = tools
         request.thinking = thinks
-        return try renderer.ids(of: request)
+        return try renderer.ids(of: request, rooms: rooms)
     }
 
     /// The prompt of a request as text.
@@ -60,9 +63,10 @@ package final class ChatFormat: Sendable {
         try renderer.text(of: Self.effective(request, mode))
     }
 
-    /// The prompt of a request as ids.
-    package func prompt(of request: ChatRequest, mode: ChatMode?) throws(KimiError) -> RenderedPrompt {
-        try renderer.ids(of: Self.effective(request, mode))
+    /// The prompt of a request as ids, with as many for its media as they take.
+    package func prompt(of request: ChatRequest, mode: ChatMode?, eyes: ChatEyes) throws(KimiError) -> RenderedPrompt {
+        try eyes.admit(request.messages)
+        return try renderer.ids(of: Self.effective(request, mode)) { (part) throws(KimiError) in try eyes.rooms(part) }
     }
 
     private static func effective(_ request: ChatRequest, _ mode: ChatMode?) -> ChatRequest {

@@ -33,7 +33,7 @@ extension ChatMessage {
                     for part in parts {
                         switch part {
                         case .text(let text): json.object { $0.member("type", "text"); $0.member("text", text) }
-                        case .image(let value), .video(let value): json.element(value)
+                        case .media(let part): json.element(part.json)
                         }
                     }
                 }

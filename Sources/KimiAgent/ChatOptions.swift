@@ -1,4 +1,5 @@
 import KimiChat
+import KimiRuntime
 
 /// What a host asks of a request beside its JSON; see `kimi_chat_options` in kimi.h. nil: what the request says, else the mode's.
 package struct ChatOptions: Sendable {
@@ -15,6 +16,11 @@ package struct ChatOptions: Sendable {
     package var append = false
     package var parallelCalls = 1
     package var contextPolicy = ContextPolicy.stop
+
+    /// Whether media of the request may be paths and `file:` URLs.
+    package var allowsFiles = false
+    /// Finds a picture or clip that the host holds under a URL of its own.
+    package var heldMedia: (@Sendable (String) -> MediaReference.Origin?)?
 
     package init() {}
 

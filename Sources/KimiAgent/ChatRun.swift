@@ -1,5 +1,6 @@
 import KimiChat
 import KimiCore
+import KimiModel
 import KimiRuntime
 import KimiTokenizer
 import Synchronization
@@ -12,6 +13,7 @@ package final class ChatRun: @unchecked Sendable {
     let chat: ChatSession
     let options: ChatOptions
     let format: ChatFormat
+    let eyes: ChatEyes
     let isPolled: Bool
     private let ticket: Session.GenerationTicket
 
@@ -40,9 +42,11 @@ package final class ChatRun: @unchecked Sendable {
     private var saidContextIsNear = false
 
     private enum Phase {
-        /// A prompt to be evaluated: all of it, or what follows the tokens held.
-        case prompt(whole: [Int32])
-        case more([Int32])
+        /// The prompt; nil: not rendered yet, for that takes the sizes of the pictures.
+        case reading(RenderedPrompt?)
+        /// The results of a step's calls, with which the next begins.
+        case continuing([ToolResult])
+        case looking(Looking)
         case generating(Step)
         case waiting([PendingCall])
         case over
@@ -65,19 +69,21 @@ package final class ChatRun: @unchecked Sendable {
         format = try chat.session.model.chatFormat()
         matchers = GrammarMatchers { [format] in format.vocabulary }
         messages = (options.append ? chat.past : []) + request.messages
+        eyes = ChatEyes(chat.session.model, allowsFiles: options.allowsFiles, held: options.heldMedia)
+        try eyes.admit(messages)
         plan = try TurnPlan(
             request: request, options: options, hostTools: chat.tools.all, format: format, model: chat.session.model)
-        let rendered = try format.prompt(messages, tools: plan.declared, thinks: plan.thinks)
-        phase = .prompt(whole: rendered.ids)
-        startsInReasoning = rendered.startsInReasoning
-        firstCall = rendered.toolCallIDs.nextIndex
+        let calls = try ResolvedCalls(messages)
+        firstCall = calls.ids.nextIndex
         queue = plan.notices
-        for id in rendered.unansweredCalls {
+        for id in calls.unanswered {
             queue.append(ChatEvent(notice: .unanswered, "the call \(id.prefix(80)) in the history has no result"))
         }
-        if rendered.declaresToolsAsJSON {
-            queue.append(ChatEvent(notice: .schema, "TypeScript cannot say one of the tools' schemas; all are declared as JSON"))
-        }
+        let seesNothing = messages.allSatisfy(\.media.isEmpty)
+        phase = .reading(
+            seesNothing
+                ? try format.prompt(messages, tools: plan.declared, thinks: plan.thinks, rooms: PromptRenderer.textOnly) : nil)
+        startsInReasoning = false
         // Last: once all is set, a refusal would run deinit.
         ticket = try chat.session.openGeneration()
     }
@@ -122,16 +128,34 @@ package final class ChatRun: @unchecked Sendable {
 
     private func advance() throws(KimiError) {
         switch phase {
-        case .prompt(let ids):
-            try beginAnew(try shortened(needed: ids.count) ?? ids)
-        case .more(let ids):
-            let needed = chat.session.position + ids.count
+        case .reading(let rendered):
+            let whole = try chat.session.call(of: ticket) { () throws(KimiError) in
+                if let rendered { return rendered }
+                return try prompt(messages)
+            }
+            startsInReasoning = whole.startsInReasoning
+            if whole.declaresToolsAsJSON {
+                queue.append(ChatEvent(notice: .schema, "TypeScript cannot say one of the tools' schemas; all are declared as JSON"))
+            }
+            try beginAnew(try shortened(needed: whole.ids.count) ?? whole)
+        case .continuing(let results):
+            let more = try chat.session.call(of: ticket) { () throws(KimiError) in
+                try format.renderer.continuation(results: results, thinks: plan.thinks, closesTurn: !closedTurn, rooms: rooms)
+            }
+            startsInReasoning = more.startsInReasoning
+            let needed = chat.session.position + more.ids.count
             if let fewer = try shortened(needed: needed) { return try beginAnew(fewer) }
             guard needed < chat.session.contextLimit else { return finish(.context) }
             try chat.session.call(of: ticket) { () throws(KimiError) in
                 try chat.session.cancellation.check()
-                let held = chat.session.count
-                try begin(held: held, new: ids)
+                try begin(Looking(held: chat.session.count, new: more.ids, media: more.media, origin: 0))
+            }
+        case .looking(var looking):
+            try chat.session.call(of: ticket) { () throws(KimiError) in
+                try chat.session.cancellation.check()
+                guard try look(&looking) else { return phase = .looking(looking) }
+                try forgetPixels(looking.media)
+                phase = .generating(try Step(run: self, prompt: looking.new, media: looking.spans))
             }
         case .generating(let step):
             let ended = try chat.session.call(of: ticket) { () throws(KimiError) -> StepEnd? in
@@ -145,29 +169,43 @@ package final class ChatRun: @unchecked Sendable {
         }
     }
 
+    /// The prompt of a conversation, whose media are read for it.
+    func prompt(_ messages: [ChatMessage]) throws(KimiError) -> RenderedPrompt {
+        try format.prompt(messages, tools: plan.declared, thinks: plan.thinks, rooms: rooms)
+    }
+
+    private func rooms(_ part: MediaPart) throws(KimiError) -> [MediaRoom] { try eyes.rooms(part, chat.session.cancellation) }
+
     /// A whole prompt, of which the session may hold a beginning.
-    private func beginAnew(_ ids: [Int32]) throws(KimiError) {
+    private func beginAnew(_ prompt: RenderedPrompt) throws(KimiError) {
         try chat.session.call(of: ticket) { () throws(KimiError) in
             try chat.session.cancellation.check()
-            let held = chat.session.keep(prefixOf: ids)
-            try begin(held: held, new: Array(ids[held...]))
+            var marks: [MediaMark] = []
+            for one in prompt.media {
+                let piece = try eyes.pieces(one.part, chat.session.cancellation)[one.piece]
+                marks.append(MediaMark(start: one.start, count: one.count, digest: piece.digest))
+            }
+            let held = chat.session.keep(prefixOf: prompt.ids, media: marks)
+            try begin(Looking(held: held, new: Array(prompt.ids[held...]), media: prompt.media, origin: held))
         }
     }
 
     /// Within a call of the session.
-    private func begin(held: Int, new: [Int32]) throws(KimiError) {
-        let total = held + new.count
+    private func begin(_ looking: Looking) throws(KimiError) {
+        let total = looking.held + looking.new.count
         guard total < chat.session.contextLimit else {
             throw KimiError(
                 .contextFull,
                 "the prompt has \(total) tokens, and the session's context limit is \(chat.session.contextLimit)", subject: "messages")
         }
         usage.prompt += total
-        usage.cached += held
+        usage.cached += looking.held
+        usage.media += chat.session.heldMediaTokens
+        for one in looking.media where one.end > looking.origin { usage.media += one.end - max(one.start, looking.origin) }
         var start = ChatEvent(.start, step: step)
-        (start.done, start.total, start.code) = (held, total, plan.thinks ? 1 : 0)
+        (start.done, start.total, start.code) = (looking.held, total, plan.thinks ? 1 : 0)
         queue.append(start)
-        phase = .generating(try Step(run: self, prompt: new))
+        phase = .looking(looking)
     }
 
     /// Says once that the context is nearly full.
@@ -235,13 +273,12 @@ package final class ChatRun: @unchecked Sendable {
 
     /// All calls of the step are answered: the next step.
     private func goOn(with pending: [PendingCall]) throws(KimiError) {
-        let results = pending.map { (id: $0.request.id, text: $0.answer?.forModel ?? "") }
-        messages += results.map { ChatMessage.result(of: $0.id, $0.text) }
-        let more = try format.renderer.continuation(
-            results: results.map { ToolResult(id: $0.id, text: $0.text) }, thinks: plan.thinks, closesTurn: !closedTurn)
+        let results = pending.map { ToolResult(id: $0.request.id, content: $0.answer?.forModel ?? .text("")) }
+        let answers = results.map { ChatMessage.result(of: $0.id, $0.content) }
+        try eyes.admit(messages + answers)
+        messages += answers
         step += 1
-        startsInReasoning = more.startsInReasoning
-        phase = .more(more.ids)
+        phase = .continuing(results)
     }
 
     // MARK: Results from the host

@@ -1,5 +1,6 @@
 import KimiChat
 import KimiCore
+import KimiModel
 import KimiRuntime
 import KimiTokenizer
 
@@ -34,10 +35,10 @@ final class Step {
     private(set) var generated = 0
     private(set) var reasoning = 0
 
-    init(run: ChatRun, prompt: [Int32]) throws(KimiError) {
+    init(run: ChatRun, prompt: [Int32], media: [MediaSpan]) throws(KimiError) {
         self.run = run
         let plan = run.plan, format = run.format
-        tokens = try TokenLoop(session: run.chat.session, prompt: prompt, options: plan.generation)
+        tokens = try TokenLoop(session: run.chat.session, prompt: prompt, media: media, options: plan.generation)
         let firstCall = run.firstCall + run.calls
         parser = OutputParser(
             tokens: format.tokens, tokenizer: format.tokenizer, endTokens: format.endTokens, startsInReasoning: run.startsInReasoning,

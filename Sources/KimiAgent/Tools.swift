@@ -25,10 +25,13 @@ package struct ToolAnswer: Sendable {
 
     package var outcome: Outcome
     package var text: String
+    /// What follows the text: pictures, and more text.
+    package var parts: [ChatMessage.Part]
 
-    package init(_ outcome: Outcome, _ text: String) {
+    package init(_ outcome: Outcome, _ text: String, parts: [ChatMessage.Part] = []) {
         self.outcome = outcome
         self.text = text
+        self.parts = parts
     }
 
     /// The longest answer that is taken, in bytes: 64 MiB.
@@ -42,7 +45,9 @@ package struct ToolAnswer: Sendable {
     }
 
     /// What the model reads.
-    var forModel: String {
+    var forModel: ChatMessage.Content { parts.isEmpty ? .text(words) : .parts((words.isEmpty ? [] : [.text(words)]) + parts) }
+
+    private var words: String {
         switch outcome {
         case .ok: text
         case .failed: text.isEmpty ? "Error: the tool failed." : "Error: \(text)"

@@ -15,11 +15,14 @@ package struct StepRow {
     unowned(unsafe) let sequence: TokenSequence
     package let token: Int32
     package let position: Int
+    /// [hiddenSize], what stands in place of the token's embedding; nil for text. Its owner keeps it alive during the step.
+    package let features: UnsafePointer<Float>?
 
-    package init(sequence: TokenSequence, token: Int32, position: Int) {
+    package init(sequence: TokenSequence, token: Int32, position: Int, features: UnsafePointer<Float>? = nil) {
         self.sequence = sequence
         self.token = token
         self.position = position
+        self.features = features
     }
 }
 
@@ -102,7 +105,7 @@ extension TextModel {
         scratchRows = rows
     }
 
-    /// hidden = embedding of each token; and the rotary angles of each position, which all layers share.
+    /// hidden = embedding of each token, or the features in its place; and the rotary angles of each position, which all layers share.
     private func embed(_ rows: UnsafePointer<StepRow>, count: Int) {
         var job = EmbeddingJob(
             kernels: kernels, embedding: weights.embedding, rows: rows, hidden: workspace.hidden, width: config.hiddenSize)
@@ -142,7 +145,7 @@ private struct EmbeddingJob {
     let width: Int
 }
 
-/// Each node looks up the tokens that it has.
+/// Each node looks up the tokens that it has. Features are copied by the node that has their placeholder's embedding.
 private func embedRows(_ context: UnsafeMutableRawPointer?, _ node: Int, _ begin: Int, _ end: Int, _ worker: Int) {
     // Safe because `embed` passes exactly this type and waits for the job.
     guard let job = context?.assumingMemoryBound(to: EmbeddingJob.self).pointee else { return }
@@ -150,6 +153,10 @@ private func embedRows(_ context: UnsafeMutableRawPointer?, _ node: Int, _ begin
     for row in begin..<end {
         let token = Int(job.rows[row].token)
         guard own.contains(token) else { continue }
+        if let features = job.rows[row].features {
+            (job.hidden + row * job.width).update(from: features, count: job.width)
+            continue
+        }
         job.kernels.pointee.widen_row(job.hidden + row * job.width, job.embedding.part(node), token)
     }
 }

@@ -19,6 +19,8 @@ package final class TokenSequence: @unchecked Sendable {
     package let contextLimit: Int
     /// Tokens that are evaluated: their latents are in the cache.
     package private(set) var count = 0
+    /// Which of them are pictures, in rising order. The last may be held in part.
+    package private(set) var media: [MediaMark] = []
 
     package init(pool: BlockPool, contextLimit: Int) throws(KimiError) {
         self.pool = pool
@@ -56,6 +58,7 @@ package final class TokenSequence: @unchecked Sendable {
         copy.blockCount = used
         copy.tokenTable.update(from: tokenTable, count: count)
         copy.count = count
+        copy.media = media
         return copy
     }
 
@@ -64,11 +67,18 @@ package final class TokenSequence: @unchecked Sendable {
 
     package var tokens: UnsafeBufferPointer<Int32> { UnsafeBufferPointer(start: tokenTable, count: count) }
 
-    /// Keeps the first `length` tokens; 0 ... count.
+    /// Whether the last token is one of a picture. It cannot be evaluated anew then: its row is not kept.
+    package var endsInMedia: Bool { media.last.map { $0.end == count } ?? false }
+
+    /// Keeps the first `length` tokens; 0 ... count. Of a picture in the midst of which that is, the first rows stay.
     package func truncate(to length: Int) {
         guard length >= 0 && length < count else { return }
         drop(to: Self.blocks(for: length))
         count = length
+        while let last = media.last, last.end > length {
+            media.removeLast()
+            if last.start < length { media.append(MediaMark(start: last.start, count: length - last.start, digest: last.digest)) }
+        }
     }
 
     /// Whether there is memory for `more` tokens after the present ones, at this moment.
@@ -134,6 +144,19 @@ package final class TokenSequence: @unchecked Sendable {
         guard let base = ids.baseAddress, ids.count <= contextLimit - count else { return }
         (tokenTable + count).update(from: base, count: ids.count)
         count += ids.count
+    }
+
+    /// Notes that tokens which were appended are rows of a picture.
+    ///
+    /// - Parameters:
+    ///   - start: the place of the first of them in the sequence, behind all that is noted already.
+    ///   - continues: whether they are the next rows of the picture that was noted last, and not the first of another.
+    package func note(media digest: MediaDigest, start: Int, count more: Int, continues: Bool) {
+        if continues, let last = media.last, last.digest == digest, last.end == start {
+            media[media.count - 1].count += more
+        } else {
+            media.append(MediaMark(start: start, count: more, digest: digest))
+        }
     }
 
     /// Where the latent of the token at `position`, which must be prepared, is to be written in `layer`.

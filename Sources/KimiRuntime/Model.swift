@@ -16,6 +16,10 @@ package final class Model: Sendable {
     package let options: Options
     /// The machine that it was opened for.
     package let topology: Topology
+    /// What reads pictures and clips; nil: this checkpoint has no eyes.
+    package let eyes: (any MediaReader)?
+    /// Features of pictures that it has seen lately.
+    package let features: FeatureCache
     /// What a room above makes once for a model and keeps with it.
     package let companion = Mutex<(any Sendable)?>(nil)
 
@@ -35,6 +39,10 @@ package final class Model: Sendable {
         /// The most prompt tokens in one step.
         package var chunkSize = 512
         package var memory = MemoryOptions()
+        /// The most bytes of features to keep for pictures that come again.
+        package var featureBytes = 512 << 20
+        /// Takes the place of the checkpoint's own; for tests.
+        package var eyes: (any MediaReader)?
         package var log = Log.silent
 
         package init() {}
@@ -85,6 +93,8 @@ package final class Model: Sendable {
         text = try TextModel(
             checkpoint: checkpoint, topology: topology, options: textOptions, progress: progress ?? { _, _ in })
         self.checkpoint = checkpoint
+        eyes = options.eyes
+        features = FeatureCache(capacity: options.featureBytes, budget: text.budget)
         self.options = options
         contextLimit = options.contextLimit ?? config.contextLimit
         for words in text.placementReport.shortfalls { options.log(.warning, words) }

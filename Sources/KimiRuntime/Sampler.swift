@@ -44,21 +44,23 @@ package struct Sampler {
     /// - Parameters:
     ///   - logits: [vocabulary], finite, not changed.
     ///   - past: all tokens of the session, for the repetition penalty.
+    ///   - media: which of them stand for pictures: nobody wrote those.
     ///   - choice: what may be chosen. A forbidden token is out whatever the options say; if options forbid all that may be
     ///     chosen, the lowest id of it is taken.
     package mutating func choose(
-        _ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>, from choice: TokenChoice = .any
+        _ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>, media: [MediaMark] = [],
+        from choice: TokenChoice = .any
     ) -> Int32 {
         if case .only(let id) = choice { return id }
-        let scores = narrow(adjust(logits, past: past), to: choice)
+        let scores = narrow(adjust(logits, past: past, media), to: choice)
         return isGreedy ? Self.argmax(scores, vocabulary) : draw(select(scores))
     }
 
     /// The tokens that could be drawn now and their probabilities, in no order. Draws nothing.
     package mutating func distribution(
-        _ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>
+        _ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>, media: [MediaMark] = []
     ) -> [(id: Int32, probability: Double)] {
-        let scores = adjust(logits, past: past)
+        let scores = adjust(logits, past: past, media)
         if isGreedy { return [(Self.argmax(scores, vocabulary), 1)] }
         let count = select(scores)
         let total = total(count)
@@ -72,17 +74,20 @@ package struct Sampler {
 
     // MARK: Penalties and bias
 
-    private mutating func adjust(_ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>) -> UnsafePointer<Float> {
+    private mutating func adjust(
+        _ logits: UnsafePointer<Float>, past: UnsafeBufferPointer<Int32>, _ media: [MediaMark]
+    ) -> UnsafePointer<Float> {
         let repeats = options.repetitionPenalty != 1
         guard repeats || !generated.isEmpty || !options.logitBias.isEmpty else { return logits }
         adjusted.update(from: logits, count: vocabulary)
         if repeats {
             // Reading the untouched logit makes a token that stands there often be punished once.
-            for id in past where id >= 0 && Int(id) < vocabulary {
-                let logit = logits[Int(id)]
-                adjusted[Int(id)] = Self.finite(
-                    logit > 0 ? logit / options.repetitionPenalty : logit * options.repetitionPenalty)
+            var place = 0
+            for picture in media {
+                punish(past, from: place, to: picture.start, logits)
+                place = picture.end
             }
+            punish(past, from: place, to: past.count, logits)
         }
         for (id, count) in generated {
             adjusted[Int(id)] = Self.finite(
@@ -92,6 +97,16 @@ package struct Sampler {
             adjusted[Int(id)] = bias > -.infinity ? Self.finite(adjusted[Int(id)] + bias) : bias
         }
         return UnsafePointer(adjusted)
+    }
+
+    /// Applies the repetition penalty for some tokens of the past.
+    private func punish(_ past: UnsafeBufferPointer<Int32>, from: Int, to: Int, _ logits: UnsafePointer<Float>) {
+        for place in stride(from: from, to: min(to, past.count), by: 1) {
+            let id = Int(past[place])
+            guard id >= 0 && id < vocabulary else { continue }
+            let logit = logits[id]
+            adjusted[id] = Self.finite(logit > 0 ? logit / options.repetitionPenalty : logit * options.repetitionPenalty)
+        }
     }
 
     /// Puts forbidden tokens at minus infinity.

@@ -33,6 +33,12 @@ package final class Session: @unchecked Sendable {
         /// Tokens evaluated on the exact path, and on the fast one.
         package var exactRows = 0
         package var fastRows = 0
+        /// Of the prompt's tokens, those of pictures and clips.
+        package var mediaTokens = 0
+        /// Pictures, and chunks of clips, that prompts had beyond what the cache held: those that the tower saw, and those
+        /// whose features were at hand.
+        package var mediaEncoded = 0
+        package var mediaReused = 0
     }
 
     /// - Parameter contextLimit: nil for the model's; else 1 to that.
@@ -141,8 +147,18 @@ package final class Session: @unchecked Sendable {
     package var position: Int { visiblePosition.load(ordering: .relaxed) }
     package var vocabularySize: Int { model.vocabularySize }
 
-    /// The evaluated ids. Within a call.
+    /// The evaluated ids, and which of them are pictures. Within a call.
     var pastTokens: UnsafeBufferPointer<Int32> { sequence.tokens }
+    var pastMedia: [MediaMark] { sequence.media }
+
+    /// Tokens of pictures and clips among those held. Within a call.
+    package var heldMediaTokens: Int { sequence.media.reduce(0) { $0 + $1.count } }
+
+    /// Counts media that became features for a prompt of this session. Within a call.
+    package func noteMedia(encoded: Int, reused: Int) {
+        statistics.mediaEncoded += encoded
+        statistics.mediaReused += reused
+    }
 
     /// The ids held.
     package func ids() throws(KimiError) -> [Int32] {
@@ -160,7 +176,7 @@ package final class Session: @unchecked Sendable {
 
     package func reset() throws(KimiError) { try truncate(to: 0) }
 
-    /// Keeps the first `length` tokens.
+    /// Keeps the first `length` tokens. In the midst of a picture its first rows stay, and the same prompt goes on from there.
     package func truncate(to length: Int) throws(KimiError) {
         try exclusive { () throws(KimiError) in
             guard (0...count).contains(length) else {
@@ -180,12 +196,19 @@ package final class Session: @unchecked Sendable {
         }
     }
 
-    /// Forgets what `ids` does not begin with; returns how many of its tokens are held then. Within a call.
-    package func keep(prefixOf ids: [Int32]) -> Int {
+    /// Forgets what a prompt does not begin with; returns how many of its tokens are held then. Within a call.
+    ///
+    /// - Parameter media: the pictures of the prompt, in rising order. The ids of two pictures of one size are the same, so
+    ///   their digests are compared.
+    package func keep(prefixOf ids: [Int32], media: [MediaMark] = []) -> Int {
         var common = 0
         let held = sequence.tokens
         while common < min(held.count, ids.count), held[common] == ids[common] { common += 1 }
-        if let pending, common == held.count, common < ids.count, ids[common] == pending { common += 1 }
+        common = MediaMark.commonPrefix(sequence.media, media, of: common)
+        // A token that was generated is text, whatever its id.
+        if let pending, common == held.count, common < ids.count, ids[common] == pending,
+            !media.contains(where: { ($0.start..<$0.end).contains(common) })
+        { common += 1 }
         keep(first: common)
         return common
     }
@@ -203,15 +226,17 @@ package final class Session: @unchecked Sendable {
     /// Appends `ids` and computes logits: those of the last token into the session, and into `target` those of all tokens if
     /// `all`, else of the last. Within a call.
     ///
+    /// - Parameter media: what stands at some of the ids' places, whose ids say nothing then; in rising order.
     /// - Parameter target: nil, or room for (all ? ids.count : 1) * vocabulary floats.
     /// - Parameter unfinished: more of the same prompt follows, so nobody wants logits yet.
     /// - Throws: `outOfMemory`, with the session's tokens as before; another error leaves those of the steps that were done.
     package func evaluate(
-        _ ids: UnsafeBufferPointer<Int32>, all: Bool = false, into target: UnsafeMutablePointer<Float>? = nil,
-        unfinished: Bool = false
+        _ ids: UnsafeBufferPointer<Int32>, media: [MediaSpan] = [], all: Bool = false,
+        into target: UnsafeMutablePointer<Float>? = nil, unfinished: Bool = false
     ) throws(KimiError) {
         guard !ids.isEmpty else { return }
         try checkIDs(ids)
+        try check(media, within: ids.count)
         guard ids.count <= contextLimit - count else {
             throw KimiError(
                 .contextFull,
@@ -221,7 +246,7 @@ package final class Session: @unchecked Sendable {
         let before = count
         do throws(KimiError) {
             try settlePending(withLogits: false)
-            try evaluateChunks(ids, all: all, into: target, unfinished: unfinished)
+            try evaluateChunks(ids, media, all: all, into: target, unfinished: unfinished)
         } catch {
             // What was asked for does not fit, so others may as well have what it took.
             if error.status == .outOfMemory { keep(first: before) }
@@ -237,18 +262,21 @@ package final class Session: @unchecked Sendable {
     }
 
     private func evaluateChunks(
-        _ ids: UnsafeBufferPointer<Int32>, all: Bool, into target: UnsafeMutablePointer<Float>?, unfinished: Bool
+        _ ids: UnsafeBufferPointer<Int32>, _ media: [MediaSpan], all: Bool, into target: UnsafeMutablePointer<Float>?,
+        unfinished: Bool
     ) throws(KimiError) {
         var done = 0
         while done < ids.count {
-            let chunk = UnsafeBufferPointer(rebasing: ids[done..<done + model.text.chunk(of: ids.count - done)])
+            let range = done..<done + model.text.chunk(of: ids.count - done)
+            let chunk = UnsafeBufferPointer(rebasing: ids[range])
+            let inChunk = media.cut(to: range)
             let isLast = done + chunk.count == ids.count
             if all, let target {
-                try step(chunk, into: target + done * vocabularySize, rows: chunk.count)
+                try step(chunk, inChunk, into: target + done * vocabularySize, rows: chunk.count)
                 if isLast { try keepLogits(target + (ids.count - 1) * vocabularySize) }
             } else {
                 let own = isLast && !unfinished ? try ownLogits() : nil
-                try step(chunk, into: own, rows: own == nil ? 0 : 1)
+                try step(chunk, inChunk, into: own, rows: own == nil ? 0 : 1)
                 logitsAreCurrent = own != nil
                 if let own, let target { target.update(from: own, count: vocabularySize) }
             }
@@ -260,6 +288,24 @@ package final class Session: @unchecked Sendable {
         for (index, id) in ids.enumerated() where id < 0 || Int(id) >= vocabularySize {
             throw KimiError(
                 .invalidArgument, "token \(index) has id \(id); ids are 0 to \(vocabularySize - 1)", subject: "ids")
+        }
+    }
+
+    private func check(_ media: [MediaSpan], within count: Int) throws(KimiError) {
+        var end = 0
+        for span in media {
+            // The first rows of a picture are missing only where the session has them.
+            let continues = span.start == 0 && pending == nil && sequence.endsInMedia
+                && sequence.media.last.map { $0.digest == span.features.digest && $0.count == span.rows.lowerBound } == true
+            guard span.start >= end, !span.rows.isEmpty, span.range.upperBound <= count, span.rows.lowerBound == 0 || continues,
+                span.features.width == model.text.config.hiddenSize
+            else {
+                throw KimiError(
+                    .invalidArgument,
+                    "features of \(span.features.tokens) tokens, \(span.features.width) wide, do not fit at place \(span.start) of \(count)",
+                    subject: "media")
+            }
+            end = span.range.upperBound
         }
     }
 
@@ -298,6 +344,12 @@ package final class Session: @unchecked Sendable {
             guard let last = sequence.tokens.last else {
                 throw KimiError(.invalidArgument, "there is nothing to go on from: the session and the prompt are empty", subject: "ids")
             }
+            if sequence.endsInMedia, let cut = sequence.media.last {
+                throw KimiError(
+                    .invalidArgument,
+                    "the session was cut in a picture, its tokens \(cut.start) to \(cut.end - 1); go on with a token, or cut it to \(cut.start)",
+                    subject: "position")
+            }
             // After a truncation or a load: the last token is evaluated again, to the same bits.
             sequence.truncate(to: sequence.count - 1)
             pending = last
@@ -325,7 +377,8 @@ package final class Session: @unchecked Sendable {
     /// One step of at most `maxRows` tokens. Whoever calls it says afterwards whether the session's logits are current: before
     /// and after a failure they are not, since `logits` may be half written, or another buffer.
     private func step(
-        _ ids: UnsafeBufferPointer<Int32>, into logits: UnsafeMutablePointer<Float>?, rows: Int, generating: Bool = false
+        _ ids: UnsafeBufferPointer<Int32>, _ media: [MediaSpan] = [], into logits: UnsafeMutablePointer<Float>?, rows: Int,
+        generating: Bool = false
     ) throws(KimiError) {
         logitsAreCurrent = false
         try cancellation.check()
@@ -338,6 +391,14 @@ package final class Session: @unchecked Sendable {
             for index in 0..<ids.count {
                 batch[index] = StepRow(sequence: sequence, token: ids[index], position: sequence.count + index)
             }
+            for span in media {
+                for place in span.range {
+                    batch[place] = StepRow(
+                        sequence: sequence, token: ids[place], position: sequence.count + place, features: span.row(at: place))
+                }
+            }
+            // The rows point into the features.
+            defer { withExtendedLifetime(media) {} }
             try model.text.step(
                 UnsafeBufferPointer(rebasing: batch[0..<ids.count]),
                 logits: LogitsTarget(logits, rows: rows),
@@ -346,7 +407,13 @@ package final class Session: @unchecked Sendable {
             statistics.exactRows += counted.exactRows - exactBefore
             statistics.fastRows += counted.fastRows - fastBefore
         }
+        let first = sequence.count
         sequence.append(ids)
+        for span in media {
+            sequence.note(
+                media: span.features.digest, start: first + span.start, count: span.rows.count, continues: span.rows.lowerBound > 0)
+            statistics.mediaTokens += span.rows.count
+        }
         visiblePosition.store(count, ordering: .relaxed)
         statistics.steps += 1
         if generating {

@@ -7,23 +7,27 @@ import KimiModel
 //
 //   offset  bytes
 //        0      8  "KIMISESS"
-//        8      4  version, 1
+//        8      4  version: 1, or 2 if there are pictures
 //       12      4  cache type
 //       16     32  digest of the checkpoint, hexadecimal
 //       48      4  layers
 //       52      4  elements of a token in one layer
 //       56      8  evaluated tokens
 //       64      4  pending token, or -1
-//       68      4  0
+//       68      4  pictures among the tokens, chunks of clips included
 //       72    4 n  ids
+//           40 m  pictures in rising order: place of the first token (4), tokens held (4), digest (32)
 //            ....  per 64 tokens, per layer: their latents
 //             16  XXH3-128 of everything before
 //
 // All numbers little endian.
 
 private let magic: [UInt8] = Array("KIMISESS".utf8)
-private let version: UInt32 = 1
+/// Of sessions of text alone, so that libraries from before pictures read them.
+private let textVersion: UInt32 = 1
+private let mediaVersion: UInt32 = 2
 private let headerBytes = 72
+private let markBytes = 40
 private let checksumBytes = 16
 
 extension Session {
@@ -31,13 +35,18 @@ extension Session {
     package func save(to path: String) throws(KimiError) {
         try call { () throws(KimiError) in
             let writer = try SessionWriter(path: path)
+            let media = sequence.media
             var header: [UInt8] = magic
-            header += bytes(version) + bytes(UInt32(model.options.cacheType.rawValue))
+            header += bytes(media.isEmpty ? textVersion : mediaVersion) + bytes(UInt32(model.options.cacheType.rawValue))
             header += Array(model.checkpoint.digest.utf8)
             header += bytes(UInt32(model.checkpoint.config.layerCount)) + bytes(UInt32(tokenElements))
-            header += bytes(UInt64(sequence.count)) + bytes(UInt32(bitPattern: pending ?? -1)) + bytes(UInt32(0))
+            header += bytes(UInt64(sequence.count)) + bytes(UInt32(bitPattern: pending ?? -1))
+            header += bytes(UInt32(truncatingIfNeeded: media.count))
             try header.withUnsafeBytes { raw in Result { () throws(KimiError) in try writer.write(raw) } }.get()
             try writer.write(UnsafeRawBufferPointer(sequence.tokens))
+            var marks: [UInt8] = []
+            for mark in media { marks += bytes(UInt32(mark.start)) + bytes(UInt32(mark.count)) + mark.digest.bytes }
+            try marks.withUnsafeBytes { raw in Result { () throws(KimiError) in try writer.write(raw) } }.get()
             try sequence.forEachCacheRun { (run) throws(KimiError) in
                 try cancellation.check()
                 try writer.write(UnsafeRawBufferPointer(run))
@@ -59,8 +68,10 @@ extension Session {
             for (index, id) in ids.enumerated() where id < 0 || Int(id) >= vocabularySize {
                 throw reader.refused(.format, "token \(index) has id \(id); ids are 0 to \(vocabularySize - 1)", "ids")
             }
+            let marks = try reader.marks(header.mediaCount, tokens: header.count)
             try loaded.prepare(header.count)
             ids.withUnsafeBufferPointer { loaded.append($0) }
+            for mark in marks { loaded.note(media: mark.digest, start: mark.start, count: mark.count, continues: false) }
             try loaded.forEachCacheRun { (run) throws(KimiError) in
                 try cancellation.check()
                 try reader.read(run)
@@ -84,6 +95,7 @@ private struct SessionHeader {
     let elements: UInt32
     let count: Int
     let pending: Int32?
+    let mediaCount: Int
 
     init(_ reader: SessionReader) throws(KimiError) {
         var raw = [UInt8](repeating: 0, count: headerBytes)
@@ -94,8 +106,9 @@ private struct SessionHeader {
         guard Array(raw[0..<8]) == magic else { throw reader.refused(.format, "no session file: it does not begin with KIMISESS", "header") }
         func number(_ offset: Int) -> UInt32 { (0..<4).reduce(0) { $0 | UInt32(raw[offset + $1]) << (8 * UInt32($1)) } }
         let found = number(8)
-        guard found == version else {
-            throw reader.refused(.unsupported, "session file version \(found); this library reads version \(version)", "version")
+        guard found == textVersion || found == mediaVersion else {
+            throw reader.refused(
+                .unsupported, "session file version \(found); this library reads versions \(textVersion) and \(mediaVersion)", "version")
         }
         cacheType = number(12)
         // Checked, since it goes into a message.
@@ -111,7 +124,11 @@ private struct SessionHeader {
         count = Int(tokens)
         let id = Int32(bitPattern: number(64))
         pending = id == -1 ? nil : id
-        guard number(68) == 0 else { throw reader.refused(.format, "reserved bytes are not zero", "header") }
+        mediaCount = Int(number(68))
+        guard found == mediaVersion || mediaCount == 0 else { throw reader.refused(.format, "reserved bytes are not zero", "header") }
+        guard mediaCount <= count else {
+            throw reader.refused(.format, "\(mediaCount) pictures among \(count) tokens", "media")
+        }
     }
 
     func check(against session: Session, fileBytes: Int64) throws(KimiError) {
@@ -136,7 +153,7 @@ private struct SessionHeader {
         }
         // Below 2^31 tokens, and layers and type of cache equal the model's: no overflow.
         let cache = count * Int(layers) * model.text.cache.tokenBytes
-        let expected = Int64(headerBytes + 4 * count + cache + checksumBytes)
+        let expected = Int64(headerBytes + 4 * count + markBytes * mediaCount + cache + checksumBytes)
         guard fileBytes == expected else {
             throw KimiError(.format, "\(fileBytes) bytes long; \(count) tokens make \(expected)", subject: "size")
         }
@@ -223,6 +240,25 @@ private final class SessionReader {
         var ids = [Int32](repeating: 0, count: count)
         try ids.withUnsafeMutableBytes { raw in Result { () throws(KimiError) in try read(raw) } }.get()
         return ids
+    }
+
+    /// What the file says of pictures among so many tokens.
+    func marks(_ count: Int, tokens: Int) throws(KimiError) -> [MediaMark] {
+        // `count` is at most `tokens`, and those are below 2^31.
+        var raw = [UInt8](repeating: 0, count: count * markBytes)
+        try raw.withUnsafeMutableBytes { raw in Result { () throws(KimiError) in try read(raw) } }.get()
+        func number(_ offset: Int) -> Int { (0..<4).reduce(0) { $0 | Int(raw[offset + $1]) << (8 * $1) } }
+        var marks: [MediaMark] = []
+        marks.reserveCapacity(count)
+        for index in 0..<count {
+            let (start, held) = (number(index * markBytes), number(index * markBytes + 4))
+            guard start >= marks.last?.end ?? 0, held >= 1, start + held <= tokens else {
+                throw refused(.format, "picture \(index) has \(held) tokens from \(start) on, of \(tokens)", "media")
+            }
+            marks.append(MediaMark(
+                start: start, count: held, digest: MediaDigest(raw[(index * markBytes + 8)..<((index + 1) * markBytes)])))
+        }
+        return marks
     }
 
     func checkSum() throws(KimiError) {

@@ -1,5 +1,6 @@
 import CKimiSystem
 import KimiCore
+import KimiModel
 
 /// The steps of one request below its text: the prompt by chunks, then a token at a time. Drives its session; one thread at a
 /// time, within a call of the session.
@@ -23,6 +24,8 @@ package struct TokenLoop {
     private let session: Session
     private let options: GenerationOptions
     private let prompt: [Int32]
+    /// Until the prompt is evaluated: features take memory.
+    private var media: [MediaSpan]
     private var promptDone = 0
     private var sampler: Sampler
     /// Tokens chosen that count: all but those that ended a generation.
@@ -30,9 +33,12 @@ package struct TokenLoop {
 
     /// - Parameters:
     ///   - prompt: what the session does not hold yet; may be empty if it holds something.
+    ///   - media: what stands at some of its places; see `Session.evaluate`.
     ///   - options: how to choose, and the most tokens; what concerns text is the caller's.
     /// - Throws: `invalidArgument` for an option or id out of range; nothing has been computed then.
-    package init(session: Session, prompt: [Int32], options: GenerationOptions) throws(KimiError) {
+    package init(
+        session: Session, prompt: [Int32], media: [MediaSpan] = [], options: GenerationOptions
+    ) throws(KimiError) {
         let vocabulary = session.vocabularySize
         try options.validate(vocabulary: vocabulary)
         for (index, id) in prompt.enumerated() where id < 0 || Int(id) >= vocabulary {
@@ -42,6 +48,7 @@ package struct TokenLoop {
         self.session = session
         self.options = options
         self.prompt = prompt
+        self.media = media
         sampler = try Sampler(options: options, vocabulary: vocabulary, budget: session.model.text.budget)
     }
 
@@ -59,7 +66,7 @@ package struct TokenLoop {
         guard options.maxTokens.map({ generated < $0 }) ?? true else { return .limit(.length) }
         guard session.count < session.contextLimit else { return .limit(.context) }
         let logits = try session.currentLogits()
-        let id = sampler.choose(logits, past: session.pastTokens, from: choice())
+        let id = sampler.choose(logits, past: session.pastTokens, media: session.pastMedia, from: choice())
         let probabilities = logprobs(of: id, logits)
         session.accept(id)
         return .token(TokenChosen(id: id, logprob: probabilities?.own, top: probabilities?.top ?? []))
@@ -82,10 +89,12 @@ package struct TokenLoop {
             }
             try session.checkMemory(for: prompt.count)
         }
+        let inChunk = media.cut(to: promptDone..<end)
         try prompt[promptDone..<end].withUnsafeBufferPointer { chunk in
-            Result { () throws(KimiError) in try session.evaluate(chunk, unfinished: end < prompt.count) }
+            Result { () throws(KimiError) in try session.evaluate(chunk, media: inChunk, unfinished: end < prompt.count) }
         }.get()
         promptDone = end
+        if isPastPrompt { media = [] }
         return .prompt(done: promptDone, total: prompt.count)
     }
 

@@ -28,6 +28,7 @@ import Testing
         if hasMedia(vector.request) {
             let error = #expect(throws: KimiError.self) { try renderer.ids(of: vector.request) }
             #expect(error?.status == .unsupported)
+            try expectRooms(vector)
             return
         }
         let tokenizer = try promptTokenizer.get()
@@ -39,6 +40,27 @@ import Testing
         // Where no text of the request looks like a marker, the tokenizer's own search for markers finds the same ids.
         if !mentionsMarkers(vector.json["messages"] ?? .null) && !mentionsMarkers(vector.json["tools"] ?? .null) {
             #expect(try tokenizer.encode(vector.prompt, special: true) == prompt.ids)
+        }
+    }
+
+    /// With pictures of 3 tokens and clips of two chunks: the text with those written out by hand, encoded by the tokenizer's own
+    /// search for markers.
+    private func expectRooms(_ vector: PromptVectors.Case) throws {
+        let renderer = try promptRenderer(), tokenizer = try promptTokenizer.get()
+        let rooms = [MediaRoom(tokens: 2, timestamp: "00:00:00.000"), MediaRoom(tokens: 1, timestamp: "01:02:03.500")]
+        let prompt = try renderer.ids(of: vector.request) { $0.kind == .image ? [MediaRoom(tokens: 3)] : rooms }
+        let pad = "<|media_pad|>"
+        let text = vector.prompt
+            .replacing("image<|media_content|>\(pad)", with: "image<|media_content|>\(pad)\(pad)\(pad)")
+            .replacing(
+                "<|kimi_k25_video_placeholder|>",
+                with: "00:00:00.000<|media_begin|>video<|media_content|>\(pad)\(pad)<|media_end|>"
+                    + "01:02:03.500<|media_begin|>video<|media_content|>\(pad)<|media_end|>")
+        #expect(try tokenizer.decode(prompt.ids) == Array(text.utf8))
+        if !mentionsMarkers(vector.json["messages"] ?? .null) && !mentionsMarkers(vector.json["tools"] ?? .null) {
+            #expect(try tokenizer.encode(text, special: true) == prompt.ids)
+            let pads = prompt.ids.indices.filter { prompt.ids[$0] == renderer.tokens[.mediaPad] }
+            #expect(prompt.media.flatMap { Array($0.start..<$0.start + $0.count) } == pads)
         }
     }
 

@@ -1,6 +1,7 @@
 import CKimiSystem
 import Foundation
 import KimiCore
+import KimiModel
 import KimiRuntime
 import KimiTestSupport
 
@@ -15,7 +16,20 @@ final class SessionTarget: FuzzTarget {
     private var seeds: [[UInt8]] = []
 
     /// Where the fields of the header begin, and their sizes; the ids begin at 72.
-    private static let fields = [(0, 8), (8, 4), (12, 4), (16, 8), (40, 8), (48, 4), (52, 4), (56, 4), (56, 8), (60, 4), (64, 4), (68, 4), (72, 4), (76, 4)]
+    private static let fields = [
+        (0, 8), (8, 4), (12, 4), (16, 8), (40, 8), (48, 4), (52, 4), (56, 4), (56, 8), (60, 4), (64, 4), (68, 4),
+        (72, 4), (76, 4),
+        // Of eight tokens' pictures.
+        (104, 4), (108, 4), (112, 8), (144, 4), (148, 4),
+    ]
+
+    /// Any features, two rows of a picture each.
+    private func picture(_ name: UInt8, rows: Range<Int>? = nil, at start: Int) throws(KimiError) -> MediaSpan {
+        let width = model.checkpoint.config.hiddenSize
+        let features = try MediaFeatures(digest: MediaDigest([name]), tokens: 2, width: width, on: model.text.budget)
+        for index in 0..<2 * width { features.rows[index] = Float(index % 7) - 3 }
+        return MediaSpan(start: start, features: features, rows: rows)
+    }
 
     init() throws {
         var options = Model.Options()
@@ -32,13 +46,24 @@ final class SessionTarget: FuzzTarget {
             try generate()
             seeds.append(try saved())
         }
+        // With pictures: alone, beside text and one another, and one that was cut.
+        for media in [
+            [try picture(1, at: 0)], [try picture(1, at: 1), try picture(2, at: 5)], [try picture(1, at: 2), try picture(1, at: 4)],
+            [try picture(1, rows: 0..<1, at: 7)],
+        ] {
+            try session.reset()
+            try evaluate([Int32](repeating: 9, count: 8), media)
+            seeds.append(try saved())
+        }
         try session.reset()
         try evaluate(held)
     }
 
-    private func evaluate(_ ids: [Int32]) throws(KimiError) {
+    private func evaluate(_ ids: [Int32], _ media: [MediaSpan] = []) throws(KimiError) {
         try session.call { () throws(KimiError) in
-            try ids.withUnsafeBufferPointer { ids in Result { () throws(KimiError) in try session.evaluate(ids) } }.get()
+            try ids.withUnsafeBufferPointer { ids in
+                Result { () throws(KimiError) in try session.evaluate(ids, media: media) }
+            }.get()
         }
     }
 
@@ -76,8 +101,9 @@ final class SessionTarget: FuzzTarget {
             if mutator.below(2) == 0 { try evaluate([7]) } else { try generate() }
             if session.position != position + 1 { outcome.wrong.append("position \(session.position) after \(position) and one token") }
         } catch {
-            // Latents can be any numbers.
-            let isExpected = error.status == .numeric || (position == 0 && error.status == .invalidArgument)
+            // Latents can be any numbers; the last token may be a picture's.
+            let isExpected = error.status == .numeric
+                || (error.status == .invalidArgument && (position == 0 || error.subject == "position"))
             if !isExpected { outcome.wrong.append("evaluating: \(error)") }
         }
         try session.reset()

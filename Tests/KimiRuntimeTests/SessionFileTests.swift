@@ -176,7 +176,7 @@ struct SessionFileTests {
     static let faults: [Fault] = [
         Fault("magic", [.format], "header") { $0.set(.magic, UInt8(0)) },
         Fault("version 0", [.unsupported], "version") { $0.set(.version, UInt32(0)) },
-        Fault("version 2", [.unsupported], "version") { $0.set(.version, UInt32(2)) },
+        Fault("version 3", [.unsupported], "version") { $0.set(.version, UInt32(3)) },
         Fault("version of all ones", [.unsupported], "version") { $0.set(.version, UInt32.max) },
         Fault("bf16 cache", [.mismatch], "cache_type") { $0.set(.cacheType, UInt32(2)) },
         Fault("int8 cache", [.mismatch], "cache_type") { $0.set(.cacheType, UInt32(3)) },

@@ -8,9 +8,9 @@ struct PromptPieces {
     enum Piece: Equatable {
         case marker(Marker)
         case text(String)
-        /// A picture or clip, with the path of the part that it came from.
-        case image(path: String)
-        case video(path: String)
+        case media(MediaPart)
+        /// The place of so many tokens of a picture or chunk.
+        case pads(Int, MediaPart, piece: Int)
     }
 
     private(set) var pieces: [Piece] = []
@@ -28,8 +28,7 @@ struct PromptPieces {
         }
     }
 
-    mutating func addImage(_ path: String) { pieces.append(.image(path: path)) }
-    mutating func addVideo(_ path: String) { pieces.append(.video(path: path)) }
+    mutating func add(_ part: MediaPart) { pieces.append(.media(part)) }
 
     /// The prompt as the reference prints it. Text that looks like a marker cannot be told from one here.
     var text: String {
@@ -38,34 +37,62 @@ struct PromptPieces {
             switch piece {
             case .marker(let marker): text += marker.rawValue
             case .text(let part): text += part
-            case .image:
+            case .media(let part):
+                guard part.kind == .image else {
+                    text += "<|kimi_k25_video_placeholder|>"
+                    continue
+                }
                 for marker in [Marker.mediaBegin, .mediaContent, .mediaPad, .mediaEnd] {
                     text += marker.rawValue
                     if marker == .mediaBegin { text += "image" }
                 }
-            case .video: text += "<|kimi_k25_video_placeholder|>"
+            case .pads: text += Marker.mediaPad.rawValue
             }
         }
         return text
     }
 
-    /// The prompt's ids. Only markers become special tokens, whatever the texts say.
+    /// The prompt's ids, and where its media stand. Only markers become special tokens, whatever the texts say.
     ///
-    /// - Throws: `unsupported` for pictures and clips, and for markers that the checkpoint lacks.
-    func ids(_ tokenizer: Tokenizer, _ tokens: ChatTokens) throws(KimiError) -> [Int32] {
+    /// - Parameter rooms: what a part takes; throws where there are no eyes for it.
+    /// - Throws: `unsupported` for markers that the checkpoint lacks; what `rooms` throws.
+    func ids(
+        _ tokenizer: Tokenizer, _ tokens: ChatTokens, rooms: (MediaPart) throws(KimiError) -> [MediaRoom]
+    ) throws(KimiError) -> (ids: [Int32], media: [PlacedMedia]) {
         var ids: [Int32] = []
-        for piece in pieces {
+        var media: [PlacedMedia] = []
+        for piece in try expanded(rooms).pieces {
             switch piece {
             case .marker(let marker): ids.append(try tokens.require(marker))
             case .text(let text): ids += try tokenizer.encode(text, special: false)
-            case .image(let path): throw Self.unsupported(path, "a picture")
-            case .video(let path): throw Self.unsupported(path, "a clip")
+            case .media: throw KimiError(.internal, "a picture without its room")
+            case .pads(let count, let part, let index):
+                media.append(PlacedMedia(start: ids.count, count: count, part: part, piece: index))
+                ids += [Int32](repeating: try tokens.require(.mediaPad), count: count)
             }
         }
-        return ids
+        return (ids, media)
     }
 
-    private static func unsupported(_ path: String, _ kind: String) -> KimiError {
-        KimiError(.unsupported, "\(path) is \(kind); this version of the library reads text only", subject: path)
+    /// With its media as the markers and places that they are: text around them joins what belongs to them, as it does where the
+    /// reference puts them into the text.
+    private func expanded(_ rooms: (MediaPart) throws(KimiError) -> [MediaRoom]) throws(KimiError) -> PromptPieces {
+        var result = PromptPieces()
+        for piece in pieces {
+            switch piece {
+            case .text(let text): result.add(text)
+            case .media(let part):
+                for (index, room) in try rooms(part).enumerated() {
+                    if let timestamp = room.timestamp { result.add(timestamp) }
+                    result.add(.mediaBegin)
+                    result.add(part.kind == .image ? "image" : "video")
+                    result.add(.mediaContent)
+                    result.pieces.append(.pads(room.tokens, part, piece: index))
+                    result.add(.mediaEnd)
+                }
+            case .marker, .pads: result.pieces.append(piece)
+            }
+        }
+        return result
     }
 }

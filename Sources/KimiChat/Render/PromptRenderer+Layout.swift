@@ -11,13 +11,13 @@ extension PromptRenderer {
         var declaresToolsAsJSON = false
         if !request.tools.isEmpty { declaresToolsAsJSON = declare(request.tools, &pieces) }
         if let prompt = layout.defaultSystemPrompt, request.messages.first?.role != .system {
-            write(ChatMessage(.system, text: prompt), "", keepsReasoning: false, calls: [], result: nil, &pieces)
+            write(ChatMessage(.system, text: prompt), keepsReasoning: false, calls: [], result: nil, &pieces)
         }
         // Up to the last answer without calls the thoughts are forgotten; those of the turn that goes on are kept.
         let lastAnswer = request.messages.lastIndex { $0.role == .assistant && $0.toolCalls.isEmpty } ?? -1
         for (place, message) in request.messages.enumerated() {
             write(
-                message, "messages[\(place)]", keepsReasoning: place > lastAnswer && thinks, calls: calls.calls[place],
+                message, keepsReasoning: place > lastAnswer && thinks, calls: calls.calls[place],
                 result: calls.results[place], &pieces)
         }
         if request.addsGenerationPrompt { writeGenerationPrompt(thinks: thinks, &pieces) }
@@ -53,15 +53,14 @@ extension PromptRenderer {
     // MARK: Messages
 
     /// - Parameters:
-    ///   - path: of the message in its request.
     ///   - keepsReasoning: whether an assistant's thoughts are shown.
     ///   - calls: the canonical ids of the message's calls.
     ///   - result: the canonical id of the call whose result the message is.
     func write(
-        _ message: ChatMessage, _ path: String, keepsReasoning: Bool, calls: [String], result: String?, _ pieces: inout PromptPieces
+        _ message: ChatMessage, keepsReasoning: Bool, calls: [String], result: String?, _ pieces: inout PromptPieces
     ) {
         if message.role == .tool, let result {
-            writeResult(ToolResult(id: result, content: message.content), path, name: message.name, &pieces)
+            writeResult(ToolResult(id: result, content: message.content), name: message.name, &pieces)
             return
         }
         writeHead(message.role, message.name, &pieces)
@@ -70,7 +69,7 @@ extension PromptRenderer {
             if keepsReasoning { pieces.add(reasoning(message.reasoning)) }
             pieces.add(.endThink)
         }
-        write(message.content, path, &pieces)
+        write(message.content, &pieces)
         if !calls.isEmpty {
             pieces.add(.toolCallsBegin)
             for (call, id) in zip(message.toolCalls, calls) {
@@ -103,27 +102,24 @@ extension PromptRenderer {
         pieces.add(.imMiddle)
     }
 
-    func writeResult(_ result: ToolResult, _ path: String, name: String? = nil, _ pieces: inout PromptPieces) {
+    func writeResult(_ result: ToolResult, name: String? = nil, _ pieces: inout PromptPieces) {
         writeHead(.tool, name, &pieces)
         pieces.add("## Return of \(result.id)\n")
-        write(result.content, path, &pieces)
+        write(result.content, &pieces)
         pieces.add(.imEnd)
     }
 
-    private func write(_ content: ChatMessage.Content, _ path: String, _ pieces: inout PromptPieces) {
+    private func write(_ content: ChatMessage.Content, _ pieces: inout PromptPieces) {
         switch content {
         case .none: break
         case .text(let text): pieces.add(text)
         case .parts(let parts):
-            for (place, part) in parts.enumerated() {
+            for part in parts {
                 switch part {
                 case .text(let text): pieces.add(text)
-                // The template's own line break behind a medium.
-                case .image:
-                    pieces.addImage("\(path).content[\(place)]")
-                    pieces.add("\n")
-                case .video:
-                    pieces.addVideo("\(path).content[\(place)]")
+                case .media(let part):
+                    pieces.add(part)
+                    // The template's own line break behind a medium.
                     pieces.add("\n")
                 }
             }

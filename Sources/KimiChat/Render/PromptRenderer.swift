@@ -4,6 +4,8 @@ import KimiTokenizer
 /// A prompt ready for the model.
 package struct RenderedPrompt: Sendable {
     package var ids: [Int32]
+    /// Pictures and chunks of clips in it, in rising order.
+    package var media: [PlacedMedia]
     /// The parser's first state.
     package var start: OutputStart
     /// The ids of the calls so far, and the counter for those to come.
@@ -48,13 +50,18 @@ package struct PromptRenderer: Sendable {
 
     /// The prompt as ids. A marker is one id, and the text between two markers is encoded as a whole.
     ///
-    /// - Throws: as `text(of:)`; `unsupported` for pictures, and for markers that the checkpoint does not have.
-    package func ids(of request: ChatRequest, mode: ChatMode = .thinking) throws(KimiError) -> RenderedPrompt {
+    /// - Parameter rooms: what each picture and clip takes.
+    /// - Throws: as `text(of:)`; `unsupported` for markers that the checkpoint does not have; what `rooms` throws.
+    package func ids(
+        of request: ChatRequest, mode: ChatMode = .thinking,
+        rooms: (MediaPart) throws(KimiError) -> [MediaRoom] = PromptRenderer.textOnly
+    ) throws(KimiError) -> RenderedPrompt {
         let calls = try ResolvedCalls(request.messages)
         let thinks = request.thinks(otherwise: mode)
         let rendered = pieces(of: request, calls, thinks: thinks)
+        let found = try rendered.pieces.ids(tokenizer, tokens, rooms: rooms)
         return RenderedPrompt(
-            ids: try rendered.pieces.ids(tokenizer, tokens), start: start(thinks: thinks), toolCallIDs: calls.ids,
+            ids: found.ids, media: found.media, start: start(thinks: thinks), toolCallIDs: calls.ids,
             unansweredCalls: calls.unanswered, declaresToolsAsJSON: rendered.declaresToolsAsJSON)
     }
 
@@ -69,23 +76,31 @@ package struct PromptRenderer: Sendable {
     ///   - messages: what the host adds after them; no assistant's or tool's.
     ///   - closesTurn: whether `<|im_end|>` must still be written: true if the model's output ended before it or it was taken
     ///     off.
-    /// - Throws: `unsupported` as `ids(of:)`, `invalidArgument` for messages of a wrong role.
+    ///   - rooms: as for `ids(of:)`.
+    /// - Throws: `unsupported` as `ids(of:)`, `invalidArgument` for messages of a wrong role; what `rooms` throws.
     package func continuation(
-        results: [ToolResult], messages: [ChatMessage] = [], thinks: Bool, closesTurn: Bool
+        results: [ToolResult], messages: [ChatMessage] = [], thinks: Bool, closesTurn: Bool,
+        rooms: (MediaPart) throws(KimiError) -> [MediaRoom] = PromptRenderer.textOnly
     ) throws(KimiError) -> RenderedContinuation {
         var pieces = PromptPieces()
         if closesTurn { pieces.add(.imEnd) }
-        for (place, result) in results.enumerated() { writeResult(result, "results[\(place)]", &pieces) }
+        for result in results { writeResult(result, &pieces) }
         for (place, message) in messages.enumerated() {
             guard message.role != .assistant && message.role != .tool else {
                 throw KimiError(
                     .invalidArgument, "messages[\(place)] has the role \"\(message.role.rawValue)\"; after results come others",
                     subject: "messages[\(place)].role")
             }
-            write(message, "messages[\(place)]", keepsReasoning: true, calls: [], result: nil, &pieces)
+            write(message, keepsReasoning: true, calls: [], result: nil, &pieces)
         }
         writeGenerationPrompt(thinks: thinks, &pieces)
-        return RenderedContinuation(ids: try pieces.ids(tokenizer, tokens), start: start(thinks: thinks))
+        let found = try pieces.ids(tokenizer, tokens, rooms: rooms)
+        return RenderedContinuation(ids: found.ids, media: found.media, start: start(thinks: thinks))
+    }
+
+    /// The rooms of media where there are no eyes for them: an error that names the part.
+    package static func textOnly(_ part: MediaPart) throws(KimiError) -> [MediaRoom] {
+        throw KimiError(.unsupported, "\(part.path) is \(part.kind.words); here the model reads text only", subject: part.path)
     }
 
     private func start(thinks: Bool) -> OutputStart { layout == .k25 && thinks ? .reasoning : .content }
@@ -108,6 +123,7 @@ package struct ToolResult: Sendable {
 /// What is appended to a prompt and the model's output.
 package struct RenderedContinuation: Sendable {
     package var ids: [Int32]
+    package var media: [PlacedMedia]
     package var start: OutputStart
 
     package var startsInReasoning: Bool { start == .reasoning }

@@ -12,7 +12,7 @@ extension ChatMessage {
         // The old form of a tool's result, with the function's name in the place of an id.
         let isFunction = roleName == "function"
         guard let role = isFunction ? .tool : Role(rawValue: roleName) else { throw roleField.refused("one of \(Self.roleNames)") }
-        self.init(role, try Self.content(field, role))
+        self.init(role, try Self.content(field, role, &ignored))
         if isFunction {
             functionName = try field.required("name", "the name of the function whose result this is").text()
         } else {
@@ -42,31 +42,40 @@ extension ChatMessage {
 
     // MARK: Content
 
-    private static func content(_ field: RequestField, _ role: Role) throws(KimiError) -> Content {
+    private static func content(
+        _ field: RequestField, _ role: Role, _ ignored: inout IgnoredFields
+    ) throws(KimiError) -> Content {
         let right = "a string or a list of parts"
         guard let content = field.member("content") else {
             // Null says that it is meant; a message without the member is a slip, but an assistant that only calls tools has none.
             if role != .assistant, field.value.objectValue?["content"] == nil { _ = try field.required("content", right) }
             return .none
         }
+        return try Self.content(content, &ignored)
+    }
+
+    /// - Throws: `invalidArgument` for what is neither a string nor a list of parts.
+    static func content(_ content: RequestField, _ ignored: inout IgnoredFields) throws(KimiError) -> Content {
+        let right = "a string or a list of parts"
         switch content.value {
         case .string(let text): return .text(text)
         case .array:
             var parts: [Part] = []
-            for element in try content.elements(right) { parts.append(try part(element)) }
+            for element in try content.elements(right) { parts.append(try part(element, &ignored)) }
             return .parts(parts)
         default: throw content.refused(right)
         }
     }
 
-    private static func part(_ field: RequestField) throws(KimiError) -> Part {
+    private static func part(_ field: RequestField, _ ignored: inout IgnoredFields) throws(KimiError) -> Part {
         _ = try field.object("a part: an object with a type")
         let type = try field.required("type", "\"text\", \"image_url\" or \"video_url\"")
-        switch try type.text() {
+        let name = try type.text()
+        switch name {
         case "text", "input_text", "output_text": return .text(try field.required("text", "a string").text())
         case "refusal": return .text(try field.required("refusal", "a string").text())
-        case "image", "image_url", "input_image": return .image(field.value)
-        case "video", "video_url", "input_video": return .video(field.value)
+        case "image", "image_url", "input_image": return .media(try MediaPart(.image, type: name, field, ignored: &ignored))
+        case "video", "video_url", "input_video": return .media(try MediaPart(.video, type: name, field, ignored: &ignored))
         case "input_audio", "file", "input_file": throw type.refused("\"text\", \"image_url\" or \"video_url\"", .unsupported)
         default: throw type.refused("\"text\", \"image_url\" or \"video_url\"")
         }

@@ -17,10 +17,8 @@ package struct ChatMessage: Sendable, Equatable {
 
     package enum Part: Sendable, Equatable {
         case text(String)
-        /// A picture, with the part as the request has it.
-        case image(JSON)
-        /// A clip, with the part as the request has it.
-        case video(JSON)
+        /// A picture or a clip.
+        case media(MediaPart)
     }
 
     /// The thoughts of an assistant's message.
@@ -66,9 +64,17 @@ package struct ChatMessage: Sendable, Equatable {
     /// A message of plain text.
     package init(_ role: Role, text: String) { self.init(role, .text(text)) }
 
+    /// Its pictures and clips, in their order.
+    package var media: [MediaPart] {
+        guard case .parts(let parts) = content else { return [] }
+        return parts.compactMap { if case .media(let part) = $0 { part } else { nil } }
+    }
+
     /// The result of a call, for the host's id.
-    package static func result(of id: String, _ text: String) -> ChatMessage {
-        var message = ChatMessage(.tool, text: text)
+    package static func result(of id: String, _ text: String) -> ChatMessage { result(of: id, .text(text)) }
+
+    package static func result(of id: String, _ content: Content) -> ChatMessage {
+        var message = ChatMessage(.tool, content)
         message.toolCallID = id
         return message
     }

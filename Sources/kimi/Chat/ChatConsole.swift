@@ -155,7 +155,8 @@ final class ChatConsole {
 
     /// - Throws: what the library would say to the conversation if it were asked to go on with it.
     func check(_ conversation: Conversation) throws {
-        _ = try model.chatFormat().prompt(of: try Self.request(conversation, tools.active, nil), mode: settings.mode)
+        _ = try model.chatFormat().prompt(
+            of: try Self.request(conversation, tools.active, nil), mode: settings.mode, eyes: ChatEyes(model, allowsFiles: false))
     }
 
     private static func request(_ conversation: Conversation, _ tools: [ChatTool], _ required: RequiredCall?) throws -> ChatRequest {

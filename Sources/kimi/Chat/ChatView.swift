@@ -163,6 +163,16 @@ final class JSONView: ChatView {
                 json.member("done", event.done)
                 json.member("total", event.total)
             }
+        case .media:
+            line("media") { json in
+                json.member("step", event.step)
+                json.member("part", event.text)
+                json.member("kind", event.code == 1 ? "image" : "chunk")
+                json.member("tokens", event.usage.media)
+                json.member("cached", event.usage.cached > 0)
+                json.member("done", event.done)
+                json.member("total", event.total)
+            }
         case .reasoning: text("reasoning")
         case .content: text("content")
         case .callBegin: call("call_begin")

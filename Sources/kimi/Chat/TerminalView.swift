@@ -54,7 +54,7 @@ final class TerminalView: ChatView {
         case .callArguments: showArguments(event.text)
         case .callEnd: endLine()
         case .callRejected: note(Self.rejection(event))
-        case .resultNeeded: break
+        case .resultNeeded, .media: break
         case .result: line(style.dim("  \(arrow) \(Self.folded(event.text))"))
         case .notice: if thought == nil { note(event.text) } else { remarks.append(event.text) }
         case .finish: endLine()
