@@ -8,7 +8,7 @@ The generator is any function of the targets and the rounds so far that gives an
 
 from .answers import extract_html
 from .browser import Chromium, NoBrowser, find_chromium
-from .compare import Comparison, Region, compare, load_picture
+from .compare import Comparison, Region, Tint, compare, load_picture
 from .generators import CommandGenerator, KimiGenerator
 from .loop import Outcome, run_loop
 from .prompt import messages
@@ -19,6 +19,6 @@ from .store import Store
 
 __all__ = [
     "Chromium", "CommandGenerator", "Comparison", "Generator", "KimiGenerator", "NoBrowser", "Outcome", "Region", "Render",
-    "RenderFailed", "Round", "Store", "Target", "Unusable", "View", "best_round", "compare", "extract_html", "find_chromium",
-    "load_picture", "messages", "render", "report", "run_loop",
+    "RenderFailed", "Round", "Store", "Target", "Tint", "Unusable", "View", "best_round", "compare", "extract_html",
+    "find_chromium", "load_picture", "messages", "render", "report", "run_loop",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n", re.MULTILINE)
 _BEGIN = re.compile(r"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 _TAG = re.compile(r"<[a-z!][^<>]*>", re.IGNORECASE)
 _NO_PAGE = {"css", "js", "javascript", "json", "bash", "sh", "python", "diff", "text", "txt", "ts", "typescript"}
@@ -26,10 +25,20 @@ def extract_html(answer: str) -> str | None:
 
 def _blocks(answer: str) -> list[tuple[str, str]]:
     """Fenced blocks: their languages and texts."""
-    blocks, at = [], 0
-    while (fence := _FENCE.search(answer, at)) is not None:
-        mark = fence.group(1)
-        close = re.compile(rf"^[ \t]*{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$", re.MULTILINE).search(answer, fence.end())
-        blocks.append((fence.group(2).lower(), answer[fence.end() : close.start() if close else None]))
-        at = close.end() if close else len(answer)
+    blocks: list[tuple[str, str]] = []
+    mark, language, lines = "", "", []
+    for line in answer.splitlines(keepends=True):
+        words = line.strip()
+        run = words[: len(words) - len(words.lstrip(words[:1]))] if words[:1] in ("`", "~") else ""
+        if mark:
+            # It ends with a run of the same letter, as long or longer, and nothing else.
+            if run[:1] == mark[0] and len(run) >= len(mark) and run == words:
+                blocks.append((language, "".join(lines)))
+                mark = ""
+            else:
+                lines.append(line)
+        elif len(run) >= 3:
+            mark, language, lines = run, words[len(run) :].strip().partition(" ")[0].lower(), []
+    if mark:
+        blocks.append((language, "".join(lines)))
     return blocks

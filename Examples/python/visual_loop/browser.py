@@ -139,9 +139,9 @@ class Browser:
         inherited = (to_browser, from_browser)
         try:
             self._process = subprocess.Popen(
-                command, close_fds=False, preexec_fn=functools.partial(_take_pipes, *inherited), start_new_session=True, cwd=home,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env={"HOME": str(home), "TMPDIR": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"},
+                command, close_fds=False, preexec_fn=functools.partial(_take_pipes, *inherited), start_new_session=True,
+                cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env={"HOME": str(home), "TMPDIR": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"},
             )
         except BaseException:
             os.close(commands)

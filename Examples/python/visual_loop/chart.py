@@ -37,7 +37,8 @@ def score_chart(rounds: Sequence[Round], threshold: float) -> str:
     every = max(1, math.ceil(len(rounds) / 12))
     for made in rounds:
         if made.number % every == 0 or made.number in (1, len(rounds)):
-            parts.append(f'<text class="tick" x="{x(made.number):.1f}" y="{_HEIGHT - 14}" text-anchor="middle">{made.number}</text>')
+            at = x(made.number)
+            parts.append(f'<text class="tick" x="{at:.1f}" y="{_HEIGHT - 14}" text-anchor="middle">{made.number}</text>')
     points = [(x(made.number), y(made.score)) for made in rounds if made.views]
     parts.append(f'<polyline class="line" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in points)}"/>')
     for made in rounds:

@@ -45,7 +45,7 @@ def run(given: argparse.Namespace, program: str, targets: Callable[[], Sequence[
     if (given.dir is None) == (given.generator is None):
         return _fail(program, "give either the folder of a checkpoint or --generator COMMAND", 2)
     if not 0 < given.threshold <= 1 or given.rounds < 1 or given.seconds <= 0 or given.memory < 64 or given.patience <= 0:
-        return _fail(program, "--threshold lies above 0 and up to 1, --rounds, --seconds and --patience above 0, --memory from 64", 2)
+        return _fail(program, "--threshold must be above 0 and at most 1, --rounds, --seconds, --patience above 0, --memory 64", 2)
     try:
         import numpy  # noqa: F401
         import PIL  # noqa: F401
@@ -96,7 +96,7 @@ def _run(given: argparse.Namespace, program: str, make_targets: Callable[[], Seq
         outcome = run_loop(
             targets, generator, chromium, threshold=given.threshold, limit=given.rounds, store=store, seconds=given.seconds,
             memory=given.memory << 20, progress=progress.loop,
-            after_round=lambda rounds: write_report(rounds, f"round {len(rounds)} of at most {given.rounds}"),
+            after_round=lambda rounds: write_report(rounds, f"Round {len(rounds)} of at most {given.rounds}"),
         )
         # From here on an interruption would only lose what is done.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -26,6 +26,9 @@ TOLERANCE = 24
 # Regions are found on cells of so many pixels, so that the letters of a line are one.
 CELL = 8
 MOST_REGIONS = 6
+# A colour of so much of the target is looked up in the render, and told if it is another.
+LARGE_AREA = 0.02
+MOST_TINTS = 4
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class Region:
     """The mean colours in it, as #rrggbb."""
 
 
+@dataclass(frozen=True)
+class Tint:
+    """A plain area whose colour is a little off: less than what makes a region."""
+
+    share: float
+    """Its part of the picture, 0 to 1."""
+    target: str
+    render: str
+    """The colour there, as #rrggbb; the render's is the median."""
+
+
 @dataclass
 class Comparison:
     """What came of comparing a render with its target."""
@@ -53,6 +67,8 @@ class Comparison:
     """The share of pixels that differ by more than `TOLERANCE`."""
     regions: list[Region]
     """The largest differences, the largest first."""
+    tints: list[Tint]
+    """Large areas in slightly wrong colours, the largest first."""
     picture: Image.Image
     """The target in pale grey, what differs in red, the regions with their numbers."""
 
@@ -60,7 +76,8 @@ class Comparison:
 def load_picture(source: str | Path | bytes | Image.Image, width: int | None = None) -> Image.Image:
     """A picture as RGB: upright, alpha on white, scaled to `width` if one is given. ValueError for what is none, or too large."""
     try:
-        picture = source if isinstance(source, Image.Image) else Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source
+        picture = opened if isinstance(opened, Image.Image) else Image.open(opened)
         check_size(*picture.size)
         picture = ImageOps.exif_transpose(picture)
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
@@ -99,7 +116,8 @@ def compare(target: Image.Image, render: Image.Image) -> Comparison:
     a, b = numpy.asarray(target), numpy.asarray(render)
     distance = numpy.abs(a.astype(numpy.int16) - b).max(axis=2)
     regions = _regions(a, b, distance)
-    return Comparison(score, float((distance > TOLERANCE).mean()), regions, _picture(target, distance, regions))
+    differing = float((distance > TOLERANCE).mean())
+    return Comparison(score, differing, regions, _tints(a, b), _picture(target, distance, regions))
 
 
 def _regions(target: Any, render: Any, distance: Any) -> list[Region]:
@@ -116,12 +134,27 @@ def _regions(target: Any, render: Any, distance: Any) -> list[Region]:
     for index in sorted(range(len(found)), key=lambda index: -weights[index])[:MOST_REGIONS]:
         top, left, bottom, right = (int(side) * CELL for side in found[index].bbox)
         bottom, right = min(bottom, height), min(right, width)
-        colours = [
-            "#%02x%02x%02x" % tuple(round(value) for value in pixels[top:bottom, left:right].mean(axis=(0, 1)))
-            for pixels in (target, render)
-        ]
+        colours = [_hex(pixels[top:bottom, left:right].mean(axis=(0, 1))) for pixels in (target, render)]
         regions.append(Region(left, top, right, bottom, round(weights[index] / total, 4), *colours))
     return regions
+
+
+def _tints(target: Any, render: Any) -> list[Tint]:
+    packed = (target.astype(numpy.uint32) @ numpy.array([65536, 256, 1], dtype=numpy.uint32)).ravel()
+    colours, counts = numpy.unique(packed, return_counts=True)
+    tints = []
+    for index in numpy.argsort(-counts)[:MOST_TINTS]:
+        if counts[index] < LARGE_AREA * packed.size:
+            break
+        there = numpy.median(render.reshape(-1, 3)[packed == colours[index]], axis=0)
+        wanted = numpy.array([colours[index] >> shift & 255 for shift in (16, 8, 0)], dtype=numpy.float64)
+        if 1 < numpy.abs(wanted - there).max() <= TOLERANCE:
+            tints.append(Tint(round(float(counts[index] / packed.size), 4), _hex(wanted), _hex(there)))
+    return tints
+
+
+def _hex(colour: Any) -> str:
+    return "#%02x%02x%02x" % tuple(round(float(value)) for value in colour)
 
 
 def _picture(target: Image.Image, distance: Any, regions: list[Region]) -> Image.Image:

@@ -57,9 +57,9 @@ def run_loop(
         while True:
             best = best_round(rounds)
             if any(each.views and each.lowest >= threshold for each in rounds):
-                return outcome("threshold", f"reached {best.score:.4f} in round {best.number}" if best else "")
+                return outcome("threshold", f"Reached {best.score:.4f} in round {best.number}" if best else "")
             if len(rounds) >= limit:
-                return outcome("limit", f"no round of {limit} reached {threshold:g}" if limit != 1 else f"below {threshold:g}")
+                return outcome("limit", f"No page of {limit} reached {threshold:g}" if limit != 1 else f"Below {threshold:g}")
             if len(rounds) >= MOST_FAILURES and all(each.answer is None for each in rounds[-MOST_FAILURES:]):
                 return outcome("generator", f"{MOST_FAILURES} failures in a row: {rounds[-1].notes[0]}")
             number = len(rounds) + 1
@@ -79,7 +79,7 @@ def run_loop(
     except Unusable as error:
         return outcome("generator", str(error))
     except KeyboardInterrupt:
-        return outcome("interrupted", f"stopped after {len(rounds)} round{'s' * (len(rounds) != 1)}")
+        return outcome("interrupted", f"Stopped after {len(rounds)} round{'s' * (len(rounds) != 1)}")
 
 
 def _ask(generator: Generator, targets: Sequence[Target], rounds: Sequence[Round], number: int) -> Round:
@@ -114,5 +114,6 @@ def look(html: str, target: Target, chromium: Chromium, seconds: float, memory: 
         return View(notes=[f"no picture: {error}"])
     found = compare(target.picture, made.picture)
     return View(
-        found.score, found.differing, found.regions, made.page_width, made.page_height, made.notes, made.picture, found.picture
+        found.score, found.differing, found.regions, found.tints, made.page_width, made.page_height, made.notes, made.picture,
+        found.picture,
     )

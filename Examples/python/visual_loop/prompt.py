@@ -18,18 +18,18 @@ from .rounds import Round, Target, View, best_round
 Message = dict[str, Any]
 
 _TASK = """\
-Write one HTML page that looks exactly like the picture{plural} below in a browser window of {width} x {height} CSS pixels at a device \
-scale of 1. It is measured pixel by pixel, so positions, sizes, colours, fonts and text matter.
-- One file: CSS in <style>, scripts in <script> if needed. There is no network: no CDN, no web fonts, no pictures by URL; use inline \
-SVG, CSS or boxes of the right size and colour for photographs.
+Write one HTML page that looks exactly like the picture{plural} below in a browser window of {width} x {height} CSS pixels \
+at a device scale of 1. It is measured pixel by pixel, so positions, sizes, colours, fonts and text matter.
+- One file: CSS in <style>, scripts in <script> if needed. There is no network: no CDN, no web fonts, no pictures by URL; \
+use inline SVG, CSS or boxes of the right size and colour for photographs.
 - The page is photographed after five seconds, animations at their end.
-- Answer with the whole page in one ```html block and nothing else. After each answer you are shown what it looks like beside the \
-target; then answer with the whole corrected page again."""
+- Answer with the whole page in one ```html block and nothing else. After each answer you are shown what it looks like \
+beside the target; then answer with the whole corrected page again."""
 
 _STATES = """
-- The pictures are {count} states of one page in the order in which they were seen. Write the interaction that leads from one to the \
-next, as a user would do it. Besides, the page must show state N at once, without animation, when it is opened with the fragment \
-#state-N, and state 1 without a fragment: read location.hash when it loads, and on hashchange."""
+- The pictures are {count} states of one page in the order in which they were seen. Write the interaction that leads from \
+one to the next, as a user would do it. Besides, the page must show state N at once, without animation, when it is opened \
+with the fragment #state-N, and state 1 without a fragment: read location.hash when it loads, and on hashchange."""
 
 
 def task(targets: Sequence[Target], hint: str = "") -> str:
@@ -67,17 +67,19 @@ def _view_lines(target: Target, view: View) -> list[str]:
     lines = [f"SSIM {view.score:.4f} (1 is equal); {view.differing:.2%} of the pixels differ visibly."]
     if view.page_width > width or view.page_height > height:
         lines.append(
-            f"The page is {view.page_width} x {view.page_height} pixels, larger than the window of {width} x {height}: what is "
-            "beyond is not seen."
+            f"The page is {view.page_width} x {view.page_height} pixels, larger than the window of {width} x {height}: "
+            "what is beyond is not seen."
         )
     lines += [f"The browser: {note}" for note in view.notes]
     if view.regions:
         lines.append("Largest differences, by the numbers in the difference picture:")
     for number, region in enumerate(view.regions, 1):
         lines.append(
-            f"{number}. x {region.left} to {region.right}, y {region.top} to {region.bottom}: {region.share:.0%} of all difference; "
-            f"mean colour {region.target} in the target, {region.render} in your page"
+            f"{number}. x {region.left} to {region.right}, y {region.top} to {region.bottom}: {region.share:.0%} of all "
+            f"difference; mean colour {region.target} in the target, {region.render} in your page"
         )
+    for tint in view.tints:
+        lines.append(f"{tint.share:.0%} of the target has the colour {tint.target}; there your page has {tint.render}.")
     return lines
 
 
@@ -99,7 +101,8 @@ def messages(targets: Sequence[Target], rounds: Sequence[Round], hint: str = "",
             if view.render is not None and view.difference is not None:
                 of = f" ({target.name})" if len(targets) > 1 else ""
                 parts += [{"type": "text", "text": f"Your page{of}:"}, picture_part(view.render)]
-                parts += [{"type": "text", "text": f"The target in pale grey{of}, what differs in red:"}, picture_part(view.difference)]
+                what = f"The target in pale grey{of}, what differs in red:"
+                parts += [{"type": "text", "text": what}, picture_part(view.difference)]
         parts.append({"type": "text", "text": "Correct it. Answer with the whole page in one ```html block."})
         conversation.append({"role": "user", "content": parts})
     return conversation

@@ -40,7 +40,8 @@ _PAGE = """\
 
 
 def report(
-    targets: Sequence[Target], rounds: Sequence[Round], *, threshold: float, state: str, title: str = "Picture to page", about: str = ""
+    targets: Sequence[Target], rounds: Sequence[Round], *, threshold: float, state: str, title: str = "Picture to page",
+    about: str = "",
 ) -> str:
     """The report as HTML.
 
@@ -78,8 +79,8 @@ def _summary(targets: Sequence[Target], rounds: Sequence[Round], best: Round | N
     if len(targets) > 1:
         facts.insert(3, ("states", str(len(targets))))
     cells = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
-    chart = f"<figure>{score_chart(rounds, threshold)}<figcaption>SSIM by round; dashed: wanted</figcaption></figure>" if rounds else ""
-    return f'<section id="summary"><dl>{cells}</dl>{chart}</section>'
+    chart = score_chart(rounds, threshold) + "<figcaption>SSIM by round; dashed: wanted</figcaption>" if rounds else ""
+    return f'<section id="summary"><dl>{cells}</dl><figure>{chart}</figure></section>'
 
 
 def _round(targets: Sequence[Target], made: Round, before: Round | None, is_best: bool) -> str:
@@ -114,8 +115,9 @@ def _comparisons(targets: Sequence[Target], made: Round, with_targets: bool) -> 
                 parts.append(_notes(view.notes))
         figures = _figure(target.picture, name) if with_targets else ""
         if view.render is not None and view.difference is not None:
-            size = f", {view.page_width} × {view.page_height}" if (view.page_width, view.page_height) != target.picture.size else ""
-            figures += _figure(view.render, f"page{size}") + _figure(view.difference, f"difference, {view.differing:.2%} of the pixels")
+            whole = (view.page_width, view.page_height)
+            figures += _figure(view.render, "page" + ("" if whole == target.picture.size else f", {whole[0]} × {whole[1]}"))
+            figures += _figure(view.difference, f"difference, {view.differing:.2%} of the pixels")
         parts.append(f'<div class="row">{figures}</div>')
         if not with_targets:
             parts.append(_regions(view))
@@ -123,7 +125,7 @@ def _comparisons(targets: Sequence[Target], made: Round, with_targets: bool) -> 
 
 
 def _regions(view: View) -> str:
-    if not view.regions:
+    if not view.regions and not view.tints:
         return ""
     rows = "".join(
         f"<tr><td>{number}</td><td>{region.left}–{region.right}, {region.top}–{region.bottom}</td><td>{region.share:.0%}</td>"
@@ -131,8 +133,15 @@ def _regions(view: View) -> str:
         f'<td><i style="background:{region.render}"></i>{region.render}</td></tr>'
         for number, region in enumerate(view.regions, 1)
     )
+    rows += "".join(
+        f"<tr><td></td><td>an area, {tint.share:.0%} of the picture</td><td></td>"
+        f'<td><i style="background:{tint.target}"></i>{tint.target}</td>'
+        f'<td><i style="background:{tint.render}"></i>{tint.render}</td></tr>'
+        for tint in view.tints
+    )
     head = "<tr><th></th><th>x, y</th><th>share</th><th>target</th><th>page</th></tr>"
-    return f'<details class="regions"><summary>Largest differences</summary><div class="wide"><table>{head}{rows}</table></div></details>'
+    table = f'<div class="wide"><table>{head}{rows}</table></div>'
+    return f'<details class="regions"><summary>Largest differences</summary>{table}</details>'
 
 
 def _figure(picture: Image.Image, caption: str) -> str:

@@ -7,7 +7,7 @@ from typing import Callable, Sequence
 
 from PIL import Image
 
-from .compare import Region
+from .compare import Region, Tint
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class View:
     differing: float = 1.0
     """The share of pixels that differ visibly."""
     regions: list[Region] = field(default_factory=list)
+    tints: list[Tint] = field(default_factory=list)
     page_width: int = 0
     page_height: int = 0
     notes: list[str] = field(default_factory=list)

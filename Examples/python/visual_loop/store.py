@@ -19,7 +19,7 @@ from typing import Any, Sequence
 
 from PIL import Image
 
-from .compare import Region
+from .compare import Region, Tint
 from .rounds import Round, Target, View
 
 _VERSION = 1
@@ -82,7 +82,9 @@ class Store:
                 generating_seconds=float(read["generating_seconds"]), rendering_seconds=float(read["rendering_seconds"]),
             )
             for index, values in enumerate(read["views"], 1):
-                view = View(**{**values, "regions": [Region(**region) for region in values["regions"]]})
+                view = View(**values)
+                view.regions = [Region(**each) for each in values["regions"]]
+                view.tints = [Tint(**each) for each in values["tints"]]
                 render = place / f"render-{index}.png"
                 if render.exists():
                     view.render, view.difference = _picture(render), _picture(place / f"difference-{index}.png")
