@@ -21,12 +21,14 @@ from .render import check_size
 SAMPLES_PER_SECOND = 4.0
 LONGEST_SECONDS = 600.0
 # What is shorter was on its way to something else.
-_LEAST_SAMPLES = 2
+_LEAST_SECONDS = 0.5
 _COMPARED_WIDTH = 640
+# Frames that nowhere differ by more, of 255, need no closer look.
+_NOISE = 12
 # Below this the neighbourhood of a pixel has changed; codecs' noise stays above.
 _CHANGED_SIMILARITY = 0.6
 # A mouse pointer covers less of a picture, an opened menu more.
-_CHANGED_SHARE = 0.003
+_CHANGED_SHARE = 0.005
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,10 @@ def key_frames(path: Path | str, most: int = 6) -> list[KeyFrame]:
     found: list[tuple[KeyFrame, Any]] = []
     first: Any = None
     begin = 0.0
-    count = 0
     last: tuple[float, Image.Image, Any] | None = None
 
     def close(seconds: float, picture: Image.Image, small: Any, always: bool) -> None:
-        if (always or count >= _LEAST_SAMPLES) and not any(_change(small, known) == 0 for _, known in found):
+        if (always or seconds - begin >= _LEAST_SECONDS) and not any(_change(small, known) == 0 for _, known in found):
             found.append((KeyFrame(picture, begin, seconds), small))
 
     for seconds, picture in _samples(Path(path)):
@@ -64,8 +65,7 @@ def key_frames(path: Path | str, most: int = 6) -> list[KeyFrame]:
             raise ValueError(f"{path}: the picture's size changes at {seconds:.1f} s")
         elif _change(small, last[2]) or _change(small, first):
             close(*last, always=not found)
-            first, begin, count = small, seconds, 0
-        count += 1
+            first, begin = small, seconds
         last = seconds, picture, small
     if last is None:
         raise ValueError(f"{path}: there is no picture in it")
@@ -116,6 +116,8 @@ def _small(picture: Image.Image) -> Image.Image:
 
 def _change(a: Image.Image, b: Image.Image) -> float:
     """How much of the picture has changed; 0 for less than a mouse pointer."""
+    if numpy.abs(numpy.asarray(a, dtype=numpy.int16) - numpy.asarray(b)).max() <= _NOISE:
+        return 0.0
     _, each = similarity(a, b)
     share = float(numpy.mean(each < _CHANGED_SIMILARITY))
     return share if share > _CHANGED_SHARE else 0.0

@@ -49,6 +49,7 @@ def run_loop(
     ends the loop with what there is; the round that it came in is dropped.
     """
     rounds = store.load(targets) if store is not None else []
+    failures = 0
 
     def outcome(reason: str, message: str) -> Outcome:
         return Outcome(reason, message, rounds, best_round(rounds))
@@ -60,11 +61,12 @@ def run_loop(
                 return outcome("threshold", f"Reached {best.score:.4f} in round {best.number}" if best else "")
             if len(rounds) >= limit:
                 return outcome("limit", f"No page of {limit} reached {threshold:g}" if limit != 1 else f"Below {threshold:g}")
-            if len(rounds) >= MOST_FAILURES and all(each.answer is None for each in rounds[-MOST_FAILURES:]):
+            if failures == MOST_FAILURES:
                 return outcome("generator", f"{MOST_FAILURES} failures in a row: {rounds[-1].notes[0]}")
             number = len(rounds) + 1
             progress("ask", number)
             made = _ask(generator, targets, rounds, number)
+            failures = failures + 1 if made.answer is None else 0
             if made.html is not None:
                 begin = time.monotonic()
                 for index, target in enumerate(targets):

@@ -60,10 +60,12 @@ def report(
         body.append(_round(targets, made, before, made is best))
         before = made if made.views else before
     style = files(__package__).joinpath("report.css").read_text("utf-8").strip()
-    return _PAGE.format(
+    text = _PAGE.format(
         title=escape(title), style=style, state=escape(state), state_class="reached" if reached else "open",
         body="\n".join(body), footer=escape(about),
     )
+    # Half a surrogate, which an answer may have, is no UTF-8.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _summary(targets: Sequence[Target], rounds: Sequence[Round], best: Round | None, threshold: float) -> str:
@@ -159,8 +161,8 @@ def _notes(notes: Sequence[str]) -> str:
 
 def _code(name: str, text: str) -> str:
     lines = text.count("\n") + (not text.endswith("\n"))
-    shown = escape(text.encode("utf-8", "replace").decode("utf-8"))
-    return f"<details><summary>{name}, {lines} line{'s' * (lines != 1)}</summary><pre><code>{shown}</code></pre></details>"
+    head = f"{name}, {lines} line{'s' * (lines != 1)}"
+    return f"<details><summary>{head}</summary><pre><code>{escape(text)}</code></pre></details>"
 
 
 def _title(targets: Sequence[Target], target: Target) -> str:
