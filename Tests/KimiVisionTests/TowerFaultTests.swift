@@ -112,11 +112,12 @@ struct TowerFaultTests {
         let (eyes, text) = try tower(Self.folder)
         let before = text.budget.used(.features)
         let cancellation = Cancellation()
-        #expect(Self.error { _ = try eyes.encode(Stopping(cancellation: cancellation), digest: MediaDigest([]), cancellation: cancellation) }?.status == .cancelled)
+        let encode = { _ = try eyes.encode(Stopping(cancellation: cancellation), digest: MediaDigest([]), cancellation: cancellation) }
+        #expect(Self.error(encode)?.status == .cancelled)
         // Only the first stage was computed.
         #expect(eyes.times.seconds(.patches) > 0 && eyes.times.seconds(.heads) == 0)
         #expect(text.budget.used(.features) == before)
-        #expect(Self.error { _ = try eyes.encode(Stopping(cancellation: cancellation), digest: MediaDigest([]), cancellation: cancellation) }?.status == .cancelled)
+        #expect(Self.error(encode)?.status == .cancelled)
     }
 
     @Test("Steps of the text model go on between the turns of an encode")
@@ -126,17 +127,19 @@ struct TowerFaultTests {
         let right = try eyes.rows(source)
         let done = Atomic(false)
         let steps = Atomic(0)
-        let group = DispatchGroup()
-        DispatchQueue.global().async(group: group) {
+        let ended = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
             while !done.load(ordering: .relaxed) {
                 try? text.withStep { () throws(KimiError) in _ = steps.wrappingAdd(1, ordering: .relaxed) }
             }
+            ended.signal()
         }
+        while steps.load(ordering: .relaxed) == 0 { usleep(100) }
         let before = steps.load(ordering: .relaxed)
         let found = try eyes.rows(source)
         let between = steps.load(ordering: .relaxed) - before
         done.store(true, ordering: .relaxed)
-        group.wait()
+        ended.wait()
         #expect(identical(found, right))
         // Three blocks of three stages, of several turns each.
         #expect(between >= 9)
