@@ -3,7 +3,7 @@ import KimiCore
 import KimiModel
 
 /// What the tower takes: the patches of a picture or of a chunk, normalised when they are asked for.
-package struct Patches: Sendable {
+package struct Patches: PatchSource {
     package let plan: SizePlan
     package let digest: MediaDigest
     /// Of the plan's size.
@@ -26,7 +26,7 @@ package struct Patches: Sendable {
     }
 
     /// Frames, rows and columns.
-    package var grid: (frames: Int, rows: Int, columns: Int) { (plan.frames, plan.rows, plan.columns) }
+    package var grid: PatchGrid { PatchGrid(frames: plan.frames, rows: plan.rows, columns: plan.columns) }
     /// How many there are.
     package var count: Int { plan.patches }
     /// Floats of one: [3, patch, patch].
@@ -36,10 +36,10 @@ package struct Patches: Sendable {
     ///
     /// - Parameters:
     ///   - range: within 0 and `count`.
-    ///   - to: room for `range.count * width` floats.
-    package func fill(_ range: Range<Int>, into to: UnsafeMutablePointer<Float>) {
+    ///   - floats: room for `range.count * width` floats.
+    package func fill(_ range: Range<Int>, into floats: UnsafeMutablePointer<Float>) {
         let each = plan.rows * plan.columns
-        var to = to
+        var to = floats
         for (index, frame) in frames.enumerated() {
             let part = range.clamped(to: index * each..<(index + 1) * each)
             guard !part.isEmpty else { continue }
