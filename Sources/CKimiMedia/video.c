@@ -12,7 +12,7 @@ typedef struct {
     int64_t time;
     /// Its number in the order of showing; -1 for one that is not shown.
     int64_t rank;
-    /// How many packets that one can begin with came up to this one, itself included.
+    /// Packets from one that decoding can begin with up to the next are a run; 0 before the first of them.
     size_t run;
 } packet;
 
@@ -24,7 +24,7 @@ struct ckm_video {
     size_t frame_count;
     /// NULL where the file does not tell times.
     double *times;
-    /// Per packet that one can begin with: whether anything from there up to the next is wanted. One in front, for those before the first.
+    /// For each run whether it must be decoded.
     uint8_t *is_run_wanted;
     size_t run_count;
     size_t width, height;
@@ -172,33 +172,34 @@ typedef struct {
     void *user_data;
 } decoding;
 
-/// Runs that must be decoded for what is wanted.
+/// Runs that must be decoded for what is wanted. A run with frames that are shown before the one it begins with leans on the run
+/// before; decoders drop frames after such a beginning, so that run is decoded too, whatever of it is wanted.
 static int32_t mark_runs(ckm_video *v, const size_t *wanted, size_t count, ckm_fault *fault) {
     free(v->is_run_wanted);
-    v->is_run_wanted = calloc(v->run_count + 2, 1);
+    v->is_run_wanted = calloc(v->run_count + 1, 1);
     uint8_t *is_wanted = calloc(v->frame_count, 1);
-    // The least number shown by the packet that a run begins with: what is shown before it depends on the run before.
-    int64_t *first = malloc((v->run_count + 2) * sizeof *first);
-    if (!v->is_run_wanted || !is_wanted || !first) {
+    if (!v->is_run_wanted || !is_wanted) {
         free(is_wanted);
-        free(first);
         return no_memory(fault);
     }
     for (size_t i = 0; i < count; i++)
         if (wanted[i] < v->frame_count) is_wanted[wanted[i]] = 1;
-    size_t run = 0;
-    first[0] = -1;
-    for (size_t i = 0; i < v->packet_count; i++) {
-        const packet *p = &v->packets[i];
-        if (p->run != run) run = p->run, first[run] = p->rank;
-        if (p->rank < 0 || !is_wanted[p->rank]) continue;
+    for (size_t i = 0, next; i < v->packet_count; i = next) {
+        const size_t run = v->packets[i].run;
+        int is_run_wanted = 0, leans = 0;
+        for (next = i; next < v->packet_count && v->packets[next].run == run; next++) {
+            const int64_t rank = v->packets[next].rank;
+            if (rank < 0) continue;
+            is_run_wanted |= is_wanted[rank];
+            leans |= rank < v->packets[i].rank;
+        }
+        if (!is_run_wanted) continue;
         v->is_run_wanted[run] = 1;
-        if (run > 0 && p->rank < first[run]) v->is_run_wanted[run - 1] = 1;
+        if (run > 0 && leans) v->is_run_wanted[run - 1] = 1;
     }
-    // Before the first packet one can begin with nothing can be decoded, but a decoder may try; without times all is decoded.
+    // Packets before the first that one can begin with may show something all the same; without times all is decoded.
     v->is_run_wanted[0] = 1;
     if (!v->times) memset(v->is_run_wanted, 1, v->run_count + 1);
-    free(first);
     free(is_wanted);
     return CKM_OK;
 }

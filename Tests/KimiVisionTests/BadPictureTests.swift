@@ -63,7 +63,7 @@ struct BadPictureTests {
         #expect(failure { _ = try fixture.decode(limits: limits) }?.status == .invalidArgument)
         limits = MediaLimits()
         limits.workBytes = 100
-        for name in ["png-rgba8-interlaced", "webp-lossy-alpha", "jpeg-progressive"] {
+        for name in ["png-rgba8-interlaced", "webp-lossy-alpha"] {
             let fixture = try PictureFixture.named(name)
             #expect(failure { _ = try fixture.decode(limits: limits) } != nil, "\(name)")
         }
@@ -71,12 +71,13 @@ struct BadPictureTests {
 
     @Test("A JPEG with scans without end ends soon")
     func scans() throws {
-        // All of the picture's last scan, again and again.
+        // The picture's first scan, which changes nothing when it comes again.
         let bytes = Array(try PictureFixture.named("jpeg-progressive").file)
-        let start = try #require(bytes.indices.dropLast(1).last { bytes[$0] == 0xFF && bytes[$0 + 1] == 0xDA })
-        let scan = bytes[start..<bytes.count - 2]
-        let bomb = bytes[..<start] + Array(repeating: scan, count: 2000).joined() + [0xFF, 0xD9]
-        #expect(failure { _ = try Picture.decode(bomb) }?.status == .invalidArgument)
+        let start = try #require(bytes.indices.dropLast().first { bytes[$0] == 0xFF && bytes[$0 + 1] == 0xDA })
+        let end = try #require(bytes.indices[(start + 14)...].first { bytes[$0] == 0xFF && bytes[$0 + 1] != 0 })
+        let bomb = bytes[..<end] + Array(repeating: bytes[start..<end], count: 2000).joined() + bytes[end...]
+        let error = failure { _ = try Picture.decode(bomb) }
+        #expect(error?.status == .invalidArgument, "\(String(describing: error))")
     }
 
     @Test("Damage in the middle of a JPEG's data is an error where the decoder sees it")

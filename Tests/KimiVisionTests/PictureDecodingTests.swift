@@ -42,7 +42,7 @@ struct PictureDecodingTests {
     func raw() throws {
         let bytes: [UInt8] = [1, 2, 3, 255, 4, 5, 6, 0, 9, 9, 9, 10, 20, 30, 128, 255, 0, 7, 254]
         let picture = try bytes.withUnsafeBytes { try Picture.raw($0, width: 2, height: 2, stride: 11, hasAlpha: true) }
-        #expect(picture.bytes == [1, 2, 3, 255, 255, 255, 132, 137, 142, 254, 1, 8])
+        #expect(picture.bytes == [1, 2, 3, 255, 255, 255, 132, 137, 142, 255, 1, 8])
         let rows: [UInt8] = [1, 2, 3, 0, 4, 5, 6]
         #expect(try rows.withUnsafeBytes { try Picture.raw($0, width: 1, height: 2, stride: 4) }.bytes == [1, 2, 3, 4, 5, 6])
     }

@@ -80,11 +80,11 @@ enum DataURL {
             throw KimiError(.format, "a data: URL whose base64 ends within a byte; it may have been cut", subject: subject)
         }
         if rest >= 2 {
-            to[count] = UInt8(truncatingIfNeeded: bits << (6 * UInt32(4 - rest)) >> 16)
+            to[count] = UInt8(truncatingIfNeeded: (bits << (6 * UInt32(4 - rest))) >> 16)
             count += 1
         }
         if rest == 3 {
-            to[count] = UInt8(truncatingIfNeeded: bits << 6 >> 8)
+            to[count] = UInt8(truncatingIfNeeded: (bits << 6) >> 8)
             count += 1
         }
         return count

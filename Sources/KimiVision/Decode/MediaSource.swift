@@ -96,7 +96,7 @@ struct PercentReader<Bytes: Sequence<UInt8>> {
         guard let byte = iterator.next() else { return nil }
         place += 1
         guard byte == UInt8(ascii: "%") else { return byte }
-        guard let high = iterator.next().flatMap(Self.digit), let low = iterator.next().flatMap(Self.digit) else {
+        guard let first = iterator.next(), let high = Self.digit(first), let second = iterator.next(), let low = Self.digit(second) else {
             isMalformed = true
             return nil
         }
