@@ -39,10 +39,13 @@ static int32_t no_memory(ckm_fault *fault) { return ckm_fail(fault, CKM_NO_MEMOR
 // First pass
 
 static int32_t check_size(const ckm_video *v, int64_t width, int64_t height, ckm_fault *fault) {
-    if (width <= 0 || height <= 0) return ckm_fail(fault, CKM_FORMAT, "video: frames of %lld x %lld pixels", (long long)width, (long long)height);
-    if ((uint64_t)width > v->limits.side || (uint64_t)height > v->limits.side || (uint64_t)width * (uint64_t)height > v->limits.pixels)
-        return ckm_fail(fault, CKM_LIMIT, "video: frames of %lld x %lld pixels; at most %llu pixels and sides of %llu are decoded", (long long)width,
-                        (long long)height, (unsigned long long)v->limits.pixels, (unsigned long long)v->limits.side);
+    if (width <= 0 || height <= 0)
+        return ckm_fail(fault, CKM_FORMAT, "video: frames of %lld x %lld pixels", (long long)width, (long long)height);
+    if ((uint64_t)width > v->limits.side || (uint64_t)height > v->limits.side ||
+        (uint64_t)width * (uint64_t)height > v->limits.pixels)
+        return ckm_fail(fault, CKM_LIMIT, "video: frames of %lld x %lld pixels; at most %llu pixels and sides of %llu are decoded",
+                        (long long)width, (long long)height, (unsigned long long)v->limits.pixels,
+                        (unsigned long long)v->limits.side);
     return CKM_OK;
 }
 
@@ -123,7 +126,8 @@ int32_t ckm_video_open(const uint8_t *bytes, int32_t descriptor, size_t count, c
     ckm_video *v = calloc(1, sizeof *v);
     if (!v) return no_memory(fault);
     v->limits = *limits;
-    v->input = (ckm_input){.av = av, .bytes = bytes, .descriptor = descriptor, .count = count, .is_cancelled = is_cancelled, .user_data = user_data};
+    v->input = (ckm_input){
+        .av = av, .bytes = bytes, .descriptor = descriptor, .count = count, .is_cancelled = is_cancelled, .user_data = user_data};
     int32_t code = ckm_input_open(&v->input, fault);
     if (code == CKM_OK) code = check_size(v, v->input.stream->codecpar->width, v->input.stream->codecpar->height, fault);
     if (code == CKM_OK) code = read_packets(v, most_frames, fault);
@@ -132,9 +136,12 @@ int32_t ckm_video_open(const uint8_t *bytes, int32_t descriptor, size_t count, c
     if (code == CKM_OK) {
         v->width = (size_t)v->input.stream->codecpar->width, v->height = (size_t)v->input.stream->codecpar->height;
         const AVRational rate = v->input.stream->avg_frame_rate;
-        *info = (ckm_video_info){
-            .width = (uint32_t)v->width, .height = (uint32_t)v->height, .orientation = orientation(v),
-            .rate = rate.num > 0 && rate.den > 0 ? (double)rate.num / rate.den : 0, .frame_count = v->frame_count, .times = v->times};
+        *info = (ckm_video_info){.width = (uint32_t)v->width,
+                                 .height = (uint32_t)v->height,
+                                 .orientation = orientation(v),
+                                 .rate = rate.num > 0 && rate.den > 0 ? (double)rate.num / rate.den : 0,
+                                 .frame_count = v->frame_count,
+                                 .times = v->times};
         *out = v;
     }
     ckm_input_close(&v->input);
@@ -220,8 +227,8 @@ static int32_t convert(decoding *d, const AVFrame *frame, ckm_fault *fault) {
     case AV_PIX_FMT_YUVJ440P: format = AV_PIX_FMT_YUV440P, is_full = 1; break;
     default: break;
     }
-    d->scaler = av->sws_getCachedContext(d->scaler, frame->width, frame->height, format, (int)v->width, (int)v->height, AV_PIX_FMT_RGB24,
-                                         SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, NULL, NULL, NULL);
+    d->scaler = av->sws_getCachedContext(d->scaler, frame->width, frame->height, format, (int)v->width, (int)v->height,
+                                         AV_PIX_FMT_RGB24, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, NULL, NULL, NULL);
     if (!d->scaler) return ckm_fail(fault, CKM_UNSUPPORTED, "video: pixels of a format that is not converted");
     // Files that do not say are meant as players take them: large pictures as HD television has it, small ones as before.
     int space = frame->colorspace;
@@ -240,15 +247,16 @@ static int32_t convert(decoding *d, const AVFrame *frame, ckm_fault *fault) {
 
 static int32_t hand_over(decoding *d, const AVFrame *frame, ckm_fault *fault) {
     const size_t index = d->wanted[d->done];
-    if (frame->flags & AV_FRAME_FLAG_CORRUPT || frame->decode_error_flags) return ckm_fail(fault, CKM_FORMAT, "video: frame %zu is damaged", index);
+    if (frame->flags & AV_FRAME_FLAG_CORRUPT || frame->decode_error_flags)
+        return ckm_fail(fault, CKM_FORMAT, "video: frame %zu is damaged", index);
     const int32_t code = convert(d, frame, fault);
     if (code != CKM_OK) return code;
     d->done++;
     return d->sink(d->user_data, index, d->video->rgb, d->video->stride);
 }
 
-/// Takes all that the decoder has. A frame that is wanted and does not come (a packet that is never shown) is the one that was shown
-/// then: the one before.
+/// Takes all that the decoder has. A frame that is wanted and does not come (a packet that is never shown) is the one that was
+/// shown then: the one before.
 static int32_t take_frames(decoding *d, ckm_fault *fault) {
     ckm_video *v = d->video;
     const ckm_libav *av = v->input.av;
@@ -326,7 +334,9 @@ static int32_t open_decoder(decoding *d, ckm_fault *fault) {
     const ckm_libav *av = v->input.av;
     const AVCodecParameters *parameters = v->input.stream->codecpar;
     const AVCodec *codec = av->avcodec_find_decoder(parameters->codec_id);
-    if (!codec) return ckm_fail(fault, CKM_UNSUPPORTED, "video: no decoder for %s in this FFmpeg", av->avcodec_get_name(parameters->codec_id));
+    if (!codec)
+        return ckm_fail(fault, CKM_UNSUPPORTED, "video: no decoder for %s in this FFmpeg",
+                        av->avcodec_get_name(parameters->codec_id));
     d->codec = av->avcodec_alloc_context3(codec);
     d->frame = av->av_frame_alloc();
     d->before = av->av_frame_alloc();
@@ -340,7 +350,8 @@ static int32_t open_decoder(decoding *d, ckm_fault *fault) {
     return error < 0 ? ckm_input_fail(&v->input, fault, error, "its decoder") : CKM_OK;
 }
 
-int32_t ckm_video_decode(ckm_video *video, const size_t *wanted, size_t count, ckm_frame_sink sink, ckm_is_cancelled is_cancelled, void *user_data, ckm_fault *fault) {
+int32_t ckm_video_decode(ckm_video *video, const size_t *wanted, size_t count, ckm_frame_sink sink, ckm_is_cancelled is_cancelled,
+                         void *user_data, ckm_fault *fault) {
     if (count == 0) return CKM_OK;
     const ckm_libav *av = video->input.av;
     decoding d = {.video = video, .wanted = wanted, .count = count, .sink = sink, .user_data = user_data};

@@ -21,11 +21,17 @@ final class MediaTarget: FuzzTarget {
         switch part {
         case .picture: seeds = all.map { [UInt8]($0.value.file) }
         case .clip:
-            let names = ["vp9.webm", "vp8.webm", "open.mkv", "one.mp4", "turned90.mov", "uneven.mkv", "lossless.mkv", "sound.mp4", "bars601.mkv"]
-            seeds = try names.map { try Fixtures.bytes("vision/clips/\($0)") } + all.filter { $0.key.hasPrefix("gif") }.map { [UInt8]($0.value.file) }
+            let names = [
+                "vp9.webm", "vp8.webm", "open.mkv", "one.mp4", "turned90.mov", "uneven.mkv", "lossless.mkv", "sound.mp4",
+                "bars601.mkv",
+            ]
+            seeds =
+                try names.map { try Fixtures.bytes("vision/clips/\($0)") }
+                + all.filter { $0.key.hasPrefix("gif") }.map { [UInt8]($0.value.file) }
         case .dataurl:
             seeds = [
-                "data:image/png;base64,aGVsbG8gd29ybGQ=", "data:,a%20b%2Cc", "data:text/plain;charset=utf-8;base64,Pz8_Pj4-", "file:///tmp/a%20b",
+                "data:image/png;base64,aGVsbG8gd29ybGQ=", "data:,a%20b%2Cc", "data:text/plain;charset=utf-8;base64,Pz8_Pj4-",
+                "file:///tmp/a%20b",
                 "https://example.com/a.png", "data:;base64," + Data(all[0].value.file).base64EncodedString(),
             ].map { Array($0.utf8) }
         }
@@ -77,7 +83,8 @@ final class MediaTarget: FuzzTarget {
         policy.allowsFiles = bytes.count % 2 == 0
         switch try MediaSource(url: String(decoding: bytes, as: UTF8.self), policy: policy, limit: 1000, subject: "url") {
         case .bytes(let content): if content.count > 1000 { outcome.wrong.append("\(content.count) bytes") }
-        case .file(let path): if !policy.allowsFiles || !path.hasPrefix("/") { outcome.wrong.append("the path \(path.prefix(100))") }
+        case .file(let path):
+            if !policy.allowsFiles || !path.hasPrefix("/") { outcome.wrong.append("the path \(path.prefix(100))") }
         }
     }
 

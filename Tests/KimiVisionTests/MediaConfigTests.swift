@@ -53,16 +53,23 @@ struct MediaConfigTests {
         #expect(config.frameLimit == 55 && config.sampleRate == 4)
     }
 
-    @Test("Numbers out of range and other kinds are named by their field", arguments: [
-        ("in_patch_limit", "0", Status.format), ("in_patch_limit", "1e30", .format), ("in_patch_limit", "\"x\"", .format), ("patch_size", "-14", .format),
-        ("patch_size", "100000", .format), ("image_mean", "[0.5, 0.5]", .format), ("image_mean", "0.5", .format), ("image_mean", "[0,0,\"a\"]", .format),
-        ("image_std", "[0, 1, 1]", .format), ("image_std", "[1, 1, 1e300]", .format), ("merge_kernel_size", "0", .format),
-        ("merge_kernel_size", "[2, 3]", .format), ("merge_kernel_size", "[2]", .format), ("fixed_output_tokens", "64", .unsupported),
-        ("patch_limit_on_one_side", "0", .format), ("in_patch_limit_each_frame", "0", .format), ("in_patch_limit_video", "-1", .format),
-        ("sample_fps", "0", .format), ("sample_fps", "1e300", .format), ("max_num_frames_each_video", "0", .format),
-        ("temporal_merge_kernel_size", "0", .format), ("temporal_merge_kernel_size", "1000", .format), ("timestamp_mode", "\"seconds\"", .unsupported),
-        ("timestamp_mode", "3", .format),
-    ])
+    @Test(
+        "Numbers out of range and other kinds are named by their field",
+        arguments: [
+            ("in_patch_limit", "0", Status.format), ("in_patch_limit", "1e30", .format), ("in_patch_limit", "\"x\"", .format),
+            ("patch_size", "-14", .format),
+            ("patch_size", "100000", .format), ("image_mean", "[0.5, 0.5]", .format), ("image_mean", "0.5", .format),
+            ("image_mean", "[0,0,\"a\"]", .format),
+            ("image_std", "[0, 1, 1]", .format), ("image_std", "[1, 1, 1e300]", .format), ("merge_kernel_size", "0", .format),
+            ("merge_kernel_size", "[2, 3]", .format), ("merge_kernel_size", "[2]", .format),
+            ("fixed_output_tokens", "64", .unsupported),
+            ("patch_limit_on_one_side", "0", .format), ("in_patch_limit_each_frame", "0", .format),
+            ("in_patch_limit_video", "-1", .format),
+            ("sample_fps", "0", .format), ("sample_fps", "1e300", .format), ("max_num_frames_each_video", "0", .format),
+            ("temporal_merge_kernel_size", "0", .format), ("temporal_merge_kernel_size", "1000", .format),
+            ("timestamp_mode", "\"seconds\"", .unsupported),
+            ("timestamp_mode", "3", .format),
+        ])
     func faults(field: String, value: String, status: Status) {
         let error = failure { _ = try read(#"{"media_proc_cfg": {"\#(field)": \#(value)}}"#) }
         #expect(error?.status == status && error?.subject == "media_proc_cfg.\(field)", "\(String(describing: error))")

@@ -59,7 +59,8 @@ package struct Patches: Sendable {
 }
 
 extension MediaConfig {
-    /// [3][256]. In single precision, step by step as the reference does it: x / 255, less the mean, times the inverse of the deviation.
+    /// [3][256]. In single precision, step by step as the reference does it: x / 255, less the mean, times the inverse of the
+    /// deviation.
     fileprivate var normalised: [Float] {
         zip(mean, deviation).flatMap { mean, deviation in
             (0..<256).map { byte in

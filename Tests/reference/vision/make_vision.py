@@ -278,6 +278,9 @@ def main():
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     numbers = {"sizes": list(sizes()), "samplings": list(samplings()), "times": list(times())}
+    # The longest side that is decoded.
+    line = pngs.png(np.full((100000, 1, 3), 0x40), 2, 8)
+    (options.out / "line.png").write_bytes(line)
     for name, value in {"pictures": pictures(), "resize": list(resizes()), "numbers": numbers}.items():
         (options.out / f"{name}.json").write_text(json.dumps(value, separators=(",", ":")).replace("},", "},\n") + "\n")
     if not options.no_clips:
