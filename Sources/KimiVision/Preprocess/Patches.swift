@@ -25,8 +25,6 @@ package struct Patches: Sendable {
         table = config.normalised
     }
 
-    /// Frames, rows and columns.
-    package var grid: (frames: Int, rows: Int, columns: Int) { (plan.frames, plan.rows, plan.columns) }
     /// How many there are.
     package var count: Int { plan.patches }
     /// Floats of one: [3, patch, patch].
