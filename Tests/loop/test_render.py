@@ -149,6 +149,15 @@ class Rendering(LoopTest):
                 with self.subTest(chromium.description):
                     from visual_loop import render
 
+                    # The browser by itself, with nothing between it and the server but how it was started.
+                    until = time.monotonic() + 20
+                    with Browser(chromium, until) as browser:
+                        tab = browser.pipe.call("Target.createTarget", None, until, url="about:blank")["targetId"]
+                        session = browser.pipe.call("Target.attachToTarget", None, until, targetId=tab, flatten=True)["sessionId"]
+                        for address in (f"http://{at}/by-number", f"http://localhost:{server.server_port}/by-name"):
+                            gone = browser.pipe.call("Page.navigate", session, until, url=address)
+                            self.assertTrue(gone.get("errorText", "").startswith("net::ERR_"), gone)
+                    self.assertEqual(seen, [])
                     made = render(page, 200, 100, chromium, seconds=20)
                     self.assertEqual(seen, [])
                     self.assertGreater(len(made.notes), 3)
@@ -167,8 +176,8 @@ class Rendering(LoopTest):
         self.assertEqual((own_processes(), profiles()), before)
 
     def test_no_picture_says_why(self) -> None:
-        with self.assertRaisesRegex(RenderFailed, "with scripts .*; without scripts "):
-            self.render(BOX, seconds=0.01)
+        with self.assertRaisesRegex(RenderFailed, "with scripts: .* 1 MiB.*; without scripts: "):
+            self.render(BOX, memory=1 << 20)
         with self.assertRaisesRegex(RenderFailed, "bytes"):
             self.render("x" * (9 << 20))
         for size in ((0, 10), (10, -1), (20_000, 10), (10_000, 10_000)):
