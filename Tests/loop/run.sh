@@ -1,8 +1,8 @@
 #!/bin/bash
 # Tests of the visual loop with a real Chromium: run.sh BUILD_DIR [MODULE...]
 #
-# BUILD_DIR holds libkimi.so and kimi-cli (.build/release). The modules run side by side, each in a temporary folder of its own; what
-# they printed is in BUILD_DIR/loop-tests/MODULE.log, and is shown if one failed.
+# BUILD_DIR holds libkimi.so and kimi-cli (.build/release). The modules run side by side, each in a temporary folder of its own;
+# what they printed is in BUILD_DIR/loop-tests/MODULE.log, and is shown if one failed.
 set -u
 
 if [ $# -lt 1 ] || [ ! -e "$1/libkimi.so" ]; then

@@ -28,7 +28,7 @@ class Rendering(LoopTest):
         self.assertEqual(made.notes, [])
 
     def test_equal_pages_give_equal_pixels(self) -> None:
-        page = "<h1>Quay, jetty, pier</h1><p>£ ß é 12,345</p><script>document.body.append(new Date().toISOString().slice(0,10))</script>"
+        page = "<h1>Quay, jetty, pier</h1><p>£ ß é 12,345</p><script>document.body.append(new Date().toISOString())</script>"
         first, second = self.render(page, 400, 200), self.render(page, 400, 200)
         self.assertEqual(first.picture.tobytes(), second.picture.tobytes())
 

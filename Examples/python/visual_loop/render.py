@@ -72,7 +72,7 @@ def check_size(width: int, height: int) -> None:
 def render(
     html: str, width: int, height: int, chromium: Chromium, *, fragment: str = "", seconds: float = 15.0, memory: int = 2 << 30
 ) -> Render:
-    """Renders a page. RenderFailed if there is no picture within `seconds` of loading, and none without scripts in `LAST_SECONDS`."""
+    """Renders a page. RenderFailed if there is no picture in `seconds`, and none without scripts in `LAST_SECONDS`."""
     check_size(width, height)
     if fragment and not re.fullmatch(r"[A-Za-z0-9_.-]+", fragment):
         raise ValueError(f"the fragment is {fragment!r}; it may have letters, digits, _, . and -")
