@@ -87,7 +87,9 @@ class Rendering(LoopTest):
         for script in ("alert(1);confirm(2);prompt(3);print()", "window.close()", "open('https://page.invalid/')",
                        "onbeforeunload=()=>'stay';location.reload()"):
             with self.subTest(script):
-                self.assertEqual(self.render(f"{BOX}<script>{script}</script>").picture.getpixel((5, 5)), RED)
+                made = self.render(f"{BOX}<script>{script}</script>")
+                self.assertEqual(made.picture.getpixel((5, 5)), RED)
+                self.assertNotIn("without scripts", " ".join(made.notes))
 
     def test_it_stays_where_it_is(self) -> None:
         for way in ("<script>location.reload()</script>", "<script>location='http://example.com/'</script>",
@@ -95,7 +97,9 @@ class Rendering(LoopTest):
                     "<form action=http://example.com/></form><script>document.forms[0].submit()</script>",
                     "<script>location='file:///etc/passwd'</script>"):
             with self.subTest(way):
-                self.assertEqual(self.render(BOX + way).picture.getpixel((5, 5)), RED)
+                made = self.render(BOX + way)
+                self.assertEqual(made.picture.getpixel((5, 5)), RED)
+                self.assertNotIn("without scripts", " ".join(made.notes))
 
     def test_a_page_that_replaces_itself_is_told_of(self) -> None:
         self.assertIn("the page replaced itself by about:blank", self.render("x<script>location='about:blank'</script>").notes)
@@ -199,6 +203,8 @@ class Rendering(LoopTest):
         with self.assertRaises(BrowserTimeout), Browser(Chromium(str(silent)), begin + 1) as browser:
             browser.pipe.call("Browser.getVersion", None, begin + 1)
         self.assertLess(time.monotonic() - begin, 10)
+        # It would have slept on, whether somebody speaks to it or not.
+        self.assertEqual(own_processes(), set())
 
     def test_as_little_right_as_can_be(self) -> None:
         self.assertTrue(self.chromium.program.startswith("/"))
