@@ -4,14 +4,14 @@ import KimiCore
 /// and the field with its path (`text_config.hidden_size`), what was found, and what would be right.
 ///
 /// null counts as absent throughout, as the tools that write these files use it.
-struct ConfigFields {
-    let file: String
+package struct ConfigFields {
+    package let file: String
     /// The path to this object, empty at the top.
-    let path: String
+    package let path: String
     private let object: JSON
 
     /// - Throws: `.format` if the file's value is no object.
-    init(_ json: JSON, file: String, path: String = "") throws(KimiError) {
+    package init(_ json: JSON, file: String, path: String = "") throws(KimiError) {
         guard case .object = json else {
             throw KimiError(.format, "\(json.kind) where an object must be", file: file, subject: path.isEmpty ? nil : path)
         }
@@ -20,20 +20,20 @@ struct ConfigFields {
         self.path = path
     }
 
-    func fault(_ key: String, _ message: String, _ status: Status = .format) -> KimiError {
+    package func fault(_ key: String, _ message: String, _ status: Status = .format) -> KimiError {
         KimiError(status, message, file: file, subject: path.isEmpty ? key : "\(path).\(key)")
     }
 
-    func missing(_ key: String, _ wanted: String) -> KimiError { fault(key, "missing; \(wanted) must be here") }
+    package func missing(_ key: String, _ wanted: String) -> KimiError { fault(key, "missing; \(wanted) must be here") }
 
-    var keys: [String] { object.objectValue?.keys ?? [] }
+    package var keys: [String] { object.objectValue?.keys ?? [] }
 
     /// The value, or nil if it is absent or null.
-    subscript(key: String) -> JSON? { object[key] }
+    package subscript(key: String) -> JSON? { object[key] }
 
     // MARK: Numbers
 
-    func optionalInteger(_ key: String, in range: ClosedRange<Int>) throws(KimiError) -> Int? {
+    package func optionalInteger(_ key: String, in range: ClosedRange<Int>) throws(KimiError) -> Int? {
         guard let value = self[key] else { return nil }
         let wanted = "an integer from \(range.lowerBound) to \(range.upperBound)"
         guard let number = value.intValue, range.contains(number) else {
@@ -42,14 +42,14 @@ struct ConfigFields {
         return number
     }
 
-    func integer(_ key: String, in range: ClosedRange<Int>) throws(KimiError) -> Int {
+    package func integer(_ key: String, in range: ClosedRange<Int>) throws(KimiError) -> Int {
         guard let value = try optionalInteger(key, in: range) else {
             throw missing(key, "an integer from \(range.lowerBound) to \(range.upperBound)")
         }
         return value
     }
 
-    func optionalNumber(_ key: String, in range: ClosedRange<Double>) throws(KimiError) -> Double? {
+    package func optionalNumber(_ key: String, in range: ClosedRange<Double>) throws(KimiError) -> Double? {
         guard let value = self[key] else { return nil }
         guard let number = value.doubleValue, range.contains(number) else {
             throw fault(key, "\(Self.words(value)); a number from \(range.lowerBound) to \(range.upperBound) must be here")
@@ -57,7 +57,7 @@ struct ConfigFields {
         return number
     }
 
-    func number(_ key: String, in range: ClosedRange<Double>) throws(KimiError) -> Double {
+    package func number(_ key: String, in range: ClosedRange<Double>) throws(KimiError) -> Double {
         guard let value = try optionalNumber(key, in: range) else {
             throw missing(key, "a number from \(range.lowerBound) to \(range.upperBound)")
         }
@@ -66,42 +66,42 @@ struct ConfigFields {
 
     // MARK: Other values
 
-    func optionalFlag(_ key: String) throws(KimiError) -> Bool? {
+    package func optionalFlag(_ key: String) throws(KimiError) -> Bool? {
         guard let value = self[key] else { return nil }
         guard let flag = value.boolValue else { throw fault(key, "\(Self.words(value)); true or false must be here") }
         return flag
     }
 
-    func flag(_ key: String) throws(KimiError) -> Bool {
+    package func flag(_ key: String) throws(KimiError) -> Bool {
         guard let flag = try optionalFlag(key) else { throw missing(key, "true or false") }
         return flag
     }
 
-    func optionalText(_ key: String) throws(KimiError) -> String? {
+    package func optionalText(_ key: String) throws(KimiError) -> String? {
         guard let value = self[key] else { return nil }
         guard let text = value.stringValue else { throw fault(key, "\(Self.words(value)); a string must be here") }
         return text
     }
 
-    func section(_ key: String) throws(KimiError) -> ConfigFields? {
+    package func section(_ key: String) throws(KimiError) -> ConfigFields? {
         guard let value = self[key] else { return nil }
         return try ConfigFields(value, file: file, path: path.isEmpty ? key : "\(path).\(key)")
     }
 
     /// The member must be absent or this text, since nothing else is implemented.
-    func only(_ supported: String, _ key: String) throws(KimiError) {
+    package func only(_ supported: String, _ key: String) throws(KimiError) {
         guard let text = try optionalText(key), text != supported else { return }
         throw fault(key, "\(JSONText.quoted(text)) is not supported; \(JSONText.quoted(supported)) is", .unsupported)
     }
 
     /// The member must be absent or this flag, since nothing else is implemented.
-    func only(_ supported: Bool, _ key: String) throws(KimiError) {
+    package func only(_ supported: Bool, _ key: String) throws(KimiError) {
         guard let flag = try optionalFlag(key), flag != supported else { return }
         throw fault(key, "\(flag) is not supported; \(supported) is", .unsupported)
     }
 
     /// A token id or several; nil if absent.
-    func tokens(_ key: String, vocabularySize: Int) throws(KimiError) -> [Int32]? {
+    package func tokens(_ key: String, vocabularySize: Int) throws(KimiError) -> [Int32]? {
         guard let value = self[key] else { return nil }
         var tokens: [Int32] = []
         for element in value.arrayValue ?? [value] {
@@ -115,7 +115,7 @@ struct ConfigFields {
     }
 
     /// A value as a message shows it.
-    static func words(_ value: JSON) -> String {
+    package static func words(_ value: JSON) -> String {
         switch value {
         case .null: "null"
         case .bool(let flag): "\(flag)"
@@ -130,7 +130,7 @@ struct ConfigFields {
 extension ConfigFields {
     /// Reads a configuration file's text. Where it is not JSON, the error names the field in front of the fault, so that a
     /// `NaN` or `Infinity` (which JSON does not have, but Python writes) is told by the field's name.
-    static func parse(_ bytes: [UInt8], file: String) throws(KimiError) -> ConfigFields {
+    package static func parse(_ bytes: [UInt8], file: String) throws(KimiError) -> ConfigFields {
         let outcome: Result<JSON, JSONScanner.Failure> = bytes.withUnsafeBytes { buffer in
             var scanner = JSONScanner(buffer)
             return Result { () throws(JSONScanner.Failure) in

@@ -3,16 +3,16 @@ import Glibc
 import KimiCore
 
 /// A regular file open for reading, closed with the last reference. Any thread.
-final class OpenFile: Sendable {
-    let path: String
+package final class OpenFile: Sendable {
+    package let path: String
     /// The size when it was opened: what all later checks compare with.
-    let size: Int
-    let descriptor: Int32
+    package let size: Int
+    package let descriptor: Int32
     /// When its contents were last changed, as of then.
     private let modified: Int64
 
     /// - Throws: `.io` if it is missing, a folder, a device, or not permitted.
-    init(_ path: String) throws(KimiError) {
+    package init(_ path: String) throws(KimiError) {
         guard !path.utf8.contains(0) else { throw KimiError(.io, "a file name cannot hold a NUL byte", file: path) }
         var size: Int64 = 0
         let descriptor = cks_file_open(path, &size)
@@ -34,7 +34,7 @@ final class OpenFile: Sendable {
     /// Fills `buffer` from the file.
     ///
     /// - Throws: `.io`, also where the file ends inside the range.
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int, subject: String? = nil) throws(KimiError) {
+    package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int, subject: String? = nil) throws(KimiError) {
         guard let base = buffer.baseAddress, buffer.count > 0 else { return }
         let got = cks_file_read(descriptor, base, buffer.count, Int64(offset))
         guard got >= 0 else {
@@ -49,7 +49,7 @@ final class OpenFile: Sendable {
     }
 
     /// The whole file, if it is no longer than `limit`.
-    func contents(limit: Int) throws(KimiError) -> [UInt8] {
+    package func contents(limit: Int) throws(KimiError) -> [UInt8] {
         guard size <= limit else {
             throw KimiError(.format, "\(size) bytes long; at most \(limit) make sense here", file: path)
         }
