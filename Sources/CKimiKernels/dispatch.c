@@ -11,8 +11,11 @@
         .widen_row = ck_##level##_widen_row,                                                                          \
         .quantize_rows = ck_##level##_quantize_rows,                                                                  \
         .rms_norm = ck_##level##_rms_norm,                                                                            \
+        .layer_norm = ck_##level##_layer_norm,                                                                        \
         .rope = ck_##level##_rope,                                                                                    \
         .swiglu = ck_##level##_swiglu,                                                                                \
+        .gelu_tanh = ck_##level##_gelu_tanh,                                                                          \
+        .gelu_erf = ck_##level##_gelu_erf,                                                                            \
         .add_scaled = ck_##level##_add_scaled,                                                                        \
         .cache_token = ck_##level##_cache_token,                                                                      \
         .widen_token = ck_##level##_widen_token,                                                                      \

@@ -24,8 +24,11 @@
     void ck_##level##_widen_row(float *y, const ck_matrix *w, size_t row);                                            \
     void ck_##level##_quantize_rows(void *to, uint16_t *scales, const ck_matrix *w);                                  \
     void ck_##level##_rms_norm(float *y, const float *x, const float *w, size_t n, float eps);                        \
+    void ck_##level##_layer_norm(float *y, const float *x, const float *w, const float *b, size_t n, float eps);      \
     void ck_##level##_rope(float *y, const float *x, const float *angles, size_t pairs);                              \
     void ck_##level##_swiglu(float *y, const float *gate, const float *up, size_t n);                                 \
+    void ck_##level##_gelu_tanh(float *y, const float *x, const float *bias, size_t n);                               \
+    void ck_##level##_gelu_erf(float *y, const float *x, const float *bias, size_t n);                                \
     void ck_##level##_add_scaled(float *y, float a, const float *x, size_t n);                                        \
     void ck_##level##_cache_token(void *to, const float *x, size_t latent, size_t rope, int32_t cache_type);          \
     void ck_##level##_widen_token(float *y, const void *from, size_t latent, size_t rope, int32_t cache_type);        \

@@ -70,7 +70,9 @@ extension ModelConfig {
         routedScale = Float(try text.number("routed_scaling_factor", in: Limits.routedScale))
 
         quantization = try Self.quantization(config, text)
-        hasVision = try config.section("vision_config") != nil
+        if let fields = try config.section("vision_config") {
+            vision = try VisionConfig(fields, outer: config, textHiddenSize: hiddenSize)
+        }
 
         let vocabulary = vocabularySize
         func tokens(_ key: String) throws(KimiError) -> [Int32]? {
@@ -79,6 +81,9 @@ extension ModelConfig {
         }
         bosToken = try tokens("bos_token_id")?.first
         padToken = try tokens("pad_token_id")?.first
+        let placeholder = try config.tokens("media_placeholder_token_id", vocabularySize: vocabulary)
+        let image = try config.tokens("image_token_id", vocabularySize: vocabulary)
+        mediaToken = (placeholder ?? image)?.first
         let ends = try tokens("eos_token_id") ?? []
         eosToken = ends.first
         endTokens = try generation?.tokens("eos_token_id", vocabularySize: vocabulary) ?? ends

@@ -53,8 +53,10 @@ package struct ModelConfig: Sendable, Equatable {
     package internal(set) var routedScale: Float
 
     package internal(set) var quantization: Quantization
-    /// Whether the configuration describes a vision tower; `Checkpoint.hasVisionTensors` says whether one is there.
-    package internal(set) var hasVision: Bool
+    /// The vision tower that the configuration describes, if it does; `Checkpoint.hasVisionTensors` says whether one is there.
+    package internal(set) var vision: VisionConfig?
+    /// The token that stands in a prompt for what a vision tower makes: `media_placeholder_token_id`.
+    package internal(set) var mediaToken: Int32?
 
     /// Tokens that end a generation: those of `generation_config.json`, else the configuration's. May be empty.
     package internal(set) var endTokens: [Int32]

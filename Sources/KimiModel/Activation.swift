@@ -5,13 +5,17 @@ import KimiCheckpoint
 /// 32 for int4 and int8 weights and, on the fast path, bf16 weights.
 ///
 /// Who makes the rows makes each form that the weights behind them need, once for all products.
-struct Activation {
-    let floats: UnsafeMutablePointer<Float>
+package struct Activation {
+    package let floats: UnsafeMutablePointer<Float>
     /// The integer form of each row; the rows need not lie side by side.
-    let integers: UnsafeMutablePointer<UnsafeRawPointer?>
+    package let integers: UnsafeMutablePointer<UnsafeRawPointer?>
+
+    package init(floats: UnsafeMutablePointer<Float>, integers: UnsafeMutablePointer<UnsafeRawPointer?>) {
+        (self.floats, self.integers) = (floats, integers)
+    }
 
     /// The rows from `row` on.
-    func from(_ row: Int, width: Int) -> Activation {
+    package func from(_ row: Int, width: Int) -> Activation {
         Activation(floats: floats + row * width, integers: integers + row)
     }
 }
@@ -35,15 +39,15 @@ package enum Precision: Sendable {
 }
 
 /// The arithmetic of a step: which kernels, and how precise.
-struct Arithmetic {
-    let kernels: UnsafePointer<ck_kernels>
-    let precision: Precision
+package struct Arithmetic {
+    package let kernels: UnsafePointer<ck_kernels>
+    package let precision: Precision
     /// Bits of integer activations: 24 (`split` in CKimiKernels.h), 16 or 8 (`narrow`).
     private let bits: Int32
     /// The types of weights, a bit for each, that are multiplied by integer activations.
     private let integerTypes: Int32
 
-    init(kernels: UnsafePointer<ck_kernels>, precision: Precision, dense: DenseFormat) {
+    package init(kernels: UnsafePointer<ck_kernels>, precision: Precision, dense: DenseFormat) {
         self.kernels = kernels
         self.precision = precision
         switch (precision, dense) {
@@ -68,7 +72,7 @@ extension ck_matrix {
 
 extension Arithmetic {
     /// Whether products with this matrix read the integer form of activations.
-    func readsIntegers(_ matrix: ck_matrix) -> Bool { integerTypes & matrix.typeBit != 0 }
+    package func readsIntegers(_ matrix: ck_matrix) -> Bool { integerTypes & matrix.typeBit != 0 }
     func readsIntegers(_ matrix: Matrix) -> Bool { integerTypes & matrix.typeBit != 0 }
     /// Whether products with any matrix of these types do, or read floats.
     func readsIntegers(anyOf types: Int32) -> Bool { integerTypes & types != 0 }
@@ -76,7 +80,7 @@ extension Arithmetic {
 
     /// y[r][begin ..< end] = matrix * x[r] for n rows, y's rows `yStride` apart.
     @inline(__always)
-    func multiply(
+    package func multiply(
         _ matrix: UnsafePointer<ck_matrix>, _ x: Activation, rows n: Int, into y: UnsafeMutablePointer<Float>, yStride: Int,
         from begin: Int, to end: Int
     ) {
@@ -111,7 +115,7 @@ extension Arithmetic {
 
     /// Makes the integer form of elements `begin ..< end` of row `row`, given at `from`, of a row of `width` elements.
     @inline(__always)
-    func split(_ x: Activation, row: Int, from: UnsafePointer<Float>, begin: Int, end: Int, width: Int) {
+    package func split(_ x: Activation, row: Int, from: UnsafePointer<Float>, begin: Int, end: Int, width: Int) {
         let to = UnsafeMutableRawPointer(mutating: x.integers[row])
         if bits == 24 {
             kernels.pointee.split(to, from, begin, end - begin, width)

@@ -2,12 +2,14 @@ import CKimiKernels
 import KimiCore
 
 /// Lays out memory before there is any: adds up sizes in cache lines.
-struct ScratchLayout {
+package struct ScratchLayout {
     /// Nil once a size does not fit.
-    private(set) var total: Int? = 0
+    package private(set) var total: Int? = 0
+
+    package init() {}
 
     /// Room for a product of numbers, in bytes; its offset.
-    mutating func bytes(_ factors: Int?...) -> Int {
+    package mutating func bytes(_ factors: Int?...) -> Int {
         let count = factors.reduce(Int?(1)) { product, factor in
             product.flatMap { product in factor.flatMap { Checked.product(product, $0) } }
         }
@@ -16,10 +18,10 @@ struct ScratchLayout {
         return offset
     }
 
-    mutating func floats(_ rows: Int?, _ columns: Int) -> Int { bytes(rows, columns, 4) }
+    package mutating func floats(_ rows: Int?, _ columns: Int) -> Int { bytes(rows, columns, 4) }
 
     /// Where an activation's parts lie.
-    struct Activation {
+    package struct Activation {
         let rows: Int
         let floats: Int
         let integers: Int
@@ -27,7 +29,7 @@ struct ScratchLayout {
         let table: Int
 
         /// Lays the parts into the memory and points the rows' integer forms at their places.
-        func placed(in memory: MappedMemory) -> KimiModel.Activation {
+        package func placed(in memory: MappedMemory) -> KimiModel.Activation {
             let table = memory.pointer(to: UnsafeRawPointer?.self, at: table)
             for row in 0..<rows { table[row] = UnsafeRawPointer(memory.base + integers + row * integerBytes) }
             return KimiModel.Activation(floats: memory.pointer(to: Float.self, at: floats), integers: table)
@@ -35,7 +37,7 @@ struct ScratchLayout {
     }
 
     /// Rows of floats and of integers; `integerColumns` 0 if the integers lie elsewhere.
-    mutating func activation(_ rows: Int?, _ columns: Int, integerColumns: Int? = nil) -> Activation {
+    package mutating func activation(_ rows: Int?, _ columns: Int, integerColumns: Int? = nil) -> Activation {
         // Room for either precision; a page that the fast form does not reach takes no memory.
         let integerBytes = Arithmetic.integerBytes(columns: integerColumns ?? columns)
         return Activation(

@@ -9,7 +9,7 @@ import KimiCore
 ///
 /// `Synchronization.Mutex` protects a value and asks that everything that crosses be sendable; here the critical section is the
 /// caller's whole step, so it is a plain lock.
-final class StepLock: @unchecked Sendable {
+package final class StepLock: @unchecked Sendable {
     // Safe because pthread's mutexes and conditions are made for this, the memory lives as long as the object, and everything
     // else is touched with the mutex held.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -22,7 +22,7 @@ final class StepLock: @unchecked Sendable {
     /// How long a waiting thread sleeps before it looks at its cancellation.
     private static let patience = 10_000_000
 
-    init() {
+    package init() {
         mutex.initialize(to: pthread_mutex_t())
         pthread_mutex_init(mutex, nil)
         released.initialize(to: pthread_cond_t())
@@ -46,7 +46,7 @@ final class StepLock: @unchecked Sendable {
     ///
     /// - Parameter cancellation: looked at while waiting.
     /// - Throws: `cancelled` without having run `body`, or what `body` throws.
-    func hold<T>(_ cancellation: Cancellation?, _ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+    package func hold<T>(_ cancellation: Cancellation?, _ body: () throws(KimiError) -> T) throws(KimiError) -> T {
         try acquire(cancellation)
         let settings = cks_float_use_default()
         defer {

@@ -10,9 +10,9 @@ import KimiTopology
 package final class TextModel: @unchecked Sendable {
     // Safe because everything is set in init; workspace and statistics are touched under `stepLock` only.
     package let config: ModelConfig
-    let checkpoint: Checkpoint
+    package let checkpoint: Checkpoint
     let weights: Weights
-    let kernels: UnsafePointer<ck_kernels>
+    package let kernels: UnsafePointer<ck_kernels>
     package let pool: WorkerPool
     /// The account of all memory that is not small and not mapped files.
     package let budget: MemoryBudget
@@ -48,7 +48,7 @@ package final class TextModel: @unchecked Sendable {
         return (rest + steps - 1) / steps
     }
     /// Nil where no weights are read from the files any more.
-    let readHold: ReadHold?
+    package let readHold: ReadHold?
     /// Where routed experts come and go.
     package let store: ExpertStore?
 
@@ -198,6 +198,9 @@ package final class TextModel: @unchecked Sendable {
     ) throws(KimiError) -> T {
         try stepLock.hold(cancellation, body)
     }
+
+    /// Has memory that all nodes use come from them in turn; not touched yet.
+    package func share(_ memory: MappedMemory) { nodeMemory.interleave(memory) }
 
     /// How experts that come and go have fared, if they do. Any thread.
     package var storeReport: ExpertStore.Report? { store?.report }

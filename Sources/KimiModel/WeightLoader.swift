@@ -35,7 +35,7 @@ package struct WeightPlacement: Sendable, Equatable {
 ///
 /// With `.copy`, and where weights are converted, an address is assigned first and filled by `fill`, so that progress knows the
 /// total.
-struct WeightLoader {
+package struct WeightLoader {
     let checkpoint: Checkpoint
     let placement: Placement
     private let policy: LoadPolicy
@@ -165,7 +165,8 @@ struct WeightLoader {
         return made
     }
 
-    static func type(of tensor: TensorInfo, name: String) throws(KimiError) -> Int32 {
+    /// The CK_ type of a stored tensor's elements.
+    package static func type(of tensor: TensorInfo, name: String) throws(KimiError) -> Int32 {
         switch tensor.dtype {
         case .bf16: Int32(CK_BF16)
         case .f16: Int32(CK_F16)

@@ -19,7 +19,7 @@ import Testing
         #expect([config.vocabularySize, config.contextLimit] == [1792, 262_144] as [Int])
         #expect(config.normEpsilon == 1e-5 && config.ropeBase == 50000 && config.routedScale == 2.827)
         #expect([config.groupCount, config.topGroupCount] == [1, 1] as [Int])
-        #expect(config.normalizeTopK && !config.tiedEmbeddings && config.hasVision)
+        #expect(config.normalizeTopK && !config.tiedEmbeddings && config.vision != nil)
         #expect(config.quantization == .int4)
         let yarn = try #require(config.yarn)
         #expect([yarn.factor, yarn.betaFast, yarn.betaSlow, yarn.mscale, yarn.mscaleAllDim] == [64, 32, 1, 1, 1] as [Double])
@@ -108,7 +108,7 @@ import Testing
         #expect(config.yarn?.factor ?? 4 == 4 && config.yarn?.originalContext ?? 64 == 64)
         #expect([config.groupCount, config.topGroupCount, config.sharedExpertCount] == [tiny.groups, tiny.topGroups, tiny.sharedExperts] as [Int])
         #expect([config.layerCount, config.denseLayerCount] == [tiny.layers, tiny.denseLayers] as [Int])
-        #expect(config.tiedEmbeddings == tiny.tied && config.modelType == tiny.modelType && !config.hasVision)
+        #expect(config.tiedEmbeddings == tiny.tied && config.modelType == tiny.modelType && config.vision == nil)
         #expect(config.endTokens == [1] && config.quantization == (tiny.packed ? .int4 : .none))
 
         let model = checkpoint.namePrefix + "model."

@@ -38,6 +38,8 @@ package struct TinyCheckpoint {
     /// `kimi_k25` (text model inside `text_config`, names with `language_model.`) or a text-only type.
     package var modelType = "kimi_k25"
     package var seed: UInt64 = 1
+    /// A vision tower, in the type of all the rest.
+    package var tower: TinyTower?
 
     package init() {}
 
@@ -99,6 +101,7 @@ package struct TinyCheckpoint {
         var outer: [String: Any]
         if modelType == "kimi_k25" {
             outer = ["architectures": ["KimiK25ForConditionalGeneration"], "model_type": modelType, "text_config": textConfig()]
+            if let tower { outer["vision_config"] = tower.config(textHidden: hidden) }
         } else {
             outer = textConfig()
         }
@@ -115,6 +118,7 @@ package struct TinyCheckpoint {
         for layer in 0..<layers + extraLayers { addLayer(layer, "\(model)layers.\(layer).", &maker) }
         maker.norm(model + "norm.weight", hidden)
         if !tied { maker.matrix(prefix + "lm_head.weight", vocabulary, hidden) }
+        tower?.add(textHidden: hidden, &maker)
         return maker.tensors
     }
 
@@ -166,6 +170,63 @@ package struct TinyCheckpoint {
         let text = try JSONSerialization.data(withJSONObject: members, options: [.sortedKeys, .prettyPrinted])
         try folder.write("config.json", [UInt8](text))
         try SafetensorsWriter.write(tensors(), to: folder, shards: shards)
+    }
+}
+
+/// A vision tower of any small geometry.
+package struct TinyTower {
+    package var hidden = 24
+    package var layers = 2
+    package var heads = 2
+    package var intermediate = 40
+    package var patch = 4
+    package var positionRows = 5
+    package var positionColumns = 6
+    package var frames = 4
+    package var merge = (rows: 2, columns: 2)
+
+    package init() {}
+
+    func config(textHidden: Int) -> [String: Any] {
+        [
+            "vt_hidden_size": hidden, "vt_num_hidden_layers": layers, "vt_num_attention_heads": heads,
+            "vt_intermediate_size": intermediate, "patch_size": patch, "init_pos_emb_height": positionRows,
+            "init_pos_emb_width": positionColumns, "init_pos_emb_time": frames, "merge_kernel_size": [merge.rows, merge.columns],
+            "mm_hidden_size": hidden, "text_hidden_size": textHidden, "projector_ln_eps": 1e-5, "merge_type": "sd2_tpool",
+            "mm_projector_type": "patchmerger", "pos_emb_type": "divided_fixed", "video_attn_type": "spatial_temporal",
+            "projector_hidden_act": "gelu",
+        ]
+    }
+
+    fileprivate func add(textHidden: Int, _ maker: inout TensorMaker) {
+        func linear(_ name: String, _ rows: Int, _ columns: Int) {
+            maker.matrix(name + ".weight", rows, columns)
+            maker.values(name + ".bias", maker.type, [rows], scale: 0.1)
+        }
+        func norm(_ name: String) {
+            maker.norm(name + ".weight", hidden)
+            maker.values(name + ".bias", maker.type, [hidden], scale: 0.1)
+        }
+        let tower = "vision_tower."
+        let elements = 3 * patch * patch
+        maker.values(
+            tower + "patch_embed.proj.weight", maker.type, [hidden, 3, patch, patch], scale: (3 / Float(elements)).squareRoot())
+        maker.values(tower + "patch_embed.proj.bias", maker.type, [hidden], scale: 0.1)
+        maker.values(tower + "patch_embed.pos_emb.weight", maker.type, [positionRows, positionColumns, hidden], scale: 1)
+        for layer in 0..<layers {
+            let name = tower + "encoder.blocks.\(layer)."
+            norm(name + "norm0")
+            linear(name + "wqkv", 3 * hidden, hidden)
+            linear(name + "wo", hidden, hidden)
+            norm(name + "norm1")
+            linear(name + "mlp.fc0", intermediate, hidden)
+            linear(name + "mlp.fc1", hidden, intermediate)
+        }
+        norm(tower + "encoder.final_layernorm")
+        norm("mm_projector.pre_norm")
+        let merged = hidden * merge.rows * merge.columns
+        linear("mm_projector.proj.0", merged, merged)
+        linear("mm_projector.proj.2", textHidden, merged)
     }
 }
 

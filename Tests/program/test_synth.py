@@ -50,6 +50,34 @@ class Layout(ProgramTest):
         made, wanted = (json.loads((folder / "tokenizer_config.json").read_text()) for folder in (out, TINY))
         self.assertEqual(made["added_tokens_decoder"], wanted["added_tokens_decoder"])
 
+    def test_tiny_with_a_tower_has_all_tensors_and_the_configuration_of_the_fixture(self) -> None:
+        out = self.folder / "tiny"
+        told = self.json("synth", "--geometry", "tiny", "--vision", out)
+        self.assertTrue(told["vision"])
+        made, wanted = Safetensors(out), Safetensors(TINY)
+        self.assertEqual(made.forms(), wanted.forms())
+        made, wanted = (json.loads((folder / "config.json").read_text()) for folder in (out, TINY))
+        self.assertEqual(made["vision_config"], wanted["vision_config"])
+        made, wanted = (json.loads((folder / "preprocessor_config.json").read_text()) for folder in (out, TINY))
+        self.assertEqual(made, wanted)
+        self.assertIn("3 layers of 96, 4 heads", self.output("inspect", out))
+
+    def test_the_published_tower(self) -> None:
+        """335 tensors and their shapes, as known of the published checkpoint."""
+        out = self.folder / "vision"
+        self.output("synth", "--geometry", "vision", "--headers-only", out)
+        forms = {name: form for name, form in Safetensors(out).forms().items() if re.match("vision_tower|mm_projector", name)}
+        self.assertEqual(len(forms), 335)
+        for name, shape in {
+            "vision_tower.patch_embed.proj.weight": [1152, 3, 14, 14],
+            "vision_tower.patch_embed.pos_emb.weight": [64, 64, 1152],
+            "vision_tower.encoder.blocks.26.wqkv.weight": [3456, 1152],
+            "mm_projector.proj.0.weight": [4608, 4608],
+            "mm_projector.proj.2.weight": [7168, 4608],
+        }.items():
+            self.assertEqual(forms[name], ("BF16", shape), name)
+        self.assertIn("27 layers of 1,152, 16 heads", self.output("inspect", out))
+
     def test_index_names_every_tensor(self) -> None:
         out = self.folder / "out"
         self.output("synth", "--geometry", "tiny", "--shards", "5", out)

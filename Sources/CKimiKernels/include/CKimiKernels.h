@@ -135,12 +135,22 @@ typedef struct ck_kernels {
     /// square root, in this order: t = x[i] * r, y[i] = t * w[i]. y may be x.
     void (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
 
+    /// y[i] = fma(d * r, w[i], b[i]) with d = x[i] - mean; mean = (sum of x in dot order with weight 1) / n and r =
+    /// 1 / sqrt(dot(d, d) / n + eps), with IEEE division and square root. y may be x.
+    void (*layer_norm)(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
+
     /// Rotates the pairs (x[0], x[1]), (x[2], x[3]), ... by the angles of a position, given as the cosines of all pairs and then
     /// their sines: y[2i] = a cos - b sin, y[2i + 1] = b cos + a sin, each product and sum rounded by itself. y may be x.
     void (*rope)(float *y, const float *x, const float *angles, size_t pairs);
 
     /// y[i] = silu(gate[i]) * up[i], silu(g) = g / (1 + exp(-g)) with ck_exp. y may be gate or up.
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
+
+    /// The Gaussian error linear unit of t = x[i] + bias[i], in the operations that gelu.h states: by tanh (the usual approximation
+    /// of it), t / (1 + exp(-2u)); by erf, max(t, 0) - |t| erfc(|t| / sqrt 2) / 2. Each is within 2^-22 |t| (or the least denormal) of its formula, by erf
+    /// also within 8 ulp of the result unless |t| > 13. y may be x.
+    void (*gelu_tanh)(float *y, const float *x, const float *bias, size_t n);
+    void (*gelu_erf)(float *y, const float *x, const float *bias, size_t n);
 
     /// y[i] = fma(a, x[i], y[i]).
     void (*add_scaled)(float *y, float a, const float *x, size_t n);

@@ -9,15 +9,19 @@ struct Synth: Command {
         discussion: """
             For trying, testing and measuring without a download. The folder has everything a published one has: \
             config.json, generation_config.json, a tokenizer that encodes any text, and INT4 and bf16 weights in \
-            safetensors shards under the published names. There is no vision tower: the checkpoint is text-only. \
+            safetensors shards under the published names. With --vision, and with the geometry of that name, there is a \
+            vision tower and preprocessor_config.json, too; else the checkpoint is text-only. \
             The weights are random but well-sized, so a model made of them stays numerically sane; what it says is noise.
 
             Geometries:
               tiny       4 layers of 192, 16 experts, vocabulary 1792: 4 MiB
               mini       8 layers of 1024, 64 experts, vocabulary 4096: 0.5 GiB
               stream     12 layers of 2048, 64 experts of 1024, vocabulary 4096: 2.7 GiB
+              vision     Kimi K2.5's vision tower, with a text model of its width that does little: 1 GiB
               k25-slice  2 layers of Kimi K2.5's own sizes, 64 experts: 2.8 GiB
               k25        Kimi K2.5's text model, 61 layers, 384 experts: 553 GiB
+
+            The tower of --vision is Kimi K2.5's own (0.9 GiB) with k25-slice and k25, a small one with the others.
 
             With --heat uniform the router's weights and biases are random: tokens choose all experts about as often as each \
             other. With --heat skewed its biases are such that the expert of rank r, another one in each layer, is chosen with a \
@@ -36,7 +40,7 @@ struct Synth: Command {
             """)
 
     enum GeometryName: String, ExpressibleByArgument, CaseIterable {
-        case tiny, mini, stream
+        case tiny, mini, stream, vision
         case k25Slice = "k25-slice"
         case k25
 
@@ -45,6 +49,7 @@ struct Synth: Command {
             case .tiny: .tiny
             case .mini: .mini
             case .stream: .stream
+            case .vision: .vision
             case .k25Slice: .k25Slice
             case .k25: .k25
             }
@@ -78,6 +83,9 @@ struct Synth: Command {
 
     @Option(help: ArgumentHelp("What the random weights begin from.", valueName: "number"))
     var seed: UInt64 = 1
+
+    @Flag(help: "Add a vision tower.")
+    var vision = false
 
     @Flag(help: "Write real headers and sparse files without data, to measure how headers are read.")
     var headersOnly = false
@@ -115,6 +123,7 @@ struct Synth: Command {
         geometry.hidden = hidden ?? geometry.hidden
         geometry.expertWidth = expertWidth ?? geometry.expertWidth
         geometry.heat = heat
+        geometry.hasTower = geometry.hasTower || vision
         geometry.vocabulary = vocab ?? geometry.vocabulary
         let estimate = geometry.layers * (geometry.experts * 9 + 20)
         guard estimate <= Self.mostTensors else {
@@ -130,7 +139,8 @@ struct Synth: Command {
                 "--shards is \(shardCount), but there are only \(tensors.count) tensors", next: "Ask for fewer shards.")
         }
         let skew = heat == .uniform ? "" : " --heat \(heat.rawValue)"
-        let note = "kimi synth --geometry \(geometry.name)\(skew) --seed \(seed): random weights"
+        let tower = vision ? " --vision" : ""
+        let note = "kimi synth --geometry \(geometry.name)\(skew)\(tower) --seed \(seed): random weights"
         let plan = ShardPlan(tensors, count: shardCount, note: note)
 
         let interrupt = Interrupt()
@@ -177,6 +187,7 @@ struct Synth: Command {
         let texts = CheckpointTexts(geometry: geometry)
         try folder.write("config.json", texts.config)
         try folder.write("generation_config.json", texts.generationConfig)
+        if let text = texts.preprocessorConfig { try folder.write("preprocessor_config.json", text) }
         try folder.write("tokenizer_config.json", texts.tokenizerConfig)
         try folder.write("tiktoken.model", CheckpointTexts.rankFile(ranks))
         if let index = plan.index { try folder.write("model.safetensors.index.json", index) }
@@ -200,6 +211,7 @@ struct Synth: Command {
                 json.member("path", out)
                 json.member("geometry", geometry.name)
                 json.member("heat", heat.rawValue)
+                json.member("vision", geometry.hasTower)
                 json.member("seed", String(seed))
                 json.member("tensors", plan.tensorCount)
                 json.member("parameters", parameters)
@@ -218,6 +230,7 @@ struct Synth: Command {
         table.row("layers", Units.count(geometry.layers))
         table.row("experts", geometry.layers > geometry.denseLayers ? Units.count(geometry.experts) : "none")
         table.row("heat", heat.rawValue)
+        if geometry.hasTower { table.row("vision tower", "\(geometry.tower.layers) layers of \(Units.count(geometry.tower.hidden))") }
         table.row("vocabulary", Units.count(geometry.vocabulary))
         table.row("weights", Units.short(parameters))
         table.row("tensors", Units.count(plan.tensorCount))

@@ -51,12 +51,19 @@ struct InspectTables {
         table.row("vocabulary", Units.count(config.vocabularySize))
         table.row("context limit", Units.count(config.contextLimit) + " tokens")
         table.row("end tokens", config.endTokens.map(String.init).joined(separator: ", "))
-        let vision = config.hasVision ? "configured, but no tensors" : "no"
-        table.row("vision tower", checkpoint.hasVisionTensors ? "yes" : vision)
+        table.row("vision tower", visionWords)
         let files = checkpoint.shardCount == 1 ? "one file" : "\(checkpoint.shardCount) shards"
         table.row("files", "\(Units.count(checkpoint.tensorCount)) tensors in \(files)")
         table.row("digest", checkpoint.digest)
         return table
+    }
+
+    private var visionWords: String {
+        guard let vision = config.vision else { return checkpoint.hasVisionTensors ? "tensors, but no vision_config" : "no" }
+        guard checkpoint.hasVisionTensors else { return "configured, but no tensors" }
+        return "\(vision.layerCount) layers of \(Units.count(vision.hiddenSize)), \(vision.headCount) heads, "
+            + "width \(Units.count(vision.intermediateSize)), \(vision.mergeRows) x \(vision.mergeColumns) patches of "
+            + "\(vision.patchSize) x \(vision.patchSize) pixels a token"
     }
 
     private var quantization: String {

@@ -31,7 +31,7 @@ struct CheckpointTexts {
           "ignore_index": -100,
           "media_placeholder_token_id": \(base + 21),
           "tie_word_embeddings": false,
-          "quantization_config": \(quantization(indent: "  ")),
+          "quantization_config": \(quantization(indent: "  ")),\(visionConfig)
           "text_config": {
             "architectures": ["DeepseekV3ForCausalLM"],
             "model_type": "kimi_k2",
@@ -84,6 +84,15 @@ struct CheckpointTexts {
 
         """
     }
+
+    /// `vision_config` on lines of its own, if there is a tower.
+    private var visionConfig: String {
+        guard geometry.hasTower else { return "" }
+        return "\n  \"vision_config\": {\n\(geometry.tower.config(textHidden: geometry.hidden))\n  },"
+    }
+
+    /// The text of `preprocessor_config.json`, if there is a tower.
+    var preprocessorConfig: String? { geometry.hasTower ? TowerGeometry.preprocessor : nil }
 
     private func quantization(indent: String) -> String {
         """

@@ -23,6 +23,9 @@ struct Geometry {
     var vocabulary: Int
     /// Files the weights are spread over.
     var shards: Int
+    /// Whether there is a vision tower, and what its sizes are if so.
+    var hasTower = false
+    var tower = TowerGeometry.small
 
     static let context = 262_144
     static let specialCount = 256
@@ -50,6 +53,12 @@ extension Geometry {
         expertWidth: 1024, sharedExperts: 1, heads: 16, queryRank: 512, latent: 512, nope: 128, rope: 64, value: 128,
         vocabulary: 4096, shards: 4)
 
+    /// Kimi K2.5's vision tower, and a text model of its width that does little: to measure pictures with.
+    static let vision = Geometry(
+        name: "vision", hidden: 7168, layers: 2, denseLayers: 1, denseWidth: 256, experts: 8, expertsPerToken: 2,
+        expertWidth: 64, sharedExperts: 1, heads: 4, queryRank: 96, latent: 64, nope: 32, rope: 16, value: 32,
+        vocabulary: 1792, shards: 2, hasTower: true, tower: .published)
+
     /// Two layers of Kimi K2.5 at their own size, with fewer experts and a small vocabulary.
     static let k25Slice = k25.with(name: "k25-slice", layers: 2, experts: 64, vocabulary: 4096, shards: 4)
 
@@ -57,13 +66,13 @@ extension Geometry {
     static let k25 = Geometry(
         name: "k25", hidden: 7168, layers: 61, denseLayers: 1, denseWidth: 18_432, experts: 384, expertsPerToken: 8,
         expertWidth: 2048, sharedExperts: 1, heads: 64, queryRank: 1536, latent: 512, nope: 128, rope: 64, value: 128,
-        vocabulary: 163_840, shards: 64)
+        vocabulary: 163_840, shards: 64, tower: .published)
 
     private func with(name: String, layers: Int, experts: Int, vocabulary: Int, shards: Int) -> Geometry {
         Geometry(
             name: name, hidden: hidden, layers: layers, denseLayers: denseLayers, denseWidth: denseWidth, experts: experts,
             expertsPerToken: expertsPerToken, expertWidth: expertWidth, sharedExperts: sharedExperts, heads: heads,
             queryRank: queryRank, latent: latent, nope: nope, rope: rope, value: value, vocabulary: vocabulary,
-            shards: shards)
+            shards: shards, tower: tower)
     }
 }

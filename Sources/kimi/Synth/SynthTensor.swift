@@ -58,6 +58,7 @@ struct TensorPlan {
         normal(
             Self.prefix + "lm_head", [geometry.vocabulary, hidden],
             deviation: Self.logitDeviation / Double(hidden).squareRoot())
+        if geometry.hasTower { addTower(geometry.tower) }
     }
 
     /// The gain of what is added to the stream: 2 blocks a layer together add about as much as the embedding has.
@@ -112,6 +113,47 @@ struct TensorPlan {
                 linear(name + part, rows: rows, columns: columns, gain: gain)
             }
         }
+    }
+
+    // MARK: The vision tower
+
+    private mutating func addTower(_ tower: TowerGeometry) {
+        let hidden = tower.hidden
+        let name = "vision_tower."
+        biased(
+            name + "patch_embed.proj", [hidden, 3, TowerGeometry.patch, TowerGeometry.patch],
+            deviation: Self.gain / Double(TowerGeometry.patchElements).squareRoot())
+        normal(name + "patch_embed.pos_emb", [tower.positions, tower.positions, hidden], deviation: 0.5)
+        let outputGain = Self.gain / Double(2 * tower.layers).squareRoot()
+        func deviation(_ columns: Int, _ gain: Double = Self.gain) -> Double { gain / Double(columns).squareRoot() }
+        for layer in 0..<tower.layers {
+            let block = name + "encoder.blocks.\(layer)."
+            biasedNorm(block + "norm0", hidden)
+            biased(block + "wqkv", [3 * hidden, hidden], deviation: deviation(hidden))
+            biased(block + "wo", [hidden, hidden], deviation: deviation(hidden, outputGain))
+            biasedNorm(block + "norm1", hidden)
+            biased(block + "mlp.fc0", [tower.intermediate, hidden], deviation: deviation(hidden))
+            biased(block + "mlp.fc1", [hidden, tower.intermediate], deviation: deviation(tower.intermediate, outputGain))
+        }
+        biasedNorm(name + "encoder.final_layernorm", hidden)
+        biasedNorm("mm_projector.pre_norm", hidden)
+        biased("mm_projector.proj.0", [tower.merged, tower.merged], deviation: deviation(tower.merged))
+        // Features as large as embeddings.
+        biased("mm_projector.proj.2", [geometry.hidden, tower.merged], deviation: deviation(tower.merged))
+    }
+
+    private mutating func biased(_ name: String, _ shape: [Int], deviation: Double) {
+        normal(name, shape, deviation: deviation)
+        bias(name, shape[0])
+    }
+
+    private mutating func biasedNorm(_ name: String, _ count: Int) {
+        norm(name, count)
+        bias(name, count)
+    }
+
+    private mutating func bias(_ name: String, _ count: Int) {
+        tensors.append(SynthTensor(name: name + ".bias", type: .bf16, shape: [count], values: .normal(deviation: 0.02)))
     }
 
     // MARK: Kinds of tensors
