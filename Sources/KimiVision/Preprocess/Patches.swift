@@ -3,7 +3,7 @@ import KimiCore
 import KimiModel
 
 /// What the tower takes: the patches of a picture or of a chunk, normalised when they are asked for.
-package struct Patches: Sendable {
+package struct Patches: PatchSource {
     package let plan: SizePlan
     package let digest: MediaDigest
     /// Of the plan's size.
@@ -25,8 +25,7 @@ package struct Patches: Sendable {
         table = config.normalised
     }
 
-    /// Frames, rows and columns.
-    package var grid: (frames: Int, rows: Int, columns: Int) { (plan.frames, plan.rows, plan.columns) }
+    package var grid: PatchGrid { PatchGrid(frames: plan.frames, rows: plan.rows, columns: plan.columns) }
     /// How many there are.
     package var count: Int { plan.patches }
     /// Floats of one: [3, patch, patch].
