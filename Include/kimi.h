@@ -157,6 +157,7 @@ typedef struct kimi_model kimi_model;
 #define KIMI_ISA_AVX2 2
 #define KIMI_ISA_AVX512 3
 #define KIMI_ISA_AVX512_VNNI 4 /**< AVX-512 with byte products */
+#define KIMI_ISA_AMX 5 /**< and tiles of bfloat16, for pictures */
 
 #define KIMI_CACHE_AUTO 0 /**< KIMI_CACHE_F32 */
 #define KIMI_CACHE_F32 1 /**< exact */

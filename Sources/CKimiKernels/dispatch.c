@@ -1,5 +1,7 @@
 // Which instruction sets this processor has, and the table of kernels for each.
+#define _GNU_SOURCE // syscall
 #include "narrow.h"
+#include "tiles.h"
 
 /// The kernels of a level; some levels take their integer products from another one.
 #define CK_LEVEL(kernels, number, level, product)                                                                     \
@@ -35,16 +37,23 @@ CK_LEVEL(scalar, CK_ISA_SCALAR, scalar, scalar)
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 CK_LEVEL(avx2, CK_ISA_AVX2, avx2, avx2)
 CK_LEVEL(avx512, CK_ISA_AVX512, avx512, avx512)
 CK_LEVEL(avx512vnni, CK_ISA_AVX512_VNNI, avx512, avx512vnni)
+// What has no tiles is done as one level below.
+CK_LEVEL(amx, CK_ISA_AMX, avx512, avx512vnni)
 
 static const ck_kernels *const levels[CK_ISA_COUNT] = {
     [CK_ISA_SCALAR] = &scalar_kernels,
     [CK_ISA_AVX2] = &avx2_kernels,
     [CK_ISA_AVX512] = &avx512_kernels,
     [CK_ISA_AVX512_VNNI] = &avx512vnni_kernels,
+    [CK_ISA_AMX] = &amx_kernels,
 };
 
 /// The register states that the operating system saves (XCR0). Only where cpuid reports OSXSAVE.
@@ -55,6 +64,22 @@ static uint64_t saved_states(void) {
 }
 
 static int has_all(uint64_t bits, uint64_t wanted) { return (bits & wanted) == wanted; }
+
+/// Whether tiles of bfloat16 can be multiplied, given register d of leaf 7: the system must save the registers, and let this
+/// process use them, for which it is asked here. Vectors of bfloat16 are used beside them.
+static int has_tiles(uint32_t leaf7_edx, uint64_t states) {
+    const uint32_t tiles = 1u << 22 | 1u << 24, vectors = 1u << 5;
+    const uint64_t tile_states = 0x60000; // their shapes and what is in them
+    uint32_t a, b, c, d;
+    if (!has_all(leaf7_edx, tiles) || !has_all(states, tile_states)) return 0;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !has_all(a, vectors)) return 0;
+#if defined(__linux__)
+    // arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA); it may be asked again and again.
+    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#else
+    return 0;
+#endif
+}
 
 int32_t ck_isa_best(void) {
     const uint32_t leaf1_ecx = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; // FMA, OSXSAVE, AVX, F16C
@@ -69,7 +94,8 @@ int32_t ck_isa_best(void) {
     uint64_t states = saved_states();
     if (!has_all(states, ymm_states)) return CK_ISA_SCALAR;
     if (!has_all(b, leaf7_avx512) || !has_all(states, zmm_states)) return CK_ISA_AVX2;
-    return has_all(c, leaf7_vnni) ? CK_ISA_AVX512_VNNI : CK_ISA_AVX512;
+    if (!has_all(c, leaf7_vnni)) return CK_ISA_AVX512;
+    return has_tiles(d, states) ? CK_ISA_AMX : CK_ISA_AVX512_VNNI;
 }
 #else
 static const ck_kernels *const levels[CK_ISA_COUNT] = {[CK_ISA_SCALAR] = &scalar_kernels};
@@ -80,6 +106,37 @@ int32_t ck_isa_best(void) { return CK_ISA_SCALAR; }
 const ck_kernels *ck_kernels_for(int32_t isa) {
     if (isa < 0 || isa >= CK_ISA_COUNT || isa > ck_isa_best()) return NULL;
     return levels[isa];
+}
+
+#define CK_TILES(level)                                                                                               \
+    {                                                                                                                 \
+        .split_pairs = ck_##level##_split_pairs, .pack_weights = ck_##level##_pack_weights,                           \
+        .matmul_pairs = ck_##level##_matmul_pairs, .pack_queries = ck_##level##_pack_queries,                         \
+        .pack_keys = ck_##level##_pack_keys, .pack_values = ck_##level##_pack_values,                                 \
+        .attention = ck_##level##_tile_attention,                                                                     \
+    }
+
+static const ck_tiles scalar_tiles = CK_TILES(scalar);
+#if defined(__x86_64__)
+static const ck_tiles amx_tiles = CK_TILES(amx);
+#endif
+
+const ck_tiles *ck_tiles_for(int32_t isa) {
+    if (isa == CK_ISA_SCALAR) return &scalar_tiles;
+#if defined(__x86_64__)
+    if (isa == CK_ISA_AMX && ck_isa_best() >= CK_ISA_AMX) return &amx_tiles;
+#endif
+    return NULL;
+}
+
+size_t ck_pair_bytes(size_t columns) { return tile_steps(columns) * 2 * CK_TILE_BYTES; }
+
+size_t ck_query_bytes(size_t size) { return query_steps(size) * CK_TILE_BYTES; }
+
+size_t ck_value_bytes(size_t size) { return value_tiles(size) * CK_TILE_BYTES; }
+
+size_t ck_attention_scratch(size_t size) {
+    return 32 * CK_TILE_KEYS * 8 + CK_TILE_ROWS * (value_tiles(size) * 64 + 64 + 4);
 }
 
 size_t ck_type_bits(int32_t type) { return ck_bits_of_type(type); }

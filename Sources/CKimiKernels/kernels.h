@@ -12,6 +12,9 @@
 /// For functions whose constant arguments must be seen where they are called.
 #define CK_INLINE static inline __attribute__((always_inline))
 
+/// Before a loop whose count the compiler sees: every turn for itself.
+#define CK_UNROLL _Pragma("clang loop unroll(full)")
+
 /// The weights of one scale.
 #define CK_INT4_GROUP 32
 

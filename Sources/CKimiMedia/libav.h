@@ -23,7 +23,6 @@
     X(AVFORMAT, avio_context_free)            \
     X(AVFORMAT, av_find_best_stream)          \
     X(AVFORMAT, av_read_frame)                \
-    X(AVFORMAT, av_stream_get_side_data)      \
     X(AVCODEC, avcodec_alloc_context3)        \
     X(AVCODEC, avcodec_find_decoder)          \
     X(AVCODEC, avcodec_flush_buffers)         \

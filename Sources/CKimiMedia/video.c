@@ -104,9 +104,17 @@ static int32_t rank_packets(ckm_video *v, ckm_fault *fault) {
 
 /// How the frames must be turned, from the matrix that some files have: 16.16 fixed point, x' = a x + c y, y' = b x + d y.
 static int32_t orientation(const ckm_video *v) {
-    size_t size = 0;
-    const uint8_t *data = v->input.av->av_stream_get_side_data(v->input.stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
-    if (!data || size < 9 * sizeof(int32_t)) return 1;
+#if LIBAVFORMAT_VERSION_MAJOR < 61
+    const AVPacketSideData *all = v->input.stream->side_data;
+    const int count = v->input.stream->nb_side_data;
+#else
+    const AVPacketSideData *all = v->input.stream->codecpar->coded_side_data;
+    const int count = v->input.stream->codecpar->nb_coded_side_data;
+#endif
+    const uint8_t *data = NULL;
+    for (int i = 0; i < count; i++)
+        if (all[i].type == AV_PKT_DATA_DISPLAYMATRIX && all[i].size >= 9 * sizeof(int32_t)) data = all[i].data;
+    if (!data) return 1;
     int32_t m[9];
     memcpy(m, data, sizeof m);
     const double a = m[0], b = m[1], c = m[3], d = m[4];

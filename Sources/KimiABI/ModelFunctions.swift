@@ -24,8 +24,8 @@ private func refused(_ name: String, _ value: some BinaryInteger, _ right: Strin
 private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options {
     var options = Model.Options()
     options.threads = c.threads == 0 ? nil : Int(c.threads)
-    guard (KIMI_ISA_AUTO...KIMI_ISA_AVX512_VNNI).contains(c.isa) else {
-        throw refused("isa", c.isa, "\(KIMI_ISA_AUTO) to \(KIMI_ISA_AVX512_VNNI)")
+    guard (KIMI_ISA_AUTO...KIMI_ISA_AMX).contains(c.isa) else {
+        throw refused("isa", c.isa, "\(KIMI_ISA_AUTO) to \(KIMI_ISA_AMX)")
     }
     options.isa = c.isa == KIMI_ISA_AUTO ? nil : c.isa - KIMI_ISA_SCALAR
     switch c.cache_type {

@@ -50,19 +50,19 @@ func exponential(_ x: Double) -> Double { exp(x) }
     @Test("The scalar level is always there; levels above the best are not")
     func levels() throws {
         let best = ck_isa_best()
-        #expect((0..<4).contains(best))
-        for isa in Int32(0)..<4 {
+        #expect((0..<5).contains(best))
+        for isa in Int32(0)..<5 {
             let kernels = ck_kernels_for(isa)
             #expect((kernels != nil) == (isa <= best))
             if let kernels {
                 #expect(kernels.pointee.isa == isa)
-                #expect(String(cString: kernels.pointee.name) == ["scalar", "avx2", "avx512", "avx512vnni"][Int(isa)])
+                #expect(String(cString: kernels.pointee.name) == ["scalar", "avx2", "avx512", "avx512vnni", "amx"][Int(isa)])
             }
         }
     }
 
-    /// 4 and 5 are places for AMX and NEON, which have no kernels.
-    @Test("Unknown levels and types", arguments: [-1, 4, 5, 6, 100, Int32.max, Int32.min])
+    /// 5 is a place for NEON, which has no kernels.
+    @Test("Unknown levels and types", arguments: [-1, 5, 6, 100, Int32.max, Int32.min])
     func unknown(number: Int32) {
         #expect(ck_kernels_for(number) == nil)
         #expect(number == 4 || ck_type_bits(number) == 0)

@@ -6,6 +6,7 @@ enum Level: Int32, CaseIterable, CustomStringConvertible {
     case avx2 = 1
     case avx512 = 2
     case avx512vnni = 3
+    case amx = 4
 
     /// The levels this machine can run.
     static let available = allCases.filter { ck_kernels_for($0.rawValue) != nil }

@@ -22,6 +22,6 @@ struct MeasureTests {
         if kind == Int32(CK_MULTIPLY_F32) { #expect(one >= 48) }
     }
 
-    @Test("what there is no instruction for is 0", arguments: [-1, 3, 99] as [Int32])
+    @Test("what there is no instruction for is 0", arguments: [-1, 4, 99] as [Int32])
     func unknown(_ kind: Int32) { #expect(ck_multiply(kind, 10) == 0) }
 }

@@ -21,7 +21,7 @@ struct PatchTests {
         #expect(picture.width == facts.width && picture.height == facts.height)
         let patches = try Patches(picture, config: config)
         #expect([patches.plan.height, patches.plan.width] == facts.resized_hw)
-        #expect([patches.grid.frames, patches.grid.rows, patches.grid.columns] == facts.grid_thw)
+        #expect([patches.plan.frames, patches.plan.rows, patches.plan.columns] == facts.grid_thw)
         #expect(patches.plan.tokens == facts.tokens)
         guard name != "big" else { return }
         let expected = try NPY("\(Self.folder)/\(name).patches.npy")

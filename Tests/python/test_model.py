@@ -176,7 +176,7 @@ class Opening(KimiTest):
 
     def test_instruction_sets(self) -> None:
         features = kimi.features()
-        for isa in ("scalar", "avx2", "avx512", "avx512vnni"):
+        for isa in ("scalar", "avx2", "avx512", "avx512vnni", "amx"):
             with self.subTest(isa):
                 if isa in features["isa_available"]:
                     with kimi.Model(TINY, isa=isa, threads=1) as model:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._request import Messages
     from .tools import ToolLike
 
-_ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3, "avx512vnni": 4}
+_ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3, "avx512vnni": 4, "amx": 5}
 _CACHE = {"auto": 0, "f32": 1, "bf16": 2, "int8": 3}
 _LOAD = {"auto": 0, "map": 1, "copy": 2, "stream": 3}
 _PLACEMENT = {"auto": 0, "slice": 1, "expert": 2, "replicate": 3}
@@ -34,7 +34,7 @@ class Model(Owned):
     It is immutable: threads may share it. Close it, use it in a `with` block, or let it go; sessions keep what they need.
 
     - threads: how many compute, 1 to 4096; None: one for each core the process may use.
-    - isa: the highest instruction set to use: "scalar", "avx2", "avx512", "avx512vnni"; None: the best there is.
+    - isa: the highest instruction set to use: "scalar", "avx2", "avx512", "avx512vnni", "amx"; None: the best there is.
     - context_limit: the most tokens a session may hold; None: what the checkpoint allows.
     - cache_type: "f32" (exact), "bf16" (half the memory) or "int8" (a little over a quarter); None: "f32".
     - load: "map" (weights stay in the files), "copy" (weights are read into memory), "stream" (routed experts are read when they are

@@ -14,6 +14,7 @@
 #define CKIMI_KERNELS_H
 
 #include "ck_measure.h"
+#include "ck_tiles.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +29,8 @@ enum {
     CK_ISA_AVX2 = 1,   ///< AVX2, FMA and F16C
     CK_ISA_AVX512 = 2, ///< AVX-512 F, BW, DQ, VL
     CK_ISA_AVX512_VNNI = 3, ///< and its byte products
-    CK_ISA_AMX = 4,  ///< a place for kernels that are not there: ck_kernels_for gives NULL
-    CK_ISA_NEON = 5, ///< likewise
+    CK_ISA_AMX = 4,  ///< and tiles of bfloat16: ck_tiles_for
+    CK_ISA_NEON = 5, ///< a place for kernels that are not there: ck_kernels_for gives NULL
     CK_ISA_COUNT = 6,
 };
 
@@ -106,7 +107,7 @@ typedef struct ck_expanded_block {
 typedef struct ck_kernels {
     int32_t isa;
     int32_t reserved;
-    const char *name; ///< "scalar", "avx2", "avx512", "avx512vnni"
+    const char *name; ///< "scalar", "avx2", "avx512", "avx512vnni", "amx"
 
     /// y[r * ldy + j] = dot(x[r * ldx ...], row j of w) in dot order, for r < n and begin <= j < end <= w->rows.
     /// CK_BF16, CK_F16, CK_F32; the weight is widened to f32 exactly. Few or many rows of x: each weight row is read from memory

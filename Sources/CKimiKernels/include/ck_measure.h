@@ -26,7 +26,8 @@ enum {
     CK_MULTIPLY_F32 = 0,  ///< fused multiply-add of floats
     CK_MULTIPLY_BF16 = 1, ///< pairs of bfloat16 added to a float: vdpbf16ps
     CK_MULTIPLY_INT8 = 2, ///< four bytes added to a 32-bit integer: vpdpbusd
-    CK_MULTIPLY_COUNT = 3,
+    CK_MULTIPLY_TILES = 3, ///< tiles of bfloat16 added to tiles of floats: tdpbf16ps
+    CK_MULTIPLY_COUNT = 4,
 };
 
 /// Multiplies and adds in registers alone, `rounds` times, with the widest instruction of that kind that this processor has.

@@ -49,14 +49,40 @@ __attribute__((target("avx2,avxvnni"))) static uint64_t bytes_avx2(size_t rounds
     return rounds * narrow_sums * 32;
 }
 
+__attribute__((target("amx-tile,amx-bf16"))) static uint64_t tiles_amx(size_t rounds) {
+    static const struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+    _tile_loadconfig(&config);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (size_t i = 0; i < rounds; i++) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_release();
+    return rounds * 4 * 16 * 16 * 32;
+}
+
 /// Bits of what a processor has.
-enum { has_avx2 = 1, has_avx512 = 2, has_avx_vnni = 4, has_avx512_vnni = 8, has_avx512_bf16 = 16, is_known = 32 };
+enum { has_avx2 = 1, has_avx512 = 2, has_avx_vnni = 4, has_avx512_vnni = 8, has_avx512_bf16 = 16, has_tiles = 32, is_known = 64 };
 
 static uint32_t find_features(void) {
     const int32_t isa = ck_isa_best();
     uint32_t a, b, c, d, found = is_known;
     if (isa >= CK_ISA_AVX2) found |= has_avx2;
     if (isa >= CK_ISA_AVX512) found |= has_avx512;
+    if (isa >= CK_ISA_AMX) found |= has_tiles;
     if (isa >= CK_ISA_AVX512 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 11 & 1) found |= has_avx512_vnni;
     if (isa >= CK_ISA_AVX2 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
         if (a >> 4 & 1) found |= has_avx_vnni;
@@ -91,6 +117,7 @@ uint64_t ck_multiply(int32_t kind, size_t rounds) {
     case CK_MULTIPLY_F32:
         if (has & has_avx512) return floats_avx512(rounds);
         return has & has_avx2 ? floats_avx2(rounds) : floats_scalar(rounds);
+    case CK_MULTIPLY_TILES: return has & has_tiles ? tiles_amx(rounds) : 0;
     case CK_MULTIPLY_BF16: return has & has_avx512_bf16 ? pairs_avx512(rounds) : 0;
     case CK_MULTIPLY_INT8:
         if (has & has_avx512_vnni) return bytes_avx512(rounds);

@@ -5,7 +5,6 @@
 #ifndef CK_VECTOR_TILE_H
 #define CK_VECTOR_TILE_H
 
-#define CK_UNROLL _Pragma("clang loop unroll(full)")
 
 /// 16 weights from element i of a row on; not for CK_INT4.
 CK_INLINE lanes load_weights(const unsigned char *row, size_t i, int32_t type) {

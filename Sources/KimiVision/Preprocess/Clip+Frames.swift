@@ -21,7 +21,7 @@ extension Clip {
         for (index, frame) in frames.enumerated() where frame.width != first.width || frame.height != first.height {
             throw KimiError(
                 .invalidArgument,
-                "\(frame.width) x \(frame.height) pixels, where frame 0 has \(first.width) x \(first.height); all must be of one size",
+                "\(frame.width) x \(frame.height) pixels; all must have the \(first.width) x \(first.height) of frame 0",
                 subject: "\(subject).frames[\(index)]")
         }
         if let timestamps { try Self.check(timestamps, frames.count, subject) }

@@ -35,10 +35,10 @@ package struct Patches: PatchSource {
     ///
     /// - Parameters:
     ///   - range: within 0 and `count`.
-    ///   - to: room for `range.count * width` floats.
-    package func fill(_ range: Range<Int>, into to: UnsafeMutablePointer<Float>) {
+    ///   - floats: room for `range.count * width` floats.
+    package func fill(_ range: Range<Int>, into floats: UnsafeMutablePointer<Float>) {
         let each = plan.rows * plan.columns
-        var to = to
+        var to = floats
         for (index, frame) in frames.enumerated() {
             let part = range.clamped(to: index * each..<(index + 1) * each)
             guard !part.isEmpty else { continue }

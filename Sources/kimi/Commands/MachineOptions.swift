@@ -7,7 +7,7 @@ import KimiRuntime
 /// How a model is opened: options that concern the machine, not the text.
 struct MachineOptions: ParsableArguments {
     enum InstructionSet: String, ExpressibleByArgument, CaseIterable {
-        case scalar, avx2, avx512, avx512vnni
+        case scalar, avx2, avx512, avx512vnni, amx
 
         /// The library's number for it.
         var level: Int32? { (0..<8).first { Model.name(ofISA: $0) == rawValue } }

@@ -1,0 +1,43 @@
+// Tile registers, and what is written for them.
+#ifndef CK_AMX_TILES_H
+#define CK_AMX_TILES_H
+
+#include <immintrin.h>
+
+#include "../tiles.h"
+
+#pragma clang attribute push(__attribute__((target("amx-tile,amx-bf16,avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma,avx2"))), apply_to = function)
+
+/// Has the registers hold tiles of 16 rows of 64 bytes; tiles_release gives them back to the thread.
+CK_INLINE void tiles_use(void) {
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    for (int t = 0; t < 8; t++) {
+        config.row_bytes[t] = 64;
+        config.rows[t] = CK_TILE;
+    }
+    _tile_loadconfig(&config);
+}
+
+CK_INLINE void tiles_release(void) { _tile_release(); }
+
+/// 32 floats, as two registers, to the nearest bfloat16; and what that leaves.
+CK_INLINE void split_lanes(__m512i *high, __m512i *low, __m512 a, __m512 b) {
+    __m512i h = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    __m512 ha = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(h)), 16));
+    __m512 hb = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(h, 1)), 16));
+    *high = h;
+    *low = (__m512i)_mm512_cvtne2ps_pbh(_mm512_sub_ps(b, hb), _mm512_sub_ps(a, ha));
+}
+
+/// 32 floats, of which there are `count`.
+CK_INLINE void load_part(__m512 to[2], const float *x, size_t count) {
+    const __mmask32 mask = count >= 32 ? 0xffffffff : (__mmask32)((1u << count) - 1);
+    to[0] = _mm512_maskz_loadu_ps((__mmask16)mask, x);
+    to[1] = _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), x + 16);
+}
+
+#endif

@@ -1,0 +1,187 @@
+// Products of tiles: the specification. Far too slow for anything but tests.
+#include "../tiles.h"
+
+#include <math.h>
+
+CK_INLINE float widened(uint16_t word) {
+    uint32_t bits = (uint32_t)word << 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+CK_INLINE uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    return bits;
+}
+
+/// To the nearest bfloat16, ties to even; a NaN stays one.
+CK_INLINE uint16_t rounded(float x) {
+    uint32_t bits = bits_of(x);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
+    // As the instruction has it, denormal numbers are zeros.
+    if ((bits & 0x7f800000) == 0) return (uint16_t)(bits >> 16 & 0x8000);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+CK_INLINE void split_pair(uint16_t *high, uint16_t *low, float x) {
+    *high = rounded(x);
+    *low = rounded(x - widened(*high));
+}
+
+CK_INLINE uint16_t *word_at(void *tile, size_t byte) { return (uint16_t *)(void *)((char *)tile + byte); }
+
+void ck_scalar_split_pairs(void *block, size_t row, const float *x, size_t first, size_t count) {
+    for (size_t c = 0; c < tile_steps(count) * CK_TILE_STEP; c++) {
+        char *step = (char *)block + (first + c) / CK_TILE_STEP * 2 * CK_TILE_BYTES;
+        const size_t at = row * 64 + c % CK_TILE_STEP * 2;
+        split_pair(word_at(step, at), word_at(step + CK_TILE_BYTES, at), c < count ? x[c] : 0);
+    }
+}
+
+void ck_scalar_pack_weights(void *to, const ck_matrix *w, size_t first, size_t rows) {
+    const size_t steps = tile_steps(w->columns), blocks = (rows + CK_TILE - 1) / CK_TILE;
+    memset(to, 0, blocks * steps * CK_TILE_BYTES);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < w->columns; c++) {
+            char *tile = (char *)to + (r / CK_TILE * steps + c / CK_TILE_STEP) * CK_TILE_BYTES;
+            memcpy(tile + c % CK_TILE_STEP / 2 * 64 + r % CK_TILE * 4 + c % 2 * 2, ck_row(w, first + r) + 2 * c, 2);
+        }
+}
+
+CK_INLINE float flushed(float x) { return (bits_of(x) & 0x7f800000) == 0 ? copysignf(0, x) : x; }
+
+/// c += a b for one element of a tile: row i of a, column j of b.
+static float add_products(float c, const char *a, const char *b, size_t i, size_t j) {
+    float sum[2] = {0, 0};
+    for (size_t k = 0; k < CK_TILE_STEP; k++) {
+        float x = flushed(widened(*word_at((void *)(uintptr_t)a, i * 64 + k * 2)));
+        float y = flushed(widened(*word_at((void *)(uintptr_t)b, k / 2 * 64 + j * 4 + k % 2 * 2)));
+        sum[k % 2] = flushed(fmaf(x, y, sum[k % 2]));
+    }
+    return flushed(flushed(c) + flushed(sum[0] + sum[1]));
+}
+
+void ck_scalar_matmul_pairs(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
+                            size_t columns) {
+    const size_t steps = tile_steps(columns);
+    for (size_t r = 0; r < row_blocks * CK_TILE; r++)
+        for (size_t j = 0; j < column_blocks * CK_TILE; j++) {
+            float c = 0;
+            for (size_t s = 0; s < steps; s++) {
+                const char *a = (const char *)x + (r / CK_TILE * steps + s) * 2 * CK_TILE_BYTES;
+                const char *b = (const char *)w + (j / CK_TILE * steps + s) * CK_TILE_BYTES;
+                c = add_products(c, a, b, r % CK_TILE, j % CK_TILE);
+                c = add_products(c, a + CK_TILE_BYTES, b, r % CK_TILE, j % CK_TILE);
+            }
+            y[r * ldy + j] = c;
+        }
+}
+
+// MARK: Attention
+
+void ck_scalar_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale) {
+    memset(to, 0, ck_query_bytes(size));
+    const float factor = scale * CK_LOG2_E;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t d = 0; d < size; d++) {
+            uint16_t half[3];
+            split_pair(&half[0], &half[1], q[r * ldq + d] * factor);
+            half[2] = half[0];
+            for (size_t p = 0; p < 3; p++) {
+                size_t c = p * size + d;
+                *word_at(to, c / CK_TILE_STEP * CK_TILE_BYTES + r * 64 + c % CK_TILE_STEP * 2) = half[p];
+            }
+        }
+}
+
+void ck_scalar_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {
+    memset(to, 0, ck_query_bytes(size));
+    for (size_t r = 0; r < rows; r++)
+        for (size_t d = 0; d < size; d++) {
+            uint16_t half[3];
+            split_pair(&half[0], &half[2], k[r * ldk + d]);
+            half[1] = half[0];
+            for (size_t p = 0; p < 3; p++) {
+                size_t c = p * size + d;
+                *word_at(to, c / CK_TILE_STEP * CK_TILE_BYTES + c % CK_TILE_STEP / 2 * 64 + r * 4 + c % 2 * 2) = half[p];
+            }
+        }
+}
+
+void ck_scalar_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size, size_t half) {
+    for (size_t r = 0; r < CK_TILE; r++)
+        for (size_t c = 0; c < value_tiles(size) * CK_TILE; c++) {
+            uint16_t halves[2] = {0, 0};
+            if (r < rows && c < 2 * size) split_pair(&halves[0], &halves[1], v[r * ldv + c % size]);
+            *word_at(to, c / CK_TILE * CK_TILE_BYTES + r * 64 + c % CK_TILE * 4 + half * 2) = halves[c / size & 1];
+        }
+}
+
+/// 2^x for x <= 0, or a little above.
+static float power(float x) {
+    float whole = floorf(x), f = x - whole, p = CK_EXP2_5;
+    p = fmaf(p, f, CK_EXP2_4);
+    p = fmaf(p, f, CK_EXP2_3);
+    p = fmaf(p, f, CK_EXP2_2);
+    p = fmaf(p, f, CK_EXP2_1);
+    p = fmaf(p, f, CK_EXP2_0);
+    return ldexpf(p, whole < -400 ? -400 : (int)whole);
+}
+
+static uint16_t cut(float x) { return (uint16_t)(bits_of(x) >> 16); }
+
+void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_blocks, const void *k, const void *v,
+                              size_t tokens, size_t size, void *scratch) {
+    tile_scratch s = scratch_parts(scratch, size);
+    const size_t steps = query_steps(size), tiles = value_tiles(size), high_tiles = high_value_tiles(size);
+    for (size_t row = 0; row < row_blocks * CK_TILE; row++) {
+        float sums[2 * 4096 + 16] = {0}, totals[16] = {0}, most = 0;
+        for (size_t block = 0; block < tokens; block += CK_TILE_KEYS) {
+            const size_t count = ck_smaller(tokens - block, CK_TILE_KEYS), subs = (count + 31) / 32;
+            float *x = s.scores, largest = CK_NO_SCORE;
+            for (size_t t = 0; t < subs * 32; t++) {
+                const char *keys = (const char *)k + (block + t) / CK_TILE * steps * CK_TILE_BYTES;
+                const char *queries = (const char *)q + row / CK_TILE * steps * CK_TILE_BYTES;
+                float c = 0;
+                for (size_t step = 0; step < steps; step++)
+                    c = add_products(c, queries + step * CK_TILE_BYTES, keys + step * CK_TILE_BYTES, row % CK_TILE, t % CK_TILE);
+                x[t] = t < count ? c : CK_NO_SCORE;
+                if (x[t] > largest) largest = x[t];
+            }
+            if (block == 0) {
+                most = largest;
+            } else if (largest > most + CK_SCORE_SLACK) {
+                float factor = power(most - largest);
+                most = largest;
+                for (size_t lane = 0; lane < 16; lane++) totals[lane] *= factor;
+                for (size_t c = 0; c < tiles * CK_TILE; c++) sums[c] *= factor;
+            }
+            // Weights as the tiles have them: token t beside token t + 16.
+            for (size_t sub = 0; sub < subs; sub++)
+                for (size_t lane = 0; lane < 16; lane++) {
+                    float pair[2];
+                    for (size_t p = 0; p < 2; p++) {
+                        pair[p] = power(x[sub * 32 + p * 16 + lane] - most);
+                        size_t at = sub * 512 + 2 * lane + p;
+                        s.high[at] = cut(pair[p]);
+                        s.low[at] = cut(pair[p] - widened(s.high[at]));
+                    }
+                    totals[lane] += pair[0] + pair[1];
+                }
+            const char *values = (const char *)v + block / 32 * tiles * CK_TILE_BYTES;
+            for (size_t c = 0; c < tiles * CK_TILE; c++)
+                for (size_t sub = 0; sub < subs; sub++) {
+                    const char *tile = values + (sub * tiles + c / CK_TILE) * CK_TILE_BYTES;
+                    sums[c] = add_products(sums[c], (char *)(s.high + sub * 512), tile, 0, c % CK_TILE);
+                    if (c / CK_TILE < high_tiles)
+                        sums[c] = add_products(sums[c], (char *)(s.low + sub * 512), tile, 0, c % CK_TILE);
+                }
+        }
+        for (size_t half = 8; half > 0; half /= 2)
+            for (size_t lane = 0; lane < half; lane++) totals[lane] += totals[lane + half];
+        const float factor = 1 / totals[0];
+        for (size_t d = 0; d < size; d++) y[row * ldy + d] = (sums[d] + sums[size + d]) * factor;
+    }
+}
