@@ -32,7 +32,7 @@ class Result:
 
 
 def run(tool: Tool, arguments: str) -> tuple[Union[str, list[Any]], bool]:
-    """The result, as `Tool.run` gives it, and whether it is a failure. KeyboardInterrupt and its like are no results and propagate."""
+    """The result, as `Tool.run` gives it, and whether it is a failure. KeyboardInterrupt and its like are none and propagate."""
     try:
         return tool.run(arguments), False
     except Exception as error:

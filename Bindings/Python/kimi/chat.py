@@ -129,8 +129,8 @@ class Chat(Owned, Iterator[ChatEvent]):
             self._runs = None
 
     def submit(self, call_id: str, result: Any, failed: bool = False) -> None:
-        """The result of a call that came as `ResultNeeded`: a str as it is, a picture or a list with pictures among others, anything
-        else as JSON. `failed`: the reason why there is none."""
+        """The result of a call that came as `ResultNeeded`: a str as it is, a picture or a list with pictures in it as parts,
+        anything else as JSON. `failed`: the reason why there is none."""
         with self._alone():
             self._submit(call_id, result_content(result), failed)
 

@@ -71,8 +71,8 @@ class ChatOptions(TypedDict, total=False):
     """When the next step does not fit: "stop", "drop_results" (notes take the place of the oldest tool results), or a function
     of the tokens needed and the limit that returns one of the two ["stop"]."""
     allow_files: Optional[bool]
-    """Whether a str in the place of a picture's or video's URL may be a path or a file: URL. Not for messages from others: they could
-    show the model any file of yours. A `pathlib.Path` is read in any case: only a program writes one [False]."""
+    """Whether a str in the place of a picture's or video's URL may be a path or a file: URL. Not for messages from others: they
+    could show the model any file of yours. A `pathlib.Path` is read in any case: only a program writes one [False]."""
     parallel_tools: Optional[int]
     """How many functions may run at the same time, 1 to 64; above 1 on threads of their own [1: on the calling thread]."""
 
@@ -105,8 +105,8 @@ class Conversation(Owned):
 
         The content of a message may be a list of parts: texts, pictures and videos. A picture is a `pathlib.Path`, the bytes of a
         file, an `Image`, an image of PIL's or an array of uint8, [height, width, 3 or 4]; a video is a `Video`. They stand in the
-        list by themselves or in OpenAI's objects, in place of the URL ({"type": "image", "image": path} is one, too). A str in place
-        of a URL is what it is there, a data: URL; see `allow_files`.
+        list by themselves or in OpenAI's objects, in place of the URL ({"type": "image", "image": path} is one, too). A str there is
+        a data: URL; see `allow_files`.
 
         tools: OpenAI's objects, `@kimi.tool` functions, or functions with type hints. Functions are called when the model calls
         them, and it goes on with what they return; what they raise is told to the model. Calls of tools without a function end

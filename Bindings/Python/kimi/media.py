@@ -32,7 +32,7 @@ class _Medium(Owned):
 
     @property
     def url(self) -> str:
-        """What names it in a request; it means something as long as this object is open. A session goes on with what it has seen."""
+        """What names it in a request, as long as this object is open. A session goes on with what it has seen."""
         return self._url
 
 

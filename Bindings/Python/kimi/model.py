@@ -278,8 +278,10 @@ class Model(Owned):
         return list(ids[:count])
 
     def media_tokens(self, width: SupportsIndex, height: SupportsIndex) -> int:
-        """The tokens that a picture of so many pixels takes in a prompt, without the five around it. Error, Status.UNSUPPORTED, for a
-        checkpoint without a vision tower, here and below."""
+        """The tokens that a picture of so many pixels takes in a prompt, without the five around it.
+
+        Error, Status.UNSUPPORTED, for a checkpoint without a vision tower, here and below.
+        """
         tokens = ctypes.c_int64()
         sides = integer(width, "width", INT64), integer(height, "height", INT64)
         self._library.call("kimi_media_tokens", self._handle, *sides, ctypes.byref(tokens))

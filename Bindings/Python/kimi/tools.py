@@ -110,8 +110,8 @@ class Tool:
         return f"<kimi.Tool {self.name}>"
 
     def run(self, arguments: Union[str, bytes, Mapping[str, Any]]) -> Union[str, list[Any]]:
-        """Calls the function with a JSON object, its members converted to the hinted types; the result as the model reads it: a text,
-        or a list of texts and of pictures (`Image`).
+        """Calls the function with a JSON object, its members converted to the hinted types; the result as the model reads it: a
+        text, or a list of texts and pictures (`Image`).
 
         ValueError if the arguments are none that the function takes; whatever the function raises.
         """
@@ -177,7 +177,7 @@ def declarations(tools: Iterable[ToolLike]) -> list[dict[str, Any]]:
 
 
 def result_content(result: Any) -> Union[str, list[Any]]:
-    """What a function returned as the model reads it: a str as it is, pictures and lists with pictures as parts, all else as JSON."""
+    """What a function returned as the model reads it: a str as it is, pictures and lists with them as parts, all else as JSON."""
     return _parts.result(result, _jsonable)
 
 
