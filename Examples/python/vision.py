@@ -1,7 +1,7 @@
 """A question about a picture: vision.py DIR PICTURE QUESTION [MAX_TOKENS [SEED [VIDEO]]]
 
-PICTURE is a PNG, JPEG, WebP or GIF; the model is shown VIDEO, if there is one, after it. What they cost is told as they are looked
-at, and the answer is written as it comes. MAX_TOKENS limits it (256).
+PICTURE is a PNG, JPEG, WebP or GIF; the model is shown VIDEO, if there is one, after it. What they cost is told as they are
+looked at, and the answer is written as it comes. MAX_TOKENS limits it (256).
 """
 
 import sys

@@ -51,8 +51,8 @@ def _is_pil(value: Any) -> bool:
 def _of_pil(image: Any) -> Pixels:
     if image.mode.startswith(("I", "F")):
         raise ValueError(
-            f"the picture's mode is {image.mode}, whose range PIL does not know; scale it to 0 to 255 and convert it to RGB, or give "
-            "the file's path or bytes"
+            f"the picture's mode is {image.mode}, whose range PIL does not know; scale it to 0 to 255 and convert it to RGB, or "
+            "give the file's path or bytes"
         )
     # As opened a picture may lie on its side; what was made of it since is taken to be upright.
     file = sys.modules.get("PIL.ImageFile")

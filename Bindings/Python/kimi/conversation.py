@@ -105,8 +105,8 @@ class Conversation(Owned):
 
         The content of a message may be a list of parts: texts, pictures and videos. A picture is a `pathlib.Path`, the bytes of a
         file, an `Image`, an image of PIL's or an array of uint8, [height, width, 3 or 4]; a video is a `Video`. They stand in the
-        list by themselves or in OpenAI's objects, in place of the URL ({"type": "image", "image": path} is one, too). A str there is
-        a data: URL; see `allow_files`.
+        list by themselves or in OpenAI's objects, in place of the URL ({"type": "image", "image": path} is one, too). A str there
+        is a data: URL; see `allow_files`.
 
         tools: OpenAI's objects, `@kimi.tool` functions, or functions with type hints. Functions are called when the model calls
         them, and it goes on with what they return; what they raise is told to the model. Calls of tools without a function end
@@ -214,6 +214,10 @@ class Conversation(Owned):
         """Whether calls of this tool are answered within the library's call."""
         tool = self._tools.get(name)
         return tool is not None and tool.has_function
+
+    def close(self) -> None:
+        super().close()
+        self._shown = {}
 
     def _show(self, image: Image) -> None:
         """A tool of this session has returned a picture, which the running chat's conversation names from now on."""
