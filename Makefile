@@ -9,19 +9,20 @@ SWIFT := swift build -c release -j $(JOBS)
 BUILD_PACKAGES := gcc g++ make pkg-config libhwloc-dev libsentencepiece-dev libedit-dev libxxhash-dev liburing-dev \
 	libpng-dev libjpeg62-turbo-dev libwebp-dev libgif-dev libmd-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
 NUMA_PACKAGES := qemu-system-x86 busybox-static gcc python3
-TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-numpy python3-jsonschema python3-rfc3987
+TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-numpy python3-jsonschema python3-rfc3987 \
+	chromium-headless-shell fonts-dejavu-core python3-skimage python3-pil python3-av
 
 # A crashing test should end at once, not wait for a debugger.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: help run test build install deps test-deps unit interface reference program fuzz fuzz-build sanitize bench-headers numa clean
+.PHONY: help run test build install deps test-deps unit interface reference program loop fuzz fuzz-build sanitize bench-headers numa clean
 
 help:
 	@echo 'make run                install what is missing, build, make a small checkpoint, generate text from it'
-	@echo 'make test               all tests: Swift, C, Python, Lua, valgrind, fuzz (10,000 cases a target)'
+	@echo 'make test               all tests: Swift, C, Python, Lua, valgrind, Chromium, fuzz (10,000 cases a target)'
 	@echo 'make build              libkimi.so and the program, in $(BUILD)'
 	@echo 'make install PREFIX=... library, header, pkg-config and CMake files, program `kimi`'
-	@echo 'make unit | interface | reference | program    one part of the tests'
+	@echo 'make unit | interface | reference | program | loop    one part of the tests'
 	@echo 'make fuzz CASES=...     the fuzzers for longer, under AddressSanitizer'
 	@echo 'make sanitize ROUNDS=... all C of the library under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make bench-headers      parse the headers of a full-size checkpoint: time and memory'
@@ -88,10 +89,13 @@ reference: test-deps
 program: build
 	@Tests/program/run.sh $(BUILD)/kimi-cli
 
+loop: test-deps build
+	@Tests/loop/run.sh $(BUILD)
+
 CASES ?= 1000000
 SEED ?= 1
 FUZZ := .build-fuzz/release/KimiFuzz
-FUZZ_TARGETS := headers config index tokenizer session request schema output
+FUZZ_TARGETS := headers config index tokenizer session request schema output picture clip dataurl
 
 fuzz-build: deps
 	@swift build -c release -j $(JOBS) --scratch-path .build-fuzz --sanitize=address --product KimiFuzz

@@ -25,7 +25,7 @@ part() { # name, command...
 
 fuzz() {
     local target
-    for target in headers config index tokenizer session request schema output; do
+    for target in headers config index tokenizer session request schema output picture clip dataurl; do
         .build-fuzz/release/KimiFuzz --target $target --cases 10000 --seed 1 || return 1
     done
 }
@@ -36,6 +36,7 @@ part "Swift tests" timeout 900 swift test -c release --skip-build
 part "the same on the NumPy reference" python3 -m unittest discover -s Tests/reference
 part "C, Python and Lua on the header" Tests/run-interface-tests.sh $build
 part "the program" Tests/program/run.sh $build/kimi-cli
+part "the visual loop in Chromium" Tests/loop/run.sh $build
 part "all C under sanitizers" make --no-print-directory sanitize
 part "build of the fuzzers under AddressSanitizer" make --no-print-directory fuzz-build
 part "fuzzers, 10,000 cases a target" fuzz

@@ -14,9 +14,7 @@ ckm_digest *ckm_digest_create(void) {
     return digest;
 }
 
-void ckm_digest_update(ckm_digest *digest, const void *bytes, size_t count) {
-    SHA256Update(&digest->context, bytes, count);
-}
+void ckm_digest_update(ckm_digest *digest, const void *bytes, size_t count) { SHA256Update(&digest->context, bytes, count); }
 
 void ckm_digest_finish(ckm_digest *digest, uint8_t out[32]) { SHA256Final(out, &digest->context); }
 

@@ -103,7 +103,8 @@ static int32_t find_size(ckm_gif *g, ckm_size *size, ckm_fault *fault) {
     if (is_end) return ckm_fail(fault, CKM_FORMAT, "GIF: without a frame");
     const area image = image_area(g);
     const size_t right = image.x + image.width, bottom = image.y + image.height;
-    const size_t width = g->file->SWidth > 0 ? (size_t)g->file->SWidth : 0, height = g->file->SHeight > 0 ? (size_t)g->file->SHeight : 0;
+    const size_t width = g->file->SWidth > 0 ? (size_t)g->file->SWidth : 0,
+                 height = g->file->SHeight > 0 ? (size_t)g->file->SHeight : 0;
     size->width = (uint32_t)(right > width ? right : width);
     size->height = (uint32_t)(bottom > height ? bottom : height);
     return CKM_OK;
@@ -162,7 +163,8 @@ static int32_t paint(ckm_gif *g, ckm_fault *fault) {
     const area image = image_area(g), seen = visible_area(g, image);
     const ColorMapObject *map = g->file->Image.ColorMap ? g->file->Image.ColorMap : g->file->SColorMap;
     if (!map || !map->Colors) return ckm_fail(fault, CKM_FORMAT, "GIF: a frame without colours");
-    if (image.width == 0 || image.height == 0) return ckm_fail(fault, CKM_FORMAT, "GIF: a frame of %zu x %zu pixels", image.width, image.height);
+    if (image.width == 0 || image.height == 0)
+        return ckm_fail(fault, CKM_FORMAT, "GIF: a frame of %zu x %zu pixels", image.width, image.height);
     if (image.width > g->limits.side || image.height > g->limits.pixels / image.width)
         return ckm_fail(fault, CKM_LIMIT, "GIF: a frame of %zu x %zu pixels", image.width, image.height);
     dispose(g);
@@ -180,7 +182,8 @@ static int32_t paint(ckm_gif *g, ckm_fault *fault) {
     int32_t code = CKM_OK;
     if (g->file->Image.Interlace) {
         for (int pass = 0; pass < 4; pass++)
-            for (size_t y = starts[pass]; y < image.height && code == CKM_OK; y += steps[pass]) code = paint_line(g, map, image, seen, y, fault);
+            for (size_t y = starts[pass]; y < image.height && code == CKM_OK; y += steps[pass])
+                code = paint_line(g, map, image, seen, y, fault);
     } else {
         for (size_t y = 0; y < image.height && code == CKM_OK; y++) code = paint_line(g, map, image, seen, y, fault);
     }
@@ -190,12 +193,14 @@ static int32_t paint(ckm_gif *g, ckm_fault *fault) {
     return code;
 }
 
-int32_t ckm_gif_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault) {
+int32_t ckm_gif_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                       ckm_fault *fault) {
     ckm_gif g = {.bytes = bytes, .count = count, .limits = *limits, .size = size, .canvas = rgb};
     ckm_size found = {0, 0};
     int32_t code = begin(&g, fault);
     if (code == CKM_OK) code = find_size(&g, &found, fault);
-    if (code == CKM_OK && (found.width != size.width || found.height != size.height)) code = ckm_fail(fault, CKM_FORMAT, "GIF: another size");
+    if (code == CKM_OK && (found.width != size.width || found.height != size.height))
+        code = ckm_fail(fault, CKM_FORMAT, "GIF: another size");
     if (code == CKM_OK) {
         memset(rgb, 255, 3 * (size_t)size.width * size.height);
         code = paint(&g, fault);
@@ -247,15 +252,16 @@ static int32_t scan(ckm_gif *g, size_t most_frames, ckm_fault *fault) {
     return code;
 }
 
-int32_t ckm_gif_open(const uint8_t *bytes, size_t count, const ckm_limits *limits, size_t most_frames, ckm_gif **out, ckm_size *size, ckm_fault *fault) {
+int32_t ckm_gif_open(const uint8_t *bytes, size_t count, const ckm_limits *limits, size_t most_frames, ckm_gif **out,
+                     ckm_size *size, ckm_fault *fault) {
     *out = NULL;
     ckm_gif *g = calloc(1, sizeof *g);
     if (!g) return ckm_fail(fault, CKM_NO_MEMORY, "GIF: no memory");
     g->bytes = bytes, g->count = count, g->limits = *limits;
     int32_t code = scan(g, most_frames, fault);
     end(g);
-    if (code == CKM_OK && (g->size.width == 0 || g->size.height == 0 || g->size.width > limits->side || g->size.height > limits->side ||
-                           (uint64_t)g->size.width * g->size.height > limits->pixels))
+    if (code == CKM_OK && (g->size.width == 0 || g->size.height == 0 || g->size.width > limits->side ||
+                           g->size.height > limits->side || (uint64_t)g->size.width * g->size.height > limits->pixels))
         code = ckm_fail(fault, CKM_LIMIT, "GIF: %u x %u pixels", g->size.width, g->size.height);
     if (code == CKM_OK) {
         const size_t room = 3 * (size_t)g->size.width * g->size.height;

@@ -77,9 +77,13 @@ static void count_scans(j_common_ptr info) {
 /// Everything up to where the header has been read. `s->jump` is set.
 static void read_header(j_decompress_ptr info, state *s, const uint8_t *bytes, size_t count) {
     info->src = &s->source;
-    s->source = (struct jpeg_source_mgr){
-        .next_input_byte = bytes, .bytes_in_buffer = count, .init_source = do_nothing, .fill_input_buffer = end_early,
-        .skip_input_data = skip, .resync_to_restart = jpeg_resync_to_restart, .term_source = do_nothing};
+    s->source = (struct jpeg_source_mgr){.next_input_byte = bytes,
+                                         .bytes_in_buffer = count,
+                                         .init_source = do_nothing,
+                                         .fill_input_buffer = end_early,
+                                         .skip_input_data = skip,
+                                         .resync_to_restart = jpeg_resync_to_restart,
+                                         .term_source = do_nothing};
     jpeg_save_markers(info, JPEG_APP0 + 1, 0xFFFF);
     jpeg_read_header(info, TRUE);
 }
@@ -103,8 +107,8 @@ static int32_t orientation(j_decompress_ptr info) {
     return 1;
 }
 
-/// The work of a function, where libjpeg may jump out of it. Whatever must be known afterwards is in `s` and `info`, which belong to
-/// the caller: they are as they were at the jump.
+/// The work of a function, where libjpeg may jump out of it. Whatever must be known afterwards is in `s` and `info`, which belong
+/// to the caller: they are as they were at the jump.
 static int32_t find_size(j_decompress_ptr info, state *s, const uint8_t *bytes, size_t count, ckm_size *size) {
     if (setjmp(s->jump)) return s->code;
     jpeg_create_decompress(info);
@@ -154,7 +158,8 @@ static void read_lines(j_decompress_ptr info, state *s, uint8_t *rgb, int32_t tu
 }
 
 /// As find_size.
-static int32_t decode(j_decompress_ptr info, state *s, const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb) {
+static int32_t decode(j_decompress_ptr info, state *s, const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits,
+                      uint8_t *rgb) {
     if (setjmp(s->jump)) return s->code;
     jpeg_create_decompress(info);
     info->mem->max_memory_to_use = limits->work < 1ul << 40 ? (long)limits->work : 1l << 40;
@@ -173,14 +178,16 @@ static int32_t decode(j_decompress_ptr info, state *s, const uint8_t *bytes, siz
     s->progress.progress_monitor = count_scans;
     info->progress = &s->progress;
     jpeg_start_decompress(info);
-    if (info->output_width != info->image_width || info->output_height != info->image_height || info->output_components != (has_inks ? 4 : 3))
+    if (info->output_width != info->image_width || info->output_height != info->image_height ||
+        info->output_components != (has_inks ? 4 : 3))
         fail_with((j_common_ptr)info, CKM_FORMAT, "a row of an unexpected length");
     read_lines(info, s, rgb, turned);
     jpeg_finish_decompress(info);
     return CKM_OK;
 }
 
-int32_t ckm_jpeg_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault) {
+int32_t ckm_jpeg_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                        ckm_fault *fault) {
     struct jpeg_decompress_struct info;
     state s;
     start(&info, &s, fault);

@@ -10,8 +10,8 @@
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
-static const char packages[] = "libavformat" TEXT(LIBAVFORMAT_VERSION_MAJOR) ", libavcodec" TEXT(LIBAVCODEC_VERSION_MAJOR) ", libavutil" TEXT(
-    LIBAVUTIL_VERSION_MAJOR) " and libswscale" TEXT(LIBSWSCALE_VERSION_MAJOR);
+static const char packages[] = "libavformat" TEXT(LIBAVFORMAT_VERSION_MAJOR) ", libavcodec" TEXT(
+    LIBAVCODEC_VERSION_MAJOR) ", libavutil" TEXT(LIBAVUTIL_VERSION_MAJOR) " and libswscale" TEXT(LIBSWSCALE_VERSION_MAJOR);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static ckm_libav functions;
@@ -32,11 +32,11 @@ static int32_t load(ckm_fault *fault) {
         libraries[i] = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
         if (!libraries[i]) missing = names[i];
     }
-#define LOAD(library, function)                                                                                                         \
-    if (!missing) {                                                                                                                     \
-        void *found = dlsym(libraries[library], #function);                                                                             \
-        memcpy(&functions.function, &found, sizeof found);                                                                              \
-        if (!found) missing = #function;                                                                                                \
+#define LOAD(library, function)                             \
+    if (!missing) {                                         \
+        void *found = dlsym(libraries[library], #function); \
+        memcpy(&functions.function, &found, sizeof found);  \
+        if (!found) missing = #function;                    \
     }
     CKM_LIBAV_FUNCTIONS(LOAD)
 #undef LOAD
@@ -44,7 +44,8 @@ static int32_t load(ckm_fault *fault) {
     if (missing) {
         for (int i = LIBRARIES - 1; i >= 0; i--)
             if (libraries[i]) dlclose(libraries[i]);
-        return ckm_fail(fault, CKM_NO_LIBRARY, "video files need FFmpeg's libraries, and %s is missing: install %s", missing, packages);
+        return ckm_fail(fault, CKM_NO_LIBRARY, "video files need FFmpeg's libraries, and %s is missing: install %s", missing,
+                        packages);
     }
     if (!present) functions.av_log_set_level(AV_LOG_QUIET);
     is_loaded = 1;

@@ -8,52 +8,47 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/avutil.h>
-#include <libavutil/display.h>
 #include <libavutil/frame.h>
-#include <libavutil/imgutils.h>
 #include <libavutil/log.h>
 #include <libavutil/mem.h>
-#include <libavutil/opt.h>
-#include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 
 /// Library, function.
-#define CKM_LIBAV_FUNCTIONS(X)                                                                                                          \
-    X(AVFORMAT, avformat_alloc_context)                                                                                                 \
-    X(AVFORMAT, avformat_open_input)                                                                                                    \
-    X(AVFORMAT, avformat_find_stream_info)                                                                                              \
-    X(AVFORMAT, avformat_close_input)                                                                                                   \
-    X(AVFORMAT, avio_alloc_context)                                                                                                     \
-    X(AVFORMAT, avio_context_free)                                                                                                      \
-    X(AVFORMAT, av_find_best_stream)                                                                                                    \
-    X(AVFORMAT, av_read_frame)                                                                                                          \
-    X(AVFORMAT, av_stream_get_side_data)                                                                                                \
-    X(AVCODEC, avcodec_alloc_context3)                                                                                                  \
-    X(AVCODEC, avcodec_find_decoder)                                                                                                    \
-    X(AVCODEC, avcodec_flush_buffers)                                                                                                   \
-    X(AVCODEC, avcodec_free_context)                                                                                                    \
-    X(AVCODEC, avcodec_get_name)                                                                                                        \
-    X(AVCODEC, avcodec_open2)                                                                                                           \
-    X(AVCODEC, avcodec_parameters_to_context)                                                                                           \
-    X(AVCODEC, avcodec_receive_frame)                                                                                                   \
-    X(AVCODEC, avcodec_send_packet)                                                                                                     \
-    X(AVCODEC, av_packet_alloc)                                                                                                         \
-    X(AVCODEC, av_packet_free)                                                                                                          \
-    X(AVCODEC, av_packet_unref)                                                                                                         \
-    X(AVUTIL, av_dict_free)                                                                                                             \
-    X(AVUTIL, av_dict_set)                                                                                                              \
-    X(AVUTIL, av_frame_alloc)                                                                                                           \
-    X(AVUTIL, av_frame_free)                                                                                                            \
-    X(AVUTIL, av_frame_move_ref)                                                                                                        \
-    X(AVUTIL, av_frame_unref)                                                                                                           \
-    X(AVUTIL, av_free)                                                                                                                  \
-    X(AVUTIL, av_log_set_level)                                                                                                         \
-    X(AVUTIL, av_malloc)                                                                                                                \
-    X(AVUTIL, av_strerror)                                                                                                              \
-    X(SWSCALE, sws_freeContext)                                                                                                         \
-    X(SWSCALE, sws_getCachedContext)                                                                                                    \
-    X(SWSCALE, sws_getCoefficients)                                                                                                     \
-    X(SWSCALE, sws_scale)                                                                                                               \
+#define CKM_LIBAV_FUNCTIONS(X)                \
+    X(AVFORMAT, avformat_alloc_context)       \
+    X(AVFORMAT, avformat_open_input)          \
+    X(AVFORMAT, avformat_find_stream_info)    \
+    X(AVFORMAT, avformat_close_input)         \
+    X(AVFORMAT, avio_alloc_context)           \
+    X(AVFORMAT, avio_context_free)            \
+    X(AVFORMAT, av_find_best_stream)          \
+    X(AVFORMAT, av_read_frame)                \
+    X(AVCODEC, avcodec_alloc_context3)        \
+    X(AVCODEC, avcodec_find_decoder)          \
+    X(AVCODEC, avcodec_flush_buffers)         \
+    X(AVCODEC, avcodec_free_context)          \
+    X(AVCODEC, avcodec_get_name)              \
+    X(AVCODEC, avcodec_open2)                 \
+    X(AVCODEC, avcodec_parameters_to_context) \
+    X(AVCODEC, avcodec_receive_frame)         \
+    X(AVCODEC, avcodec_send_packet)           \
+    X(AVCODEC, av_packet_alloc)               \
+    X(AVCODEC, av_packet_free)                \
+    X(AVCODEC, av_packet_unref)               \
+    X(AVUTIL, av_dict_free)                   \
+    X(AVUTIL, av_dict_set)                    \
+    X(AVUTIL, av_frame_alloc)                 \
+    X(AVUTIL, av_frame_free)                  \
+    X(AVUTIL, av_frame_move_ref)              \
+    X(AVUTIL, av_frame_unref)                 \
+    X(AVUTIL, av_free)                        \
+    X(AVUTIL, av_log_set_level)               \
+    X(AVUTIL, av_malloc)                      \
+    X(AVUTIL, av_strerror)                    \
+    X(SWSCALE, sws_freeContext)               \
+    X(SWSCALE, sws_getCachedContext)          \
+    X(SWSCALE, sws_getCoefficients)           \
+    X(SWSCALE, sws_scale)                     \
     X(SWSCALE, sws_setColorspaceDetails)
 
 typedef struct {

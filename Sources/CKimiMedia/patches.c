@@ -1,7 +1,8 @@
 // Pixels as the tower takes them: patch after patch, in each the channels one after the other.
 #include "CKimiMedia.h"
 
-void ckm_patches(float *to, size_t begin, size_t end, const uint8_t *pixels, size_t width, size_t height, size_t columns, size_t patch, const float *table) {
+void ckm_patches(float *to, size_t begin, size_t end, const uint8_t *pixels, size_t width, size_t height, size_t columns,
+                 size_t patch, const float *table) {
     for (size_t p = begin; p < end; p++) {
         const size_t top = p / columns * patch, left = p % columns * patch;
         // How much of the patch the picture covers; the rest is padding, black before it is normalised.

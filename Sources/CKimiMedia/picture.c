@@ -10,9 +10,7 @@ int32_t ckm_picture_kind(const uint8_t *bytes, size_t count) {
     return CKM_NO_PICTURE;
 }
 
-static int32_t no_picture(ckm_fault *fault) {
-    return ckm_fail(fault, CKM_UNSUPPORTED, "neither PNG nor JPEG, WebP or GIF");
-}
+static int32_t no_picture(ckm_fault *fault) { return ckm_fail(fault, CKM_UNSUPPORTED, "neither PNG nor JPEG, WebP or GIF"); }
 
 int32_t ckm_picture_size(const uint8_t *bytes, size_t count, ckm_size *size, ckm_fault *fault) {
     switch (ckm_picture_kind(bytes, count)) {
@@ -24,7 +22,8 @@ int32_t ckm_picture_size(const uint8_t *bytes, size_t count, ckm_size *size, ckm
     }
 }
 
-int32_t ckm_picture_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault) {
+int32_t ckm_picture_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                           ckm_fault *fault) {
     switch (ckm_picture_kind(bytes, count)) {
     case CKM_PNG: return ckm_png_decode(bytes, count, size, limits, rgb, fault);
     case CKM_JPEG: return ckm_jpeg_decode(bytes, count, size, limits, rgb, fault);
@@ -37,13 +36,13 @@ int32_t ckm_picture_decode(const uint8_t *bytes, size_t count, ckm_size size, co
 ckm_placing ckm_place(size_t width, size_t height, int32_t orientation) {
     ptrdiff_t w = (ptrdiff_t)width, h = (ptrdiff_t)height;
     switch (orientation) {
-    case 2: return (ckm_placing){w - 1, -1, w};              // mirrored
-    case 3: return (ckm_placing){w * h - 1, -1, -w};         // upside down
-    case 4: return (ckm_placing){w * (h - 1), 1, -w};        // mirrored, upside down
-    case 5: return (ckm_placing){0, h, 1};                   // mirrored, to be turned left
-    case 6: return (ckm_placing){h - 1, h, -1};              // to be turned right
-    case 7: return (ckm_placing){w * h - 1, -h, -1};         // mirrored, to be turned right
-    case 8: return (ckm_placing){h * (w - 1), -h, 1};        // to be turned left
+    case 2: return (ckm_placing){w - 1, -1, w};       // mirrored
+    case 3: return (ckm_placing){w * h - 1, -1, -w};  // upside down
+    case 4: return (ckm_placing){w * (h - 1), 1, -w}; // mirrored, upside down
+    case 5: return (ckm_placing){0, h, 1};            // mirrored, to be turned left
+    case 6: return (ckm_placing){h - 1, h, -1};       // to be turned right
+    case 7: return (ckm_placing){w * h - 1, -h, -1};  // mirrored, to be turned right
+    case 8: return (ckm_placing){h * (w - 1), -h, 1}; // to be turned left
     default: return (ckm_placing){0, 1, w};
     }
 }

@@ -7,9 +7,11 @@
 int32_t ckm_png_size(const uint8_t *bytes, size_t count, ckm_size *size, ckm_fault *fault);
 int32_t ckm_png_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault);
 int32_t ckm_jpeg_size(const uint8_t *bytes, size_t count, ckm_size *size, ckm_fault *fault);
-int32_t ckm_jpeg_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault);
+int32_t ckm_jpeg_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                        ckm_fault *fault);
 int32_t ckm_webp_size(const uint8_t *bytes, size_t count, ckm_size *size, ckm_fault *fault);
-int32_t ckm_webp_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault);
+int32_t ckm_webp_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                        ckm_fault *fault);
 int32_t ckm_gif_size(const uint8_t *bytes, size_t count, ckm_size *size, ckm_fault *fault);
 int32_t ckm_gif_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault);
 

@@ -112,7 +112,8 @@ static void read_passes(png_structp png, source *s, ckm_size size, int has_alpha
 static int32_t decode(png_structp png, png_infop info, source *s, ckm_size size, const ckm_limits *limits, uint8_t *rgb) {
     if (setjmp(png_jmpbuf(png))) return CKM_FORMAT;
     png_read_info(png, info);
-    if (png_get_image_width(png, info) != size.width || png_get_image_height(png, info) != size.height) png_error(png, "another size");
+    if (png_get_image_width(png, info) != size.width || png_get_image_height(png, info) != size.height)
+        png_error(png, "another size");
     const int has_alpha = set_transforms(png, info);
     const int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
@@ -125,7 +126,8 @@ static int32_t decode(png_structp png, png_infop info, source *s, ckm_size size,
     return CKM_OK;
 }
 
-int32_t ckm_png_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault) {
+int32_t ckm_png_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                       ckm_fault *fault) {
     source s = {bytes, count, 0, fault, NULL, NULL};
     png_infop info = NULL;
     png_structp png = start(&s, &info);

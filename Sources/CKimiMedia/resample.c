@@ -100,7 +100,8 @@ static inline __attribute__((always_inline)) void along_row(uint8_t *to, const u
 enum { BLOCK = 128 };
 
 /// One row out of some, `width` bytes each.
-static inline __attribute__((always_inline)) void across_rows(uint8_t *to, const uint8_t *const *rows, const int32_t *weights, size_t used, size_t width) {
+static inline __attribute__((always_inline)) void across_rows(uint8_t *to, const uint8_t *const *rows, const int32_t *weights,
+                                                              size_t used, size_t width) {
     for (size_t begin = 0; begin < width; begin += BLOCK) {
         const size_t n = width - begin < BLOCK ? width - begin : BLOCK;
         int32_t sum[BLOCK];
@@ -126,7 +127,8 @@ typedef struct {
     uint8_t *padded;
 } work;
 
-static inline __attribute__((always_inline)) void resize(uint8_t *to, size_t to_width, size_t to_height, const uint8_t *from, size_t width, size_t height, work *w) {
+static inline __attribute__((always_inline)) void resize(uint8_t *to, size_t to_width, size_t to_height, const uint8_t *from,
+                                                         size_t width, size_t height, work *w) {
     const size_t bytes = 3 * to_width;
     if (to_height == height) {
         for (size_t y = 0; y < height; y++) {
@@ -143,17 +145,20 @@ static inline __attribute__((always_inline)) void resize(uint8_t *to, size_t to_
                 memcpy(w->padded, from + 3 * width * ready, 3 * width);
                 along_row(w->ring + bytes * (ready % w->vertical.taps), w->padded, &w->horizontal, to_width);
             }
-        for (size_t k = first; k < end; k++) w->rows[k - first] = to_width != width ? w->ring + bytes * (k % w->vertical.taps) : from + bytes * k;
+        for (size_t k = first; k < end; k++)
+            w->rows[k - first] = to_width != width ? w->ring + bytes * (k % w->vertical.taps) : from + bytes * k;
         across_rows(to + bytes * y, w->rows, w->vertical.weights + y * w->vertical.taps, end - first, bytes);
     }
 }
 
-static void resize_anywhere(uint8_t *to, size_t to_width, size_t to_height, const uint8_t *from, size_t width, size_t height, work *w) {
+static void resize_anywhere(uint8_t *to, size_t to_width, size_t to_height, const uint8_t *from, size_t width, size_t height,
+                            work *w) {
     resize(to, to_width, to_height, from, width, height, w);
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void resize_avx2(uint8_t *to, size_t to_width, size_t to_height, const uint8_t *from, size_t width, size_t height, work *w) {
+__attribute__((target("avx2"))) static void resize_avx2(uint8_t *to, size_t to_width, size_t to_height, const uint8_t *from,
+                                                        size_t width, size_t height, work *w) {
     resize(to, to_width, to_height, from, width, height, w);
 }
 #endif

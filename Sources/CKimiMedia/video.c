@@ -12,7 +12,7 @@ typedef struct {
     int64_t time;
     /// Its number in the order of showing; -1 for one that is not shown.
     int64_t rank;
-    /// How many packets that one can begin with came up to this one, itself included.
+    /// Packets from one that decoding can begin with up to the next are a run; 0 before the first of them.
     size_t run;
 } packet;
 
@@ -24,7 +24,7 @@ struct ckm_video {
     size_t frame_count;
     /// NULL where the file does not tell times.
     double *times;
-    /// Per packet that one can begin with: whether anything from there up to the next is wanted. One in front, for those before the first.
+    /// For each run whether it must be decoded.
     uint8_t *is_run_wanted;
     size_t run_count;
     size_t width, height;
@@ -39,10 +39,13 @@ static int32_t no_memory(ckm_fault *fault) { return ckm_fail(fault, CKM_NO_MEMOR
 // First pass
 
 static int32_t check_size(const ckm_video *v, int64_t width, int64_t height, ckm_fault *fault) {
-    if (width <= 0 || height <= 0) return ckm_fail(fault, CKM_FORMAT, "video: frames of %lld x %lld pixels", (long long)width, (long long)height);
-    if ((uint64_t)width > v->limits.side || (uint64_t)height > v->limits.side || (uint64_t)width * (uint64_t)height > v->limits.pixels)
-        return ckm_fail(fault, CKM_LIMIT, "video: frames of %lld x %lld pixels; at most %llu pixels and sides of %llu are decoded", (long long)width,
-                        (long long)height, (unsigned long long)v->limits.pixels, (unsigned long long)v->limits.side);
+    if (width <= 0 || height <= 0)
+        return ckm_fail(fault, CKM_FORMAT, "video: frames of %lld x %lld pixels", (long long)width, (long long)height);
+    if ((uint64_t)width > v->limits.side || (uint64_t)height > v->limits.side ||
+        (uint64_t)width * (uint64_t)height > v->limits.pixels)
+        return ckm_fail(fault, CKM_LIMIT, "video: frames of %lld x %lld pixels; at most %llu pixels and sides of %llu are decoded",
+                        (long long)width, (long long)height, (unsigned long long)v->limits.pixels,
+                        (unsigned long long)v->limits.side);
     return CKM_OK;
 }
 
@@ -101,9 +104,17 @@ static int32_t rank_packets(ckm_video *v, ckm_fault *fault) {
 
 /// How the frames must be turned, from the matrix that some files have: 16.16 fixed point, x' = a x + c y, y' = b x + d y.
 static int32_t orientation(const ckm_video *v) {
-    size_t size = 0;
-    const uint8_t *data = v->input.av->av_stream_get_side_data(v->input.stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
-    if (!data || size < 9 * sizeof(int32_t)) return 1;
+#if LIBAVFORMAT_VERSION_MAJOR < 61
+    const AVPacketSideData *all = v->input.stream->side_data;
+    const int count = v->input.stream->nb_side_data;
+#else
+    const AVPacketSideData *all = v->input.stream->codecpar->coded_side_data;
+    const int count = v->input.stream->codecpar->nb_coded_side_data;
+#endif
+    const uint8_t *data = NULL;
+    for (int i = 0; i < count; i++)
+        if (all[i].type == AV_PKT_DATA_DISPLAYMATRIX && all[i].size >= 9 * sizeof(int32_t)) data = all[i].data;
+    if (!data) return 1;
     int32_t m[9];
     memcpy(m, data, sizeof m);
     const double a = m[0], b = m[1], c = m[3], d = m[4];
@@ -123,7 +134,8 @@ int32_t ckm_video_open(const uint8_t *bytes, int32_t descriptor, size_t count, c
     ckm_video *v = calloc(1, sizeof *v);
     if (!v) return no_memory(fault);
     v->limits = *limits;
-    v->input = (ckm_input){.av = av, .bytes = bytes, .descriptor = descriptor, .count = count, .is_cancelled = is_cancelled, .user_data = user_data};
+    v->input = (ckm_input){
+        .av = av, .bytes = bytes, .descriptor = descriptor, .count = count, .is_cancelled = is_cancelled, .user_data = user_data};
     int32_t code = ckm_input_open(&v->input, fault);
     if (code == CKM_OK) code = check_size(v, v->input.stream->codecpar->width, v->input.stream->codecpar->height, fault);
     if (code == CKM_OK) code = read_packets(v, most_frames, fault);
@@ -132,9 +144,12 @@ int32_t ckm_video_open(const uint8_t *bytes, int32_t descriptor, size_t count, c
     if (code == CKM_OK) {
         v->width = (size_t)v->input.stream->codecpar->width, v->height = (size_t)v->input.stream->codecpar->height;
         const AVRational rate = v->input.stream->avg_frame_rate;
-        *info = (ckm_video_info){
-            .width = (uint32_t)v->width, .height = (uint32_t)v->height, .orientation = orientation(v),
-            .rate = rate.num > 0 && rate.den > 0 ? (double)rate.num / rate.den : 0, .frame_count = v->frame_count, .times = v->times};
+        *info = (ckm_video_info){.width = (uint32_t)v->width,
+                                 .height = (uint32_t)v->height,
+                                 .orientation = orientation(v),
+                                 .rate = rate.num > 0 && rate.den > 0 ? (double)rate.num / rate.den : 0,
+                                 .frame_count = v->frame_count,
+                                 .times = v->times};
         *out = v;
     }
     ckm_input_close(&v->input);
@@ -172,33 +187,34 @@ typedef struct {
     void *user_data;
 } decoding;
 
-/// Runs that must be decoded for what is wanted.
+/// Runs that must be decoded for what is wanted. A run with frames that are shown before the one it begins with leans on the run
+/// before; decoders drop frames after such a beginning, so that run is decoded too, whatever of it is wanted.
 static int32_t mark_runs(ckm_video *v, const size_t *wanted, size_t count, ckm_fault *fault) {
     free(v->is_run_wanted);
-    v->is_run_wanted = calloc(v->run_count + 2, 1);
+    v->is_run_wanted = calloc(v->run_count + 1, 1);
     uint8_t *is_wanted = calloc(v->frame_count, 1);
-    // The least number shown by the packet that a run begins with: what is shown before it depends on the run before.
-    int64_t *first = malloc((v->run_count + 2) * sizeof *first);
-    if (!v->is_run_wanted || !is_wanted || !first) {
+    if (!v->is_run_wanted || !is_wanted) {
         free(is_wanted);
-        free(first);
         return no_memory(fault);
     }
     for (size_t i = 0; i < count; i++)
         if (wanted[i] < v->frame_count) is_wanted[wanted[i]] = 1;
-    size_t run = 0;
-    first[0] = -1;
-    for (size_t i = 0; i < v->packet_count; i++) {
-        const packet *p = &v->packets[i];
-        if (p->run != run) run = p->run, first[run] = p->rank;
-        if (p->rank < 0 || !is_wanted[p->rank]) continue;
+    for (size_t i = 0, next; i < v->packet_count; i = next) {
+        const size_t run = v->packets[i].run;
+        int is_run_wanted = 0, leans = 0;
+        for (next = i; next < v->packet_count && v->packets[next].run == run; next++) {
+            const int64_t rank = v->packets[next].rank;
+            if (rank < 0) continue;
+            is_run_wanted |= is_wanted[rank];
+            leans |= rank < v->packets[i].rank;
+        }
+        if (!is_run_wanted) continue;
         v->is_run_wanted[run] = 1;
-        if (run > 0 && p->rank < first[run]) v->is_run_wanted[run - 1] = 1;
+        if (run > 0 && leans) v->is_run_wanted[run - 1] = 1;
     }
-    // Before the first packet one can begin with nothing can be decoded, but a decoder may try; without times all is decoded.
+    // Packets before the first that one can begin with may show something all the same; without times all is decoded.
     v->is_run_wanted[0] = 1;
     if (!v->times) memset(v->is_run_wanted, 1, v->run_count + 1);
-    free(first);
     free(is_wanted);
     return CKM_OK;
 }
@@ -219,8 +235,8 @@ static int32_t convert(decoding *d, const AVFrame *frame, ckm_fault *fault) {
     case AV_PIX_FMT_YUVJ440P: format = AV_PIX_FMT_YUV440P, is_full = 1; break;
     default: break;
     }
-    d->scaler = av->sws_getCachedContext(d->scaler, frame->width, frame->height, format, (int)v->width, (int)v->height, AV_PIX_FMT_RGB24,
-                                         SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, NULL, NULL, NULL);
+    d->scaler = av->sws_getCachedContext(d->scaler, frame->width, frame->height, format, (int)v->width, (int)v->height,
+                                         AV_PIX_FMT_RGB24, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, NULL, NULL, NULL);
     if (!d->scaler) return ckm_fail(fault, CKM_UNSUPPORTED, "video: pixels of a format that is not converted");
     // Files that do not say are meant as players take them: large pictures as HD television has it, small ones as before.
     int space = frame->colorspace;
@@ -239,15 +255,16 @@ static int32_t convert(decoding *d, const AVFrame *frame, ckm_fault *fault) {
 
 static int32_t hand_over(decoding *d, const AVFrame *frame, ckm_fault *fault) {
     const size_t index = d->wanted[d->done];
-    if (frame->flags & AV_FRAME_FLAG_CORRUPT || frame->decode_error_flags) return ckm_fail(fault, CKM_FORMAT, "video: frame %zu is damaged", index);
+    if (frame->flags & AV_FRAME_FLAG_CORRUPT || frame->decode_error_flags)
+        return ckm_fail(fault, CKM_FORMAT, "video: frame %zu is damaged", index);
     const int32_t code = convert(d, frame, fault);
     if (code != CKM_OK) return code;
     d->done++;
     return d->sink(d->user_data, index, d->video->rgb, d->video->stride);
 }
 
-/// Takes all that the decoder has. A frame that is wanted and does not come (a packet that is never shown) is the one that was shown
-/// then: the one before.
+/// Takes all that the decoder has. A frame that is wanted and does not come (a packet that is never shown) is the one that was
+/// shown then: the one before.
 static int32_t take_frames(decoding *d, ckm_fault *fault) {
     ckm_video *v = d->video;
     const ckm_libav *av = v->input.av;
@@ -325,7 +342,9 @@ static int32_t open_decoder(decoding *d, ckm_fault *fault) {
     const ckm_libav *av = v->input.av;
     const AVCodecParameters *parameters = v->input.stream->codecpar;
     const AVCodec *codec = av->avcodec_find_decoder(parameters->codec_id);
-    if (!codec) return ckm_fail(fault, CKM_UNSUPPORTED, "video: no decoder for %s in this FFmpeg", av->avcodec_get_name(parameters->codec_id));
+    if (!codec)
+        return ckm_fail(fault, CKM_UNSUPPORTED, "video: no decoder for %s in this FFmpeg",
+                        av->avcodec_get_name(parameters->codec_id));
     d->codec = av->avcodec_alloc_context3(codec);
     d->frame = av->av_frame_alloc();
     d->before = av->av_frame_alloc();
@@ -339,7 +358,8 @@ static int32_t open_decoder(decoding *d, ckm_fault *fault) {
     return error < 0 ? ckm_input_fail(&v->input, fault, error, "its decoder") : CKM_OK;
 }
 
-int32_t ckm_video_decode(ckm_video *video, const size_t *wanted, size_t count, ckm_frame_sink sink, ckm_is_cancelled is_cancelled, void *user_data, ckm_fault *fault) {
+int32_t ckm_video_decode(ckm_video *video, const size_t *wanted, size_t count, ckm_frame_sink sink, ckm_is_cancelled is_cancelled,
+                         void *user_data, ckm_fault *fault) {
     if (count == 0) return CKM_OK;
     const ckm_libav *av = video->input.av;
     decoding d = {.video = video, .wanted = wanted, .count = count, .sink = sink, .user_data = user_data};

@@ -87,7 +87,8 @@ int32_t ckm_input_open(ckm_input *input, ckm_fault *fault) {
     av->av_dict_free(&options);
     if (error < 0) return ckm_input_fail(input, fault, error, "no video that can be opened (MP4, MOV, WebM, MKV)");
     for (unsigned i = 0; i < input->format->nb_streams; i++)
-        if (input->format->streams[i]->codecpar->codec_type != AVMEDIA_TYPE_VIDEO) input->format->streams[i]->discard = AVDISCARD_ALL;
+        if (input->format->streams[i]->codecpar->codec_type != AVMEDIA_TYPE_VIDEO)
+            input->format->streams[i]->discard = AVDISCARD_ALL;
     error = av->avformat_find_stream_info(input->format, NULL);
     if (error < 0) return ckm_input_fail(input, fault, error, "its streams");
     const int best = av->av_find_best_stream(input->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);

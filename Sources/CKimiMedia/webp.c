@@ -25,7 +25,8 @@ int32_t ckm_webp_size(const uint8_t *bytes, size_t count, ckm_size *size, ckm_fa
 }
 
 /// One picture of the file, to pixels of `stride` bytes a row, on white.
-static int32_t decode(const uint8_t *bytes, size_t count, const ckm_limits *limits, uint8_t *rgb, size_t stride, size_t room, ckm_fault *fault) {
+static int32_t decode(const uint8_t *bytes, size_t count, const ckm_limits *limits, uint8_t *rgb, size_t stride, size_t room,
+                      ckm_fault *fault) {
     WebPDecoderConfig config;
     if (!WebPInitDecoderConfig(&config)) return ckm_fail(fault, CKM_UNSUPPORTED, "WebP: another version of libwebp");
     const VP8StatusCode features = WebPGetFeatures(bytes, count, &config.input);
@@ -35,7 +36,8 @@ static int32_t decode(const uint8_t *bytes, size_t count, const ckm_limits *limi
     config.output.is_external_memory = 1;
     if (config.input.has_alpha) {
         // Sides have 14 bits each: no product overflows.
-        if (4 * width * height > limits->work) return ckm_fail(fault, CKM_LIMIT, "WebP: %zu x %zu pixels with transparency", width, height);
+        if (4 * width * height > limits->work)
+            return ckm_fail(fault, CKM_LIMIT, "WebP: %zu x %zu pixels with transparency", width, height);
         rgba = malloc(4 * width * height);
         if (!rgba) return ckm_fail(fault, CKM_NO_MEMORY, "WebP: no memory");
         config.output.colorspace = MODE_RGBA;
@@ -53,7 +55,8 @@ static int32_t decode(const uint8_t *bytes, size_t count, const ckm_limits *limi
 }
 
 /// The first frame, which may be smaller than the picture, on white.
-static int32_t decode_first_frame(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault) {
+static int32_t decode_first_frame(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                                  ckm_fault *fault) {
     const WebPData data = {bytes, count};
     WebPDemuxer *demuxer = WebPDemux(&data);
     if (!demuxer) return ckm_fail(fault, CKM_FORMAT, "WebP: the animation is damaged or ends early");
@@ -62,7 +65,8 @@ static int32_t decode_first_frame(const uint8_t *bytes, size_t count, ckm_size s
     if (!WebPDemuxGetFrame(demuxer, 1, &frame)) {
         code = ckm_fail(fault, CKM_FORMAT, "WebP: an animation without a frame");
     } else {
-        const size_t x = (size_t)frame.x_offset, y = (size_t)frame.y_offset, width = (size_t)frame.width, height = (size_t)frame.height;
+        const size_t x = (size_t)frame.x_offset, y = (size_t)frame.y_offset, width = (size_t)frame.width,
+                     height = (size_t)frame.height;
         WebPBitstreamFeatures features;
         const VP8StatusCode status = WebPGetFeatures(frame.fragment.bytes, frame.fragment.size, &features);
         if (status != VP8_STATUS_OK) {
@@ -81,7 +85,8 @@ static int32_t decode_first_frame(const uint8_t *bytes, size_t count, ckm_size s
     return code;
 }
 
-int32_t ckm_webp_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault) {
+int32_t ckm_webp_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                        ckm_fault *fault) {
     WebPBitstreamFeatures features;
     const VP8StatusCode status = WebPGetFeatures(bytes, count, &features);
     if (status != VP8_STATUS_OK) return fail(fault, status);

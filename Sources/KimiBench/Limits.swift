@@ -1,6 +1,7 @@
 import CKimiKernels
 import KimiCore
 import KimiTopology
+import KimiVision
 
 /// What this machine can do at a moment with the threads of a model, doing nothing else.
 package struct Limits: Sendable {
@@ -12,16 +13,28 @@ package struct Limits: Sendable {
     package let bf16: Double?
     /// With bytes; nil where the processor has no such instruction.
     package let int8: Double?
+    /// With tiles of bfloat16; nil where the processor has none.
+    package let tiles: Double?
 
-    package init(read: Double, f32: Double, bf16: Double?, int8: Double?) {
+    package init(read: Double, f32: Double, bf16: Double?, int8: Double?, tiles: Double? = nil) {
         self.read = read
         self.f32 = f32
         self.bf16 = bf16
         self.int8 = int8
+        self.tiles = tiles
     }
 
     /// What arithmetic is judged by: bfloat16, the precision of the weights, where there is an instruction for it.
     package var arithmetic: Double { bf16 ?? f32 }
+
+    /// What a way to multiply is judged by. 16-bit integers are multiplied by twos, as bfloat16 is where there is an instruction for that.
+    package func peak(of path: TowerPath) -> Double {
+        switch path {
+        case .floats: f32
+        case .integers: bf16 ?? f32
+        case .pairs: tiles ?? bf16 ?? f32
+        }
+    }
 
     /// Whether this processor multiplies pairs of bfloat16.
     package static let hasBF16 = ck_multiply(Int32(CK_MULTIPLY_BF16), 1) > 0
@@ -56,7 +69,7 @@ package final class LimitMeter {
         }
         return Limits(
             read: read.max() ?? 0, f32: multiply(Int32(CK_MULTIPLY_F32)) ?? 0, bf16: multiply(Int32(CK_MULTIPLY_BF16)),
-            int8: multiply(Int32(CK_MULTIPLY_INT8)))
+            int8: multiply(Int32(CK_MULTIPLY_INT8)), tiles: multiply(Int32(CK_MULTIPLY_TILES)))
     }
 
     // MARK: Reading

@@ -4,7 +4,6 @@ import KimiCore
 import KimiModel
 import KimiTokenizer
 import KimiTopology
-import KimiVision
 import Synchronization
 
 /// An opened checkpoint: what `kimi_model` stands for. Immutable; shared by sessions on any thread.
@@ -17,10 +16,8 @@ package final class Model: Sendable {
     package let options: Options
     /// The machine that it was opened for.
     package let topology: Topology
-    /// The checkpoint's own eyes; nil if it has none.
-    package let vision: TowerEyes?
-    /// What reads pictures and clips: those, or others in their place.
-    package var eyes: (any MediaReader)? { options.eyes ?? vision }
+    /// What reads pictures and clips; nil: this checkpoint has no eyes.
+    package let eyes: (any MediaReader)?
     /// Features of pictures that it has seen lately.
     package let features: FeatureCache
     /// What a room above makes once for a model and keeps with it.
@@ -96,8 +93,7 @@ package final class Model: Sendable {
         text = try TextModel(
             checkpoint: checkpoint, topology: topology, options: textOptions, progress: progress ?? { _, _ in })
         self.checkpoint = checkpoint
-        // Others in their place stand for it in tests.
-        vision = options.eyes == nil && VisionTower.exists(in: checkpoint) ? try TowerEyes(text, folder: folder) : nil
+        eyes = options.eyes
         features = FeatureCache(capacity: options.featureBytes, budget: text.budget)
         self.options = options
         contextLimit = options.contextLimit ?? config.contextLimit

@@ -16,6 +16,7 @@ func target(_ name: String) throws -> (any FuzzTarget)? {
     case "request": try RequestTarget()
     case "schema": try SchemaTarget()
     case "output": try OutputTarget()
+    case "picture", "clip", "dataurl": try MediaTarget.Part(rawValue: name).map { try MediaTarget($0) }
     default: try CheckpointTarget.Part(rawValue: name).map { try CheckpointTarget($0) }
     }
 }
@@ -27,7 +28,8 @@ let name = option("target") ?? ""
 guard let cases = Int(option("cases") ?? "10000"), cases >= 0, let first = Int(option("first") ?? "0"), first >= 0,
     let every = Int(option("every") ?? "2500"), every > 0, let seed = UInt64(option("seed") ?? "1"), let target = try target(name)
 else {
-    print("use: KimiFuzz --target headers|config|index|tokenizer|session|request|schema|output [--cases 10000] [--seed 1] [--first 0] [--every 2500]")
+    let names = "headers|config|index|tokenizer|session|request|schema|output|picture|clip|dataurl"
+    print("use: KimiFuzz --target \(names) [--cases 10000] [--seed 1] [--first 0] [--every 2500]")
     exit(2)
 }
 

@@ -18,9 +18,12 @@ struct BadClipTests {
         #expect(error?.file?.hasSuffix("sound.mp4") == true)
     }
 
-    @Test("Bytes that are no video", arguments: [
-        "", "hello", "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "ffconcat version 1.0\nfile /etc/passwd\n", "<?xml version=\"1.0\"?><MPD/>",
-    ])
+    @Test(
+        "Bytes that are no video",
+        arguments: [
+            "", "hello", "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "ffconcat version 1.0\nfile /etc/passwd\n",
+            "<?xml version=\"1.0\"?><MPD/>",
+        ])
     func unknown(text: String) throws {
         let error = try error(Array(text.utf8))
         #expect(error?.status == .format && error?.message.contains("MP4, MOV, WebM, MKV or GIF") == true)
@@ -52,7 +55,9 @@ struct BadClipTests {
         limits = MediaLimits()
         limits.videoBytes = bytes.count - 1
         #expect(try error(bytes, limits: limits)?.status == .invalidArgument)
-        #expect(failure { _ = try Clip.decode(.fixture("recording.mp4"), config: MediaConfig(), limits: limits) }?.status == .invalidArgument)
+        #expect(
+            failure { _ = try Clip.decode(.fixture("recording.mp4"), config: MediaConfig(), limits: limits) }?.status
+                == .invalidArgument)
     }
 
     @Test("GIF bombs end by their frames and sizes", arguments: ["frames", "size"])

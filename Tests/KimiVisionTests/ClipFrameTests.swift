@@ -25,10 +25,14 @@ struct ClipFrameTests {
         #expect(values(clip) == [0, 5, 10, 15] + Array(repeating: 19, count: 12) + [20])
     }
 
-    @Test("A frame at fault is named", arguments: [
-        ([0, .nan, 1], "video.timestamps[1]"), ([0, 1, -0.5], "video.timestamps[2]"), ([0, 2, 1], "video.timestamps[2]"), ([-1, 0, 1], "video.timestamps[0]"),
-        ([0, 1, .infinity], "video.timestamps[2]"), ([0, 1], "video.timestamps"), ([0, 1, 2, 3], "video.timestamps"), ([0, 1, 1e300], "video.timestamps[2]"),
-    ] as [([Double], String)])
+    @Test(
+        "A frame at fault is named",
+        arguments: [
+            ([0, .nan, 1], "video.timestamps[1]"), ([0, 1, -0.5], "video.timestamps[2]"), ([0, 2, 1], "video.timestamps[2]"),
+            ([-1, 0, 1], "video.timestamps[0]"),
+            ([0, 1, .infinity], "video.timestamps[2]"), ([0, 1], "video.timestamps"), ([0, 1, 2, 3], "video.timestamps"),
+            ([0, 1, 1e300], "video.timestamps[2]"),
+        ] as [([Double], String)])
     func times(times: [Double], subject: String) throws {
         let frames = try frames(3)
         let error = failure { _ = try Clip(frames: frames, timestamps: times, config: MediaConfig()) }

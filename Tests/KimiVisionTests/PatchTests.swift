@@ -21,7 +21,7 @@ struct PatchTests {
         #expect(picture.width == facts.width && picture.height == facts.height)
         let patches = try Patches(picture, config: config)
         #expect([patches.plan.height, patches.plan.width] == facts.resized_hw)
-        #expect([patches.grid.frames, patches.grid.rows, patches.grid.columns] == facts.grid_thw)
+        #expect([patches.plan.frames, patches.plan.rows, patches.plan.columns] == facts.grid_thw)
         #expect(patches.plan.tokens == facts.tokens)
         guard name != "big" else { return }
         let expected = try NPY("\(Self.folder)/\(name).patches.npy")
@@ -43,7 +43,9 @@ struct PatchTests {
         #expect(second == Array(try Patches(frames[1], config: MediaConfig()).all().prefix(patches.width)))
     }
 
-    @Test("Any range gives the same numbers, and padding is black before it is normalised", arguments: [(30, 29), (28, 13), (1, 1), (57, 100)])
+    @Test(
+        "Any range gives the same numbers, and padding is black before it is normalised",
+        arguments: [(30, 29), (28, 13), (1, 1), (57, 100)])
     func ranges(width: Int, height: Int) throws {
         var config = MediaConfig()
         config.mean = [0.5, 0.25, 0]
@@ -52,10 +54,13 @@ struct PatchTests {
         let patches = try Patches(picture, config: config)
         let all = patches.all()
         for channel in 0..<3 {
-            for (y, x) in [(0, 0), (height - 1, width - 1), (patches.plan.rows * 14 - 1, 0), (height - 1, patches.plan.columns * 14 - 1)] {
+            for (y, x) in [
+                (0, 0), (height - 1, width - 1), (patches.plan.rows * 14 - 1, 0), (height - 1, patches.plan.columns * 14 - 1),
+            ] {
                 let place = (y / 14 * patches.plan.columns + x / 14) * patches.width + channel * 196 + y % 14 * 14 + x % 14
                 let byte = x < width && y < height ? picture.pixels[3 * (y * width + x) + channel] : 0
-                #expect(abs(all[place] - (Float(byte) / 255 - Float(config.mean[channel])) / Float(config.deviation[channel])) < 1e-6)
+                #expect(
+                    abs(all[place] - (Float(byte) / 255 - Float(config.mean[channel])) / Float(config.deviation[channel])) < 1e-6)
             }
         }
         for range in [0..<1, patches.count - 1..<patches.count, 1..<patches.count, patches.count / 2..<patches.count / 2] {

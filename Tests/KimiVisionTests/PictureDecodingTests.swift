@@ -25,6 +25,17 @@ struct PictureDecodingTests {
         #expect(difference.most == 0, "\(difference.count) channels differ")
     }
 
+    @Test("The longest and the smallest picture go all the way")
+    func extremes() throws {
+        let line = try Picture.decode(.file(Fixtures.path("vision/line.png")))
+        #expect(line.width == 1 && line.height == 100_000 && line.bytes.allSatisfy { $0 == 0x40 })
+        let patches = try Patches(line, config: MediaConfig())
+        #expect(patches.plan.width == 1 && patches.plan.height == 7168 && patches.plan.tokens == 256)
+        #expect(patches.all()[13 * 14] == Float(0x40) / 255 * 2 - 1)
+        let dot = try Picture.decode(.file(Fixtures.path("vision/line.png"))).resized(width: 1, height: 1)
+        #expect(dot.bytes == [0x40, 0x40, 0x40] && (try Patches(dot, config: MediaConfig()).plan.tokens) == 1)
+    }
+
     @Test("The same pixels in PNG, WebP and memory have one digest, others have others")
     func digests() throws {
         let fixture = try PictureFixture.named("webp-lossless")
@@ -42,18 +53,23 @@ struct PictureDecodingTests {
     func raw() throws {
         let bytes: [UInt8] = [1, 2, 3, 255, 4, 5, 6, 0, 9, 9, 9, 10, 20, 30, 128, 255, 0, 7, 254]
         let picture = try bytes.withUnsafeBytes { try Picture.raw($0, width: 2, height: 2, stride: 11, hasAlpha: true) }
-        #expect(picture.bytes == [1, 2, 3, 255, 255, 255, 132, 137, 142, 254, 1, 8])
+        #expect(picture.bytes == [1, 2, 3, 255, 255, 255, 132, 137, 142, 255, 1, 8])
         let rows: [UInt8] = [1, 2, 3, 0, 4, 5, 6]
         #expect(try rows.withUnsafeBytes { try Picture.raw($0, width: 1, height: 2, stride: 4) }.bytes == [1, 2, 3, 4, 5, 6])
     }
 
     @Test(
         "Memory that is too small for what it is said to hold is refused",
-        arguments: [(1, 3, 4, 10), (2, 1, 5, 6), (2, 1, nil, 5), (0, 1, nil, 9), (1, -1, nil, 9), (1, Int.max, nil, 9), (Int.max, 1, nil, 9), (2, 2, Int.max, 30)]
+        arguments: [
+            (1, 3, 4, 10), (2, 1, 5, 6), (2, 1, nil, 5), (0, 1, nil, 9), (1, -1, nil, 9), (1, Int.max, nil, 9),
+            (Int.max, 1, nil, 9), (2, 2, Int.max, 30),
+        ]
             as [(Int, Int, Int?, Int)])
     func rawTooSmall(width: Int, height: Int, stride: Int?, count: Int) {
         let bytes = [UInt8](repeating: 0, count: count)
-        #expect(failure { _ = try bytes.withUnsafeBytes { try Picture.raw($0, width: width, height: height, stride: stride) } }?.subject == "image")
+        #expect(
+            failure { _ = try bytes.withUnsafeBytes { try Picture.raw($0, width: width, height: height, stride: stride) } }?.subject
+                == "image")
     }
 
     @Test("A picture read from a path is named by it in errors")

@@ -5,7 +5,9 @@ import Testing
 
 @Suite("Pictures")
 struct PictureTests {
-    @Test("A picture of no pixels, or of more than any memory, is refused", arguments: [(0, 1), (1, 0), (-1, 5), (Int.max, 2), (1 << 40, 1 << 40)])
+    @Test(
+        "A picture of no pixels, or of more than any memory, is refused",
+        arguments: [(0, 1), (1, 0), (-1, 5), (Int.max, 2), (1 << 40, 1 << 40)])
     func size(width: Int, height: Int) {
         #expect(throws: KimiError.self) { _ = try Picture(width: width, height: height) }
     }

@@ -43,11 +43,14 @@ struct SizePlanTests {
         }
     }
 
-    @Test("Frames of a constant rate are sampled as NumPy's linspace does it, and a video's cost is told before", arguments: numbers.samplings)
+    @Test(
+        "Frames of a constant rate are sampled as NumPy's linspace does it, and a video's cost is told before",
+        arguments: numbers.samplings)
     func sampling(_ item: Sampling) throws {
         let frame = try Picture.filled(28, 28, 7)
         let clip = try Clip(
-            frames: Array(repeating: frame, count: item.count), timestamps: (0..<item.count).map { Double($0) / item.rate }, config: MediaConfig())
+            frames: Array(repeating: frame, count: item.count), timestamps: (0..<item.count).map { Double($0) / item.rate },
+            config: MediaConfig())
         let starts = stride(from: 0, to: item.indices.count, by: 4).map { Double(item.indices[$0]) / item.rate }
         #expect(clip.frameCount == item.indices.count)
         #expect(clip.chunks.map(\.time) == starts)
@@ -62,12 +65,17 @@ struct SizePlanTests {
         #expect(TimestampForm.wholeSeconds.text(item.time) == String(item.text.dropFirst(3).dropLast(4)))
     }
 
-    @Test("Numbers that no video has are refused by name", arguments: [
-        (-1, 30, 10, 10, "seconds"), (.nan, 30, 10, 10, "seconds"), (.infinity, 30, 10, 10, "seconds"), (1, 0, 10, 10, "fps"), (1, .nan, 10, 10, "fps"),
-        (1, -5, 10, 10, "fps"), (1, 30, 0, 10, "width"), (1, 30, 10, Int.max, "height"),
-    ] as [(Double, Double, Int, Int, String)])
+    @Test(
+        "Numbers that no video has are refused by name",
+        arguments: [
+            (-1, 30, 10, 10, "seconds"), (.nan, 30, 10, 10, "seconds"), (.infinity, 30, 10, 10, "seconds"), (1, 0, 10, 10, "fps"),
+            (1, .nan, 10, 10, "fps"),
+            (1, -5, 10, 10, "fps"), (1, 30, 0, 10, "width"), (1, 30, 10, Int.max, "height"),
+        ] as [(Double, Double, Int, Int, String)])
     func badNumbers(seconds: Double, rate: Double, width: Int, height: Int, subject: String) {
-        #expect(failure { _ = try MediaConfig().videoTokens(seconds: seconds, rate: rate, width: width, height: height) }?.subject == subject)
+        #expect(
+            failure { _ = try MediaConfig().videoTokens(seconds: seconds, rate: rate, width: width, height: height) }?.subject
+                == subject)
     }
 
     @Test("Two hours are thinned to the frames that are kept")

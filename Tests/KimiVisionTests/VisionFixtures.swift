@@ -24,7 +24,9 @@ struct PictureFixture: Decodable, Sendable {
 
     struct Missing: Error { let name: String }
 
-    func decode(limits: MediaLimits = MediaLimits()) throws -> Picture { try file.withUnsafeBytes { try Picture.decode($0, limits: limits) } }
+    func decode(limits: MediaLimits = MediaLimits()) throws -> Picture {
+        try file.withUnsafeBytes { try Picture.decode($0, limits: limits) }
+    }
 }
 
 extension Picture {

@@ -18,7 +18,7 @@ from visual_loop import Chromium, Round, Target, find_chromium, render  # noqa: 
 import pages  # noqa: E402
 
 # What a page may take in tests that let it hang.
-SHORT = 3.0
+SHORT = 5.0
 
 
 class LoopTest(unittest.TestCase):

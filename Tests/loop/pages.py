@@ -41,7 +41,8 @@ h1 { font-size: 27px; margin: 24px 28px 14px; }
 """
 
 # Three rounds: no chart and wrong colours; the chart upside down; all but equal.
-FIRST = re.sub(r'<div class="chart">.*?</div>\n', "", TARGET, flags=re.S).replace("#12324f", "#7a2d8f").replace("repeat(3", "repeat(2")
+FIRST = re.sub(r'<div class="chart">.*?</div>\n', "", TARGET, flags=re.S)
+FIRST = FIRST.replace("#12324f", "#7a2d8f").replace("repeat(3", "repeat(2")
 SECOND = TARGET.replace("align-items: flex-end", "align-items: flex-start").replace("#eef2f6", "#e2e8ee").replace("25px", "22px")
 THIRD = TARGET.replace("#d6dee6", "#c8d4e0")
 

@@ -22,7 +22,8 @@ OFF = Image.new("RGB", (120, 80), "red")
 
 
 def round_of(number: int, score: float, **view: Any) -> Round:
-    seen = View(score, 0.25, [Region(8, 16, 40, 48, 0.6, "#000080", "#ff0000")], [Tint(0.5, "#000080", "#000084")], 120, 400, ["a note"])
+    region, tint = Region(8, 16, 40, 48, 0.6, "#000080", "#ff0000"), Tint(0.5, "#000080", "#000084")
+    seen = View(score, 0.25, [region], [tint], 120, 400, ["a note"])
     seen.render, seen.difference = OFF, OFF
     return Round(number, f"answer {number}", f"<p>{number}", [View(**{**vars(seen), **view})])
 
@@ -58,7 +59,8 @@ class Telling(unittest.TestCase):
         self.assertEqual([picture.size for picture in pictures(told[2])], [(120, 80)] * 2)
 
     def test_a_conversation_only_grows(self) -> None:
-        rounds = [round_of(1, 0.5), Round(2, None, notes=["failed"]), Round(3, "no page", None, notes=["no HTML"]), round_of(4, 0.8)]
+        failed, no_page = Round(2, None, notes=["failed"]), Round(3, "no page", None, notes=["no HTML"])
+        rounds = [round_of(1, 0.5), failed, no_page, round_of(4, 0.8)]
         before = messages([TARGET], [])
         for count in range(1, len(rounds) + 1):
             now = messages([TARGET], rounds[:count])

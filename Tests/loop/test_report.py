@@ -74,7 +74,8 @@ class Opened(LoopTest):
             Round(3, "words", None, notes=["there is no HTML in the answer"]), Round(4, "<p>", "<p>", [better]),
             Round(5, "<p>5", "<p>5", [View(notes=["no picture: it hangs"])]),
         ]
-        text = report([Target(picture)], rounds, threshold=0.98, state=f"Reached {HOSTILE}", title=f"harbour {HOSTILE}", about=HOSTILE)
+        state, title = f"Reached {HOSTILE}", f"harbour {HOSTILE}"
+        text = report([Target(picture)], rounds, threshold=0.98, state=state, title=title, about=HOSTILE)
         self.assertFalse(re.search(r'(?:src|href)="(?!data:)', text))
         grounds = set()
         for width, dark in ((1280, False), (360, True)):

@@ -16,8 +16,9 @@ mkdir -p "$build"
 # halves the time of the build. Not -Wpass-failed: with checks inside, some loops that should be unrolled are not.
 flags="-std=gnu11 -O1 -g -fno-omit-frame-pointer -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Wno-pass-failed -pthread
     -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
-    -I$root/Sources/CKimiKernels/include -I$root/Sources/CKimiSystem/include"
-folders=("$root/Sources/CKimiKernels" "$root/Sources/CKimiSystem" "$root/Tests/sanitize")
+    -I$root/Sources/CKimiKernels/include -I$root/Sources/CKimiSystem/include
+    -I$root/Sources/CKimiMedia/include -I$root/Sources/CKimiMedia"
+folders=("$root/Sources/CKimiKernels" "$root/Sources/CKimiSystem" "$root/Sources/CKimiMedia" "$root/Tests/sanitize")
 sources=$(find "${folders[@]}" -name '*.c' | sort)
 newest=$(find "${folders[@]}" -name '*.[ch]' -newer "$build/sanitize" 2>/dev/null | head -n 1 || true)
 if [ ! -e "$build/sanitize" ] || [ -n "$newest" ]; then
@@ -27,6 +28,6 @@ if [ ! -e "$build/sanitize" ] || [ -n "$newest" ]; then
         printf '%s\0%s\0' "$source" "$object"
     done | xargs -0 -n 2 -P "$(nproc)" bash -c '"$0" $1 -c "$2" -o "$3"' "$clang" \
         "$flags -mllvm -asan-instrumentation-with-call-threshold=0"
-    "$clang" -fuse-ld=lld $flags "$build"/*.o -o "$build/sanitize" -lm -l:liburing.a
+    "$clang" -fuse-ld=lld $flags "$build"/*.o -o "$build/sanitize" -lm -l:liburing.a -lpng16 -ljpeg -lwebp -lwebpdemux -lgif -lmd
 fi
 ASAN_OPTIONS=detect_stack_use_after_return=1 "$build/sanitize" "$rounds"

@@ -16,13 +16,13 @@ _FAILED, _NOT_REACHED, _INTERRUPTED = 1, 3, 130
 
 
 def parser(about: str | None, target: str) -> argparse.ArgumentParser:
-    """The options."""
-    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The options; `about` is the program's docstring, whose first line ends with its usage."""
+    made = argparse.ArgumentParser(description=(about or "").split("\n\n", 1)[-1])
     made.add_argument("target", type=Path, help=target)
     made.add_argument("dir", nargs="?", metavar="DIR", help="folder of a checkpoint with vision")
     made.add_argument("--generator", metavar="COMMAND", help="ask this command in place of a checkpoint: JSON in, HTML out")
     made.add_argument("--out", type=Path, metavar="FOLDER", help="where rounds and report.html go [TARGET's name]")
-    made.add_argument("--threshold", type=float, default=0.98, help="the SSIM that is enough, for every state [0.98]")
+    made.add_argument("--threshold", type=float, default=0.98, metavar="SSIM", help="what is enough, for every state [0.98]")
     made.add_argument("--rounds", type=int, default=6, metavar="N", help="the most rounds, earlier ones included [6]")
     made.add_argument("--width", type=int, metavar="PIXELS", help="scale the target to this width, as of a screen with scale 2")
     made.add_argument("--hint", default="", metavar="TEXT", help="a word more for the model")
@@ -33,9 +33,9 @@ def parser(about: str | None, target: str) -> argparse.ArgumentParser:
     kimi = made.add_argument_group("of the checkpoint in DIR")
     kimi.add_argument("--mode", choices=("instant", "thinking"), default="instant", help="whether it thinks first [instant]")
     kimi.add_argument("--max-tokens", type=int, default=16_384, metavar="N", help="the most of an answer [16384]")
-    kimi.add_argument("--temperature", type=float, help="0 takes the likeliest token [the mode's]")
-    kimi.add_argument("--seed", type=int, help="equal seeds, equal answers")
-    kimi.add_argument("--threads", type=int, help="how many compute [all cores]")
+    kimi.add_argument("--temperature", type=float, metavar="T", help="0 takes the likeliest token [the mode's]")
+    kimi.add_argument("--seed", type=int, metavar="N", help="equal seeds, equal answers")
+    kimi.add_argument("--threads", type=int, metavar="N", help="how many compute [all cores]")
     kimi.add_argument("--load", choices=("map", "copy", "stream"), help="how weights are held")
     return made
 
@@ -132,9 +132,11 @@ def _generator(given: argparse.Namespace, progress: Any, stack: ExitStack) -> tu
         command = shlex.split(given.generator)
         if not command:
             raise ValueError("--generator names no command")
-        return CommandGenerator(command, given.patience, given.hint), Path(command[0]).name
-    import kimi
-
+        return CommandGenerator(command, given.patience, given.hint, progress=progress.tick), Path(command[0]).name
+    try:
+        import kimi
+    except ImportError as error:
+        raise ImportError(f"{error}; pip install ./Bindings/Python, or set PYTHONPATH to that folder") from error
     try:
         model = stack.enter_context(kimi.Model(given.dir, threads=given.threads, load=given.load))
         made = KimiGenerator(

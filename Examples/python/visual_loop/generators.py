@@ -73,10 +73,15 @@ class CommandGenerator:
     The JSON has `messages` (the conversation in OpenAI's form, pictures as data: URLs), and the same in parts: `task`, `targets`
     (name, fragment, width, height, image) and `rounds` (number, answer, html, score, feedback, and `views`: score, regions, notes,
     image, difference). A status other than 0, or more than `seconds`, is a failure with the end of its errors as the reason.
+    `progress` is called twice a second while it works.
     """
 
-    def __init__(self, command: Sequence[str], seconds: float = 600.0, hint: str = "", shown: int = 2) -> None:
+    def __init__(
+        self, command: Sequence[str], seconds: float = 600.0, hint: str = "", shown: int = 2,
+        progress: Callable[[], object] = lambda: None,
+    ) -> None:
         self._command, self._seconds, self._hint, self._shown = list(command), seconds, hint, shown
+        self._progress = progress
 
     def __call__(self, targets: Sequence[Target], rounds: Sequence[Round]) -> str:
         data = json.dumps(request(targets, rounds, self._hint, self._shown)).encode()
@@ -88,7 +93,7 @@ class CommandGenerator:
             raise Unusable(f"{self._command[0]} does not start: {error.strerror}") from error
         try:
             deadline = time.monotonic() + self._seconds
-            output, errors = _talk(process, data, deadline)
+            output, errors = _talk(process, data, deadline, self._progress)
             status = process.wait(max(0.1, deadline - time.monotonic()))
         except (subprocess.TimeoutExpired, TimeoutError):
             raise TimeoutError(f"{self._command[0]} was not done after {self._seconds:g} s") from None
@@ -108,7 +113,9 @@ class CommandGenerator:
         return output.decode("utf-8", "replace")
 
 
-def _talk(process: "subprocess.Popen[bytes]", data: bytes, deadline: float) -> tuple[bytes, bytes]:
+def _talk(
+    process: "subprocess.Popen[bytes]", data: bytes, deadline: float, progress: Callable[[], object]
+) -> tuple[bytes, bytes]:
     """Writes all of `data` and reads both outputs to their ends, at most `LARGEST_ANSWER` of them."""
     assert process.stdin and process.stdout and process.stderr
     rest = memoryview(data)
@@ -119,7 +126,8 @@ def _talk(process: "subprocess.Popen[bytes]", data: bytes, deadline: float) -> t
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        readable, writable, _ = select.select(list(read), [process.stdin] if rest else [], [], left)
+        readable, writable, _ = select.select(list(read), [process.stdin] if rest else [], [], min(left, 0.5))
+        progress()
         if writable:
             try:
                 rest = rest[os.write(process.stdin.fileno(), rest[: 1 << 16]) :]

@@ -25,8 +25,10 @@ _LEAST_SECONDS = 0.5
 _COMPARED_WIDTH = 640
 # Frames that nowhere differ by more, of 255, need no closer look.
 _NOISE = 12
-# Below this the neighbourhood of a pixel has changed; codecs' noise stays above.
+# Below this the neighbourhood of a pixel has changed; codecs' noise stays above. A plain area in another colour is similar to what
+# it was, and has changed if a channel differs by more than this, of 255.
 _CHANGED_SIMILARITY = 0.6
+_CHANGED_COLOUR = 32
 # A mouse pointer covers less of a picture, an opened menu more.
 _CHANGED_SHARE = 0.005
 
@@ -108,16 +110,17 @@ def _samples(path: Path) -> Iterator[tuple[float, Image.Image]]:
 
 
 def _small(picture: Image.Image) -> Image.Image:
-    """A grey picture to compare, not so small that a letter is lost."""
+    """A picture to compare, not so small that a letter is lost."""
     width = min(picture.width, _COMPARED_WIDTH)
     height = max(16, round(picture.height * width / picture.width))
-    return picture.convert("L").resize((max(16, width), height), Image.Resampling.BOX)
+    return picture.resize((max(16, width), height), Image.Resampling.BOX)
 
 
 def _change(a: Image.Image, b: Image.Image) -> float:
     """How much of the picture has changed; 0 for less than a mouse pointer."""
-    if numpy.abs(numpy.asarray(a, dtype=numpy.int16) - numpy.asarray(b)).max() <= _NOISE:
+    distance = numpy.abs(numpy.asarray(a, dtype=numpy.int16) - numpy.asarray(b)).max(axis=2)
+    if distance.max() <= _NOISE:
         return 0.0
-    _, each = similarity(a, b)
-    share = float(numpy.mean(each < _CHANGED_SIMILARITY))
+    _, each = similarity(a.convert("L"), b.convert("L"))
+    share = float(numpy.mean((each < _CHANGED_SIMILARITY) | (distance > _CHANGED_COLOUR)))
     return share if share > _CHANGED_SHARE else 0.0

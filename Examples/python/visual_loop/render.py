@@ -23,6 +23,10 @@ ADDRESS = "https://page.invalid/"
 LARGEST_SIDE = 16_384
 LARGEST_AREA = 20_000_000
 LARGEST_PAGE = 8 << 20
+# What the browser may take to start is no fault of the page.
+START_SECONDS = 30.0
+# The least for a page without its scripts: it is the last try.
+LAST_SECONDS = 15.0
 VIRTUAL_MILLISECONDS = 5_000
 # 2025-01-01, a Wednesday.
 VIRTUAL_BEGIN = 1_735_689_600
@@ -68,7 +72,7 @@ def check_size(width: int, height: int) -> None:
 def render(
     html: str, width: int, height: int, chromium: Chromium, *, fragment: str = "", seconds: float = 15.0, memory: int = 2 << 30
 ) -> Render:
-    """Renders a page. RenderFailed if neither with scripts nor without a picture comes within `seconds` each."""
+    """Renders a page. RenderFailed if there is no picture in `seconds`, and none without scripts in `LAST_SECONDS`."""
     check_size(width, height)
     if fragment and not re.fullmatch(r"[A-Za-z0-9_.-]+", fragment):
         raise ValueError(f"the fragment is {fragment!r}; it may have letters, digits, _, . and -")
@@ -76,13 +80,12 @@ def render(
     if len(page) > LARGEST_PAGE:
         raise RenderFailed(f"the page has {len(page)} bytes; {LARGEST_PAGE} are taken")
     reasons: list[str] = []
-    for scripts in (True, False):
+    for scripts, most in ((True, seconds), (False, max(seconds, LAST_SECONDS))):
         try:
-            with Browser(chromium, time.monotonic() + seconds + 2, memory) as browser:
-                tab = _Tab(browser, page, fragment, time.monotonic() + seconds)
-                made = tab.render(width, height, scripts)
+            with Browser(chromium, time.monotonic() + START_SECONDS + most, memory) as browser:
+                made = _Tab(browser, page, fragment).render(width, height, scripts, most)
         except (BrowserGone, BrowserTimeout, TooMuchMemory, ProtocolError, OSError) as error:
-            reasons.append(_reason(error, scripts, seconds))
+            reasons.append(_reason(error, scripts, most))
             continue
         made.notes[:0] = [f"{reason}; this picture was made without scripts" for reason in reasons]
         return made
@@ -101,15 +104,17 @@ def _reason(error: Exception, scripts: bool, seconds: float) -> str:
 class _Tab:
     """One page in a browser."""
 
-    def __init__(self, browser: Browser, page: bytes, fragment: str, deadline: float) -> None:
-        self._pipe, self._page, self._deadline = browser.pipe, page, deadline
+    def __init__(self, browser: Browser, page: bytes, fragment: str) -> None:
+        self._pipe, self._page = browser.pipe, page
+        self._deadline = time.monotonic() + START_SECONDS
         self._address = ADDRESS + ("#" + fragment if fragment else "")
         self._session = ""
         self._served = self._running = self._timed_out = False
         self._messages: dict[str, None] = {}
 
-    def render(self, width: int, height: int, scripts: bool) -> Render:
+    def render(self, width: int, height: int, scripts: bool, seconds: float) -> Render:
         self._open(width, height, scripts)
+        self._deadline = time.monotonic() + seconds
         self._call("Emulation.setVirtualTimePolicy", policy="pause", initialVirtualTime=VIRTUAL_BEGIN)
         frame = self._call("Page.navigate", url=self._address)["frameId"]
         self._pipe.run_until(lambda: self._timed_out, self._deadline, self._handle, "loading the page")

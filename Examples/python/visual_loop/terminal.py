@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import Any, TextIO
@@ -18,6 +19,7 @@ class Progress:
         self._next = self._begin = 0.0
         self._round = 1
         self._best = 0.0
+        self._text = ""
         self._shown = False
 
     def loop(self, stage: str, what: Any) -> None:
@@ -34,6 +36,10 @@ class Progress:
         """`progress` of `KimiGenerator`."""
         self._move(f"{stage} {done:,}{f' of {total:,}' if total else ''} tokens")
 
+    def tick(self) -> None:
+        """Shows that time goes on."""
+        self._move(self._text)
+
     def line(self, text: str) -> None:
         """A line that stays."""
         self.clear()
@@ -48,6 +54,7 @@ class Progress:
 
     def _move(self, text: str, force: bool = False) -> None:
         now = time.monotonic()
+        self._text = text
         if not self._moving or (now < self._next and not force):
             return
         self._next = now + 0.1
@@ -68,5 +75,8 @@ class Progress:
         if notes:
             # Of a page's making: no control characters to the terminal.
             said = "".join(letter if letter.isprintable() else "?" for letter in notes[0])
-            text += ("; " if made.views else "") + said[:160] + (f" (and {len(notes) - 1} more)" if len(notes) > 1 else "")
+            more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
+            text += "; " if made.views else ""
+            room = max(20, (shutil.get_terminal_size().columns if self._moving else 200) - len(text) - len(more))
+            text += (said if len(said) <= room else said[: room - 3] + "...") + more
         return text

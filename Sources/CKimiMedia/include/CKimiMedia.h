@@ -79,7 +79,8 @@ int32_t ckm_picture_size(const uint8_t *bytes, size_t count, ckm_size *size, ckm
 /// animation the first frame.
 ///
 /// - size: what ckm_picture_size gave.
-int32_t ckm_picture_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb, ckm_fault *fault);
+int32_t ckm_picture_decode(const uint8_t *bytes, size_t count, ckm_size size, const ckm_limits *limits, uint8_t *rgb,
+                           ckm_fault *fault);
 
 /// Copies pixels in the orientation of EXIF (1 to 8) to where they stand upright. For 5 to 8 `to` is `height` wide.
 void ckm_orient(uint8_t *to, const uint8_t *from, size_t width, size_t height, size_t stride, int32_t orientation);
@@ -93,7 +94,8 @@ void ckm_compose_on_white(uint8_t *rgb, const uint8_t *rgba, size_t width, size_
 typedef struct ckm_gif ckm_gif;
 
 /// Looks through a GIF without decoding a pixel. `bytes` must outlive the handle.
-int32_t ckm_gif_open(const uint8_t *bytes, size_t count, const ckm_limits *limits, size_t most_frames, ckm_gif **out, ckm_size *size, ckm_fault *fault);
+int32_t ckm_gif_open(const uint8_t *bytes, size_t count, const ckm_limits *limits, size_t most_frames, ckm_gif **out,
+                     ckm_size *size, ckm_fault *fault);
 size_t ckm_gif_frame_count(const ckm_gif *gif);
 /// When each frame begins to be shown, in hundredths of a second; one more: the end.
 const uint64_t *ckm_gif_times(const ckm_gif *gif);
@@ -117,7 +119,8 @@ int32_t ckm_resize(uint8_t *to, size_t to_width, size_t to_height, const uint8_t
 /// patches a row, each [3, patch, patch].
 ///
 /// - table: [3][256], the value of a byte of each channel.
-void ckm_patches(float *to, size_t begin, size_t end, const uint8_t *pixels, size_t width, size_t height, size_t columns, size_t patch, const float *table);
+void ckm_patches(float *to, size_t begin, size_t end, const uint8_t *pixels, size_t width, size_t height, size_t columns,
+                 size_t patch, const float *table);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Video files, by FFmpeg's libraries, which are loaded when they are first needed
@@ -157,7 +160,8 @@ typedef int32_t (*ckm_frame_sink)(void *user_data, size_t index, const uint8_t *
 /// Decodes and hands over some frames, in rising order. A file is decoded once.
 ///
 /// - wanted: numbers of frames, rising, none twice.
-int32_t ckm_video_decode(ckm_video *video, const size_t *wanted, size_t count, ckm_frame_sink sink, ckm_is_cancelled is_cancelled, void *user_data, ckm_fault *fault);
+int32_t ckm_video_decode(ckm_video *video, const size_t *wanted, size_t count, ckm_frame_sink sink, ckm_is_cancelled is_cancelled,
+                         void *user_data, ckm_fault *fault);
 
 void ckm_video_close(ckm_video *video);
 

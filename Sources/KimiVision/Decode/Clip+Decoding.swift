@@ -4,14 +4,14 @@ import KimiCore
 
 /// Clips from files: MP4, MOV, WebM, MKV and some more by FFmpeg's libraries where they are installed, GIF without them.
 extension Clip {
-    /// Decodes the frames that the model gets. A file of any length is read piece by piece, and of its frames only those are kept, in the
-    /// size in which the tower takes them.
+    /// Decodes the frames that the model gets. A file of any length is read piece by piece, and of its frames only those are
+    /// kept, in the size in which the tower takes them.
     ///
     /// - Parameters:
     ///   - subject: the option or field that it came by.
     ///   - isCancelled: asked now and then on the calling thread.
-    /// - Throws: `unsupported` where FFmpeg's libraries are missing, with the names of their packages, or have no decoder; `format` for
-    ///   what is damaged or has no pictures; `invalidArgument` beyond the limits; `io`; `outOfMemory`; `cancelled`.
+    /// - Throws: `unsupported` where FFmpeg's libraries are missing, with the names of their packages, or have no decoder;
+    ///   `format` for what is damaged or has no pictures; `invalidArgument` beyond the limits; `io`; `outOfMemory`; `cancelled`.
     package static func decode(
         _ source: MediaSource, config: MediaConfig, limits: MediaLimits = MediaLimits(), subject: String = "video",
         isCancelled: () -> Bool = { false }
@@ -60,7 +60,8 @@ extension Clip {
     }
 
     private static func gif(
-        _ bytes: MediaBytes, _ file: String?, _ config: MediaConfig, _ limits: MediaLimits, _ subject: String, _ isCancelled: () -> Bool
+        _ bytes: MediaBytes, _ file: String?, _ config: MediaConfig, _ limits: MediaLimits, _ subject: String,
+        _ isCancelled: () -> Bool
     ) throws(KimiError) -> Clip {
         var fault = DecodingFault(file: file, subject: subject)
         var (gif, size, allowed) = (OpaquePointer?.none, ckm_size(), ckm_limits(frames: limits))
@@ -114,14 +115,15 @@ private final class VideoCall {
         let askCancelled: ckm_is_cancelled = { Unmanaged<VideoCall>.fromOpaque($0!).takeUnretainedValue().isCancelled() ? 1 : 0 }
         var (video, allowed) = (OpaquePointer?.none, ckm_limits(frames: limits))
         let base = bytes?.bindMemory(to: UInt8.self).baseAddress
-        if bytes != nil, base == nil || count == 0 { throw noBytes }
-        if count == 0 { throw noBytes }
-        let opened = ckm_video_open(base, descriptor, count, &allowed, limits.videoFrames, askCancelled, me, &video, &info, &fault.fault)
+        guard count > 0 else { throw noBytes }
+        let opened = ckm_video_open(
+            base, descriptor, count, &allowed, limits.videoFrames, askCancelled, me, &video, &info, &fault.fault)
         guard opened == Int32(CKM_OK), let video else { throw fault.error(opened, wanted: Clip.wanted) }
         defer { ckm_video_close(video) }
         let (width, height) = size
         let sampling = config.sampling(
-            times: info.times.map { UnsafeBufferPointer(start: $0, count: info.frame_count) }, count: info.frame_count, rate: info.rate,
+            times: info.times.map { UnsafeBufferPointer(start: $0, count: info.frame_count) }, count: info.frame_count,
+            rate: info.rate,
             width: width, height: height, limits: limits)
         var wanted: [Int] = []
         for index in sampling.indices where wanted.last != index { wanted.append(index) }

@@ -26,7 +26,9 @@ enum DataURL {
         let room = isBase64 ? content.count / 4 * 3 + 3 : content.count
         // Three bytes a percent sign at most; what is larger even so is refused before memory for it is taken.
         guard room / 3 <= limit else {
-            throw KimiError(.invalidArgument, "a data: URL of \(content.count) bytes; at most \(limit) bytes of content are read", subject: subject)
+            throw KimiError(
+                .invalidArgument, "a data: URL of \(content.count) bytes; at most \(limit) bytes of content are read",
+                subject: subject)
         }
         let bytes = try MediaBytes(room: room) { to throws(KimiError) in
             try isBase64 ? base64(content, to, subject) : plain(content, to, subject)
@@ -41,7 +43,9 @@ enum DataURL {
         KimiError(.format, "a data: URL with a percent sign that two hexadecimal digits do not follow", subject: subject)
     }
 
-    private static func plain(_ content: UnsafeRawBufferPointer, _ to: UnsafeMutableRawBufferPointer, _ subject: String) throws(KimiError) -> Int {
+    private static func plain(_ content: UnsafeRawBufferPointer, _ to: UnsafeMutableRawBufferPointer, _ subject: String)
+        throws(KimiError) -> Int
+    {
         var reader = PercentReader(content)
         var count = 0
         while let byte = reader.next() {
@@ -53,7 +57,9 @@ enum DataURL {
     }
 
     /// Of either alphabet, with white space anywhere and padding or none.
-    private static func base64(_ content: UnsafeRawBufferPointer, _ to: UnsafeMutableRawBufferPointer, _ subject: String) throws(KimiError) -> Int {
+    private static func base64(_ content: UnsafeRawBufferPointer, _ to: UnsafeMutableRawBufferPointer, _ subject: String)
+        throws(KimiError) -> Int
+    {
         var reader = PercentReader(content)
         var (count, bits, digits, padding) = (0, UInt32(0), 0, 0)
         while let byte = reader.next() {
@@ -63,7 +69,9 @@ enum DataURL {
             guard digit < 64, padding == 0 else {
                 if digit == pad, padding <= 2 { continue }
                 throw KimiError(
-                    .format, "byte \(reader.place - 1) of a data: URL's content is no base64; letters, digits, + and / must be there", subject: subject)
+                    .format,
+                    "byte \(reader.place - 1) of a data: URL's content is no base64; letters, digits, + and / must be there",
+                    subject: subject)
             }
             bits = bits << 6 | UInt32(digit)
             digits += 1
@@ -80,11 +88,11 @@ enum DataURL {
             throw KimiError(.format, "a data: URL whose base64 ends within a byte; it may have been cut", subject: subject)
         }
         if rest >= 2 {
-            to[count] = UInt8(truncatingIfNeeded: bits << (6 * UInt32(4 - rest)) >> 16)
+            to[count] = UInt8(truncatingIfNeeded: (bits << (6 * UInt32(4 - rest))) >> 16)
             count += 1
         }
         if rest == 3 {
-            to[count] = UInt8(truncatingIfNeeded: bits << 6 >> 8)
+            to[count] = UInt8(truncatingIfNeeded: (bits << 6) >> 8)
             count += 1
         }
         return count
@@ -96,7 +104,9 @@ enum DataURL {
     /// What each byte stands for: 0 to 63, `space`, `pad`, or 255 for nothing.
     private static let values: [UInt8] = {
         var values = [UInt8](repeating: 255, count: 256)
-        for (value, byte) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8.enumerated() { values[Int(byte)] = UInt8(value) }
+        for (value, byte) in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8.enumerated() {
+            values[Int(byte)] = UInt8(value)
+        }
         values[Int(UInt8(ascii: "-"))] = 62
         values[Int(UInt8(ascii: "_"))] = 63
         values[Int(UInt8(ascii: "="))] = pad

@@ -37,6 +37,7 @@ extension ckm_limits {
 
     /// For a decoder of videos.
     init(frames limits: MediaLimits) {
-        self.init(pixels: UInt64(max(0, limits.framePixels)), side: UInt64(max(0, limits.side)), work: UInt64(max(0, limits.workBytes)))
+        self.init(
+            pixels: UInt64(max(0, limits.framePixels)), side: UInt64(max(0, limits.side)), work: UInt64(max(0, limits.workBytes)))
     }
 }

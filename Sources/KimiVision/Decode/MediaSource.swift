@@ -34,10 +34,12 @@ package enum MediaSource: Sendable {
         case "file": self = .file(try Self.path(ofFileURL: url, policy: policy, subject: subject))
         case "http", "https":
             throw KimiError(
-                .unsupported, "\(Self.shortened(url)): nothing is fetched from addresses; the host must fetch it and pass its bytes or a data: URL",
+                .unsupported,
+                "\(Self.shortened(url)): nothing is fetched; the host must do that and pass the bytes or a data: URL",
                 subject: subject)
         default:
-            throw KimiError(.unsupported, "URLs of the scheme \(Self.shortened(scheme)) are not read; data: URLs are", subject: subject)
+            throw KimiError(
+                .unsupported, "URLs of the scheme \(Self.shortened(scheme)) are not read; data: URLs are", subject: subject)
         }
     }
 
@@ -50,7 +52,9 @@ package enum MediaSource: Sendable {
     }
 
     private static func noFiles(_ name: String, _ subject: String) -> KimiError {
-        KimiError(.unsupported, "\(shortened(name)): files are read only if the host allows it; pass bytes or a data: URL", subject: subject)
+        KimiError(
+            .unsupported, "\(shortened(name)): files are read only if the host allows it; pass bytes or a data: URL",
+            subject: subject)
     }
 
     /// In small letters; nil where there is none.
@@ -68,7 +72,9 @@ package enum MediaSource: Sendable {
         guard policy.allowsFiles else { throw noFiles(url, subject) }
         let rest = url.utf8.dropFirst(5)
         let wrong = KimiError(.invalidArgument, "\(shortened(url)); file:///path, percent-encoded, must be here", subject: subject)
-        guard rest.starts(with: "///".utf8), !rest.contains(where: { $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#") }) else { throw wrong }
+        guard rest.starts(with: "///".utf8), !rest.contains(where: { $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#") }) else {
+            throw wrong
+        }
         var reader = PercentReader(rest.dropFirst(2))
         var bytes: [UInt8] = []
         while let byte = reader.next() { bytes.append(byte) }
@@ -96,7 +102,8 @@ struct PercentReader<Bytes: Sequence<UInt8>> {
         guard let byte = iterator.next() else { return nil }
         place += 1
         guard byte == UInt8(ascii: "%") else { return byte }
-        guard let high = iterator.next().flatMap(Self.digit), let low = iterator.next().flatMap(Self.digit) else {
+        guard let first = iterator.next(), let high = Self.digit(first), let second = iterator.next(), let low = Self.digit(second)
+        else {
             isMalformed = true
             return nil
         }

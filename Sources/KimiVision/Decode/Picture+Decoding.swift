@@ -5,8 +5,8 @@ import KimiCore
 extension Picture {
     private static let wanted = "a whole PNG, JPEG, WebP or GIF"
 
-    /// Decodes a picture: 16 bits reduced to their high byte, what is transparent on white, a JPEG upright as its EXIF data say, of an
-    /// animation the first frame.
+    /// Decodes a picture: 16 bits reduced to their high byte, what is transparent on white, a JPEG upright as its EXIF data say,
+    /// of an animation the first frame.
     ///
     /// - Parameters:
     ///   - file: the path that the bytes are from, for messages.
@@ -20,7 +20,8 @@ extension Picture {
             throw KimiError(.format, "no bytes at all; \(wanted) must be here", file: file, subject: subject)
         }
         guard bytes.count <= limits.encodedBytes else {
-            throw KimiError(.invalidArgument, "\(bytes.count) bytes; at most \(limits.encodedBytes) are decoded", file: file, subject: subject)
+            throw KimiError(
+                .invalidArgument, "\(bytes.count) bytes; at most \(limits.encodedBytes) are decoded", file: file, subject: subject)
         }
         var fault = DecodingFault(file: file, subject: subject)
         var size = ckm_size()
@@ -35,7 +36,9 @@ extension Picture {
     }
 
     /// As `decode` with bytes.
-    package static func decode(_ source: MediaSource, limits: MediaLimits = MediaLimits(), subject: String = "image") throws(KimiError) -> Picture {
+    package static func decode(_ source: MediaSource, limits: MediaLimits = MediaLimits(), subject: String = "image")
+        throws(KimiError) -> Picture
+    {
         switch source {
         case .bytes(let bytes): return try decode(bytes.buffer, limits: limits, subject: subject)
         case .file(let path):
@@ -66,7 +69,8 @@ extension Picture {
             let base = bytes.bindMemory(to: UInt8.self).baseAddress
         else {
             throw KimiError(
-                .invalidArgument, "\(bytes.count) bytes of pixels; \(height) rows of \(row) bytes, \(stride) apart, must be here", subject: subject)
+                .invalidArgument, "\(bytes.count) bytes of pixels; \(height) rows of \(row) bytes, \(stride) apart, must be here",
+                subject: subject)
         }
         let picture = try Picture(width: width, height: height)
         if hasAlpha {
@@ -82,9 +86,11 @@ extension Picture {
         guard width > 0, height > 0 else {
             throw KimiError(.format, "\(width) x \(height) pixels; both must be at least 1", file: file, subject: subject)
         }
-        guard width <= limits.side, height <= limits.side, let pixels = Checked.product(width, height), pixels <= limits.pixels else {
+        guard width <= limits.side, height <= limits.side, let pixels = Checked.product(width, height), pixels <= limits.pixels
+        else {
             throw KimiError(
-                .invalidArgument, "\(width) x \(height) pixels; at most \(limits.pixels) pixels and sides of \(limits.side) are decoded", file: file,
+                .invalidArgument,
+                "\(width) x \(height) pixels; at most \(limits.pixels) pixels and sides of \(limits.side) are decoded", file: file,
                 subject: subject)
         }
     }

@@ -26,7 +26,8 @@ package final class Picture: @unchecked Sendable {
     package var pixels: UnsafeMutablePointer<UInt8> { memory.pointer(to: UInt8.self) }
     package var byteCount: Int { width * height * 3 }
 
-    /// What it is known by: pixels that are equal give equal digests, whatever file they came from. Computed when it is first asked for.
+    /// What it is known by: pixels that are equal give equal digests, whatever file they came from. Computed when it is first
+    /// asked for.
     ///
     /// - Throws: `outOfMemory`.
     package func digest() throws(KimiError) -> MediaDigest {
@@ -44,7 +45,8 @@ package final class Picture: @unchecked Sendable {
         let result = try Picture(width: width, height: height)
         let code = ckm_resize(result.pixels, width, height, pixels, self.width, self.height)
         guard code == Int32(CKM_OK) else {
-            throw KimiError(.outOfMemory, "no memory to resize a picture of \(self.width) x \(self.height) pixels", subject: "image")
+            throw KimiError(
+                .outOfMemory, "no memory to resize a picture of \(self.width) x \(self.height) pixels", subject: "image")
         }
         return result
     }

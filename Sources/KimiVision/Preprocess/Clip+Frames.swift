@@ -3,20 +3,25 @@ import KimiCore
 extension Clip {
     /// A clip from a host's own frames.
     ///
-    /// Frames that follow each other faster than the model takes them are thinned as the reference thins a video; slower ones all stay.
+    /// Frames that follow each other faster than the model takes them are thinned as the reference thins a video; slower ones all
+    /// stay.
     ///
     /// - Parameters:
     ///   - frames: at least one, all of one size.
-    ///   - timestamps: seconds from the beginning of the video, finite, not negative, rising or equal, one for each frame; nil means
-    ///     frames as the model takes them, `sampleRate` a second.
+    ///   - timestamps: seconds from the beginning of the video, finite, not negative, rising or equal, one for each frame; nil
+    ///     means frames as the model takes them, `sampleRate` a second.
     /// - Throws: `invalidArgument`, naming the frame or the time at fault; `outOfMemory`.
     package init(
-        frames: [Picture], timestamps: [Double]? = nil, config: MediaConfig, limits: MediaLimits = MediaLimits(), subject: String = "video"
+        frames: [Picture], timestamps: [Double]? = nil, config: MediaConfig, limits: MediaLimits = MediaLimits(),
+        subject: String = "video"
     ) throws(KimiError) {
-        guard let first = frames.first else { throw KimiError(.invalidArgument, "no frames; at least one must be here", subject: subject) }
+        guard let first = frames.first else {
+            throw KimiError(.invalidArgument, "no frames; at least one must be here", subject: subject)
+        }
         for (index, frame) in frames.enumerated() where frame.width != first.width || frame.height != first.height {
             throw KimiError(
-                .invalidArgument, "\(frame.width) x \(frame.height) pixels, where frame 0 has \(first.width) x \(first.height); all must be of one size",
+                .invalidArgument,
+                "\(frame.width) x \(frame.height) pixels; all must have the \(first.width) x \(first.height) of frame 0",
                 subject: "\(subject).frames[\(index)]")
         }
         if let timestamps { try Self.check(timestamps, frames.count, subject) }
@@ -28,7 +33,9 @@ extension Clip {
 
     private static func check(_ timestamps: [Double], _ count: Int, _ subject: String) throws(KimiError) {
         guard timestamps.count == count else {
-            throw KimiError(.invalidArgument, "\(timestamps.count) times for \(count) frames; one for each must be here", subject: "\(subject).timestamps")
+            throw KimiError(
+                .invalidArgument, "\(timestamps.count) times for \(count) frames; one for each must be here",
+                subject: "\(subject).timestamps")
         }
         var before = 0.0
         for (index, time) in timestamps.enumerated() {

@@ -7,8 +7,8 @@ package struct FrameSampling: Sendable, Equatable {
     /// Seconds from the beginning, rising or equal; one for each index.
     package let times: [Double]
 
-    /// Of frames that follow each other at a constant rate, as the reference takes them: evenly from the first to the last, each with
-    /// the time that its number tells.
+    /// Of frames that follow each other at a constant rate, as the reference takes them: evenly from the first to the last, each
+    /// with the time that its number tells.
     ///
     /// - Parameters:
     ///   - count: frames, at least 1.
@@ -19,8 +19,8 @@ package struct FrameSampling: Sendable, Equatable {
         return FrameSampling(indices: indices, times: indices.map { Double($0) / rate })
     }
 
-    /// Of frames with times of their own: evenly in time, at each moment the frame that was shown then. Where that is all of them, each
-    /// with its own time.
+    /// Of frames with times of their own: evenly in time, at each moment the frame that was shown then. Where that is all of
+    /// them, each with its own time.
     ///
     /// - Parameters:
     ///   - times: seconds, rising or equal, the first 0; at least one.
@@ -48,7 +48,8 @@ package struct FrameSampling: Sendable, Equatable {
 }
 
 extension MediaConfig {
-    /// How many of a video's frames the model gets: `sampleRate` a second, where there are so many, and no more than the limits allow.
+    /// How many of a video's frames the model gets: `sampleRate` a second, where there are so many, and no more than the limits
+    /// allow.
     ///
     /// - Parameters:
     ///   - count: frames, at least 1.
@@ -84,7 +85,8 @@ extension MediaConfig {
             return .byTime(Array(times), taken: taken)
         }
         if rate == 0 { rate = sampleRate }
-        return .even(count: count, rate: rate, taken: sampledCount(of: count, rate: rate, width: width, height: height, limits: limits))
+        return .even(
+            count: count, rate: rate, taken: sampledCount(of: count, rate: rate, width: width, height: height, limits: limits))
     }
 
     /// Whether each frame is where its number and the rate say, but for what containers round: their ticks may be as coarse as

@@ -42,7 +42,8 @@ extension MediaConfig {
         if let text = try fields.optionalText("timestamp_mode") {
             guard let form = TimestampForm(rawValue: text) else {
                 let known = TimestampForm.allCases.map { JSONWriter.quoted($0.rawValue) }.joined(separator: ", ")
-                throw fields.fault("timestamp_mode", "\(JSONWriter.quoted(String(text.prefix(60)))) is not supported; \(known) are", .unsupported)
+                throw fields.fault(
+                    "timestamp_mode", "\(JSONWriter.quoted(String(text.prefix(60)))) is not supported; \(known) are", .unsupported)
             }
             timestampForm = form
         }
@@ -66,7 +67,8 @@ extension MediaConfig {
         let height = try size.optionalInteger("max_height", in: 1...65536)
         let width = try size.optionalInteger("max_width", in: 1...65536)
         if let height, let width, height != width {
-            throw size.fault("max_width", "\(width) beside a max_height of \(height) is not supported; equal numbers are", .unsupported)
+            throw size.fault(
+                "max_width", "\(width) beside a max_height of \(height) is not supported; equal numbers are", .unsupported)
         }
         return height ?? width
     }
@@ -92,12 +94,16 @@ extension MediaConfig {
         return side
     }
 
-    private static func channels(_ fields: ConfigFields, _ key: String, in range: ClosedRange<Double>) throws(KimiError) -> [Double]? {
+    private static func channels(_ fields: ConfigFields, _ key: String, in range: ClosedRange<Double>) throws(KimiError)
+        -> [Double]?
+    {
         guard let value = fields[key] else { return nil }
         let numbers = (value.arrayValue ?? []).compactMap(\.doubleValue)
         guard numbers.count == 3, value.arrayValue?.count == 3, numbers.allSatisfy(range.contains) else {
             throw fields.fault(
-                key, "\(ConfigFields.words(value)); a list of three numbers from \(range.lowerBound) to \(range.upperBound) must be here")
+                key,
+                "\(ConfigFields.words(value)); a list of three numbers from \(range.lowerBound) to \(range.upperBound) must be here"
+            )
         }
         return numbers
     }

@@ -35,8 +35,8 @@ package enum TimestampForm: String, Sendable, CaseIterable {
     case minutes = "mm:ss.fff"
     case wholeSeconds = "mm:ss"
 
-    /// A time as the reference writes it: whole seconds after rounding to a millionth, and the thousandths cut off, not rounded. Hours
-    /// begin anew after a day.
+    /// A time as the reference writes it: whole seconds after rounding to a millionth, and the thousandths cut off, not rounded.
+    /// Hours begin anew after a day.
     ///
     /// - Parameter seconds: finite and not negative; what is not is taken for 0.
     package func text(_ seconds: Double) -> String {

@@ -25,7 +25,6 @@ package struct Patches: PatchSource {
         table = config.normalised
     }
 
-    /// Frames, rows and columns.
     package var grid: PatchGrid { PatchGrid(frames: plan.frames, rows: plan.rows, columns: plan.columns) }
     /// How many there are.
     package var count: Int { plan.patches }
@@ -59,7 +58,8 @@ package struct Patches: PatchSource {
 }
 
 extension MediaConfig {
-    /// [3][256]. In single precision, step by step as the reference does it: x / 255, less the mean, times the inverse of the deviation.
+    /// [3][256]. In single precision, step by step as the reference does it: x / 255, less the mean, times the inverse of the
+    /// deviation.
     fileprivate var normalised: [Float] {
         zip(mean, deviation).flatMap { mean, deviation in
             (0..<256).map { byte in

@@ -41,7 +41,8 @@ extension MediaConfig {
         let newHeight = min(max(1, Int(Double(height) * scale)), longest)
         let (across, down) = ((newWidth + tokenSize - 1) / tokenSize, (newHeight + tokenSize - 1) / tokenSize)
         return SizePlan(
-            width: newWidth, height: newHeight, columns: across * mergeSize, rows: down * mergeSize, frames: frames, tokens: across * down)
+            width: newWidth, height: newHeight, columns: across * mergeSize, rows: down * mergeSize, frames: frames,
+            tokens: across * down)
     }
 
     /// The tokens that a picture will take, without what the prompt has around them.

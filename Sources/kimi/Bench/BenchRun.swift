@@ -5,6 +5,7 @@ import KimiCore
 import KimiModel
 import KimiRuntime
 import KimiTopology
+import KimiVision
 
 /// The measurements of one call of `kimi bench`, in the order in which they are taken.
 struct BenchRun {
@@ -101,6 +102,44 @@ struct BenchRun {
         }
         bar.finish()
         return ExpertReport(model: model, facts: facts, results: results)
+    }
+
+    func vision() throws -> any BenchReport {
+        let folder = command.folder ?? ""
+        let model = try MachineOptions.open(folder, command.machine.modelOptions, interrupt)
+        guard let eyes = model.eyes as? CheckpointEyes else { throw VisionTower.blind(model.checkpoint) }
+        let facts = MachineFacts(try Topology.current())
+        let meter = try LimitMeter(
+            pool: model.text.pool, memory: StreamMemory(lastLevelCacheBytes: facts.lastLevelCacheBytes))
+        let work = VisionWork(tower: eyes.tower, cancellation: cancellation)
+        let sizes = command.size.isEmpty ? ["256x256", "512x512", "1024x1024"].compactMap(PictureSize.init) : command.size
+        let bar = ProgressBar("measuring", unit: .share)
+        defer { bar.finish() }
+        var done = 0
+        var results: [VisionResult] = []
+        for size in sizes {
+            let plan = eyes.config.plan(width: size.width, height: size.height)
+            let grid = PatchGrid(frames: 1, rows: plan.rows, columns: plan.columns)
+            let before = eyes.tower.times
+            let measurement = try Measurement.take(
+                tokens: plan.patches, repeats: command.repeats, meter: meter,
+                advance: {
+                    if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+                    done += 1
+                    bar.update(done, of: sizes.count * (command.repeats + 1))
+                },
+                work: { try work.encode(grid) })
+            let after = eyes.tower.times
+            let repeats = Double(command.repeats + 1)
+            results.append(VisionResult(
+                size: size, plan: plan, measurement: measurement,
+                stages: Dictionary(uniqueKeysWithValues: TowerStage.allCases.map {
+                    ($0, (after.seconds($0) - before.seconds($0)) / repeats)
+                }),
+                multiplyAdds: VisionTower.multiplyAdds(of: grid, eyes.tower.config).values.reduce(0, +)))
+        }
+        bar.finish()
+        return VisionReport(model: model, tower: eyes.tower, facts: facts, results: results)
     }
 
     func kernels() throws -> any BenchReport {

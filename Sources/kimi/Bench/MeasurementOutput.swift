@@ -30,6 +30,7 @@ extension JSONWriter {
         member("multiply_adds_per_second", measurement.multiplyAddsPerSecond)
         let peaks: [(String, (Limits) -> Double?)] = [
             ("peak_f32", { $0.f32 }), ("peak_bf16", { $0.bf16 }), ("peak_int8", { $0.int8 }),
+            ("peak_tiles", { $0.tiles }),
         ]
         for (name, kind) in peaks {
             if let peak = measurement.peak(kind) { member(name, peak) } else { null(name) }

@@ -24,6 +24,7 @@ struct Bench: Command {
               kimi bench --kernel
               kimi bench --constraint
               kimi bench --slots
+              kimi bench DIR --vision --size 1024x1024
               kimi bench DIR --slots --text "$(cat book.txt)" --tokens 500
 
             --slots is about models with less memory than they have experts. It replays which experts were used, by the model \
@@ -36,7 +37,7 @@ struct Bench: Command {
 
     /// What is measured in place of prompts and single tokens.
     enum Part: String, EnumerableFlag {
-        case kernel, experts, accuracy, constraint, slots
+        case kernel, experts, accuracy, constraint, slots, vision
 
         static func help(for value: Part) -> ArgumentHelp? {
             switch value {
@@ -44,6 +45,7 @@ struct Bench: Command {
             case .experts: "The layers with experts alone, for 1 to 512 rows."
             case .accuracy: "How far the logits are from those of the exact model, with the options given."
             case .constraint: "The masks of constrained decoding, over 163,840 tokens; needs no folder."
+            case .vision: "The vision tower alone, on pictures of the sizes given."
             case .slots: "Which share of experts is in memory when they are used, by policy and room; needs no folder."
             }
         }
@@ -79,6 +81,15 @@ struct Bench: Command {
     @Option(help: ArgumentHelp("With --slots: what random draws begin from.", valueName: "number"))
     var seed: UInt64 = 1
 
+    @Option(
+        help: ArgumentHelp(
+            "With --vision: a picture's size; may be given several times. (default: 256x256, 512x512, 1024x1024)", valueName: "WxH"),
+        transform: { text in
+            guard let size = PictureSize(text) else { throw ValidationError("\(text) is no size; 1024x768 is one, up to 100000 a side") }
+            return size
+        })
+    var size: [PictureSize] = []
+
     @Flag(help: "Print JSON.")
     var json = false
 
@@ -106,6 +117,7 @@ struct Bench: Command {
         if (text != nil || ids != nil) && part != .accuracy && (part != .slots || folder == nil) {
             throw ValidationError("--text and --ids belong to --accuracy, and to --slots with a folder")
         }
+        if !size.isEmpty && part != .vision { throw ValidationError("--size belongs to --vision") }
         if text != nil && ids != nil { throw ValidationError("give --text or --ids, not both") }
     }
 
@@ -133,6 +145,7 @@ struct Bench: Command {
         case .accuracy: try run.accuracy()
         case .constraint: ConstraintReport(repeats: 1)
         case .slots: try run.slots()
+        case .vision: try run.vision()
         case nil: try run.tokens()
         }
     }

@@ -77,27 +77,40 @@ def cases(random):
             yield f"grey{depth}{suffix}", png(grey, 0, depth, interlaced=interlaced), shown
             key = int(grey[3, 4, 0])
             alpha = np.where(grey[..., 0] == key, 0, 255)
-            yield f"grey{depth}-key{suffix}", png(grey, 0, depth, transparency=struct.pack(">H", key), interlaced=interlaced), on_white(shown, alpha)
+            yield f"grey{depth}-key{suffix}", png(
+                grey, 0, depth, transparency=struct.pack(">H", key), interlaced=interlaced
+            ), on_white(shown, alpha)
         for depth in (1, 2, 4, 8):
             colours = random.integers(0, 256, (1 << depth, 3))
             index = draw(depth, 1)
             shown = colours[index[..., 0]].astype(np.uint8)
             yield f"palette{depth}{suffix}", png(index, 3, depth, palette=colours, interlaced=interlaced), shown
             opacity = random.integers(0, 256, 1 << depth)
-            yield (f"palette{depth}-alpha{suffix}",
-                   png(index, 3, depth, palette=colours, transparency=bytes(opacity.tolist()), interlaced=interlaced),
-                   on_white(shown, opacity[index[..., 0]]))
+            yield (
+                f"palette{depth}-alpha{suffix}",
+                png(index, 3, depth, palette=colours, transparency=bytes(opacity.tolist()), interlaced=interlaced),
+                on_white(shown, opacity[index[..., 0]]),
+            )
         for depth in (8, 16):
             rgb = draw(depth, 3)
             shown = eight(rgb, depth).astype(np.uint8)
             yield f"rgb{depth}{suffix}", png(rgb, 2, depth, interlaced=interlaced), shown
             key = rgb[2, 5]
             alpha = np.where((rgb == key).all(2), 0, 255)
-            yield (f"rgb{depth}-key{suffix}", png(rgb, 2, depth, transparency=struct.pack(">3H", *key.tolist()), interlaced=interlaced),
-                   on_white(shown, alpha))
+            yield (
+                f"rgb{depth}-key{suffix}",
+                png(rgb, 2, depth, transparency=struct.pack(">3H", *key.tolist()), interlaced=interlaced),
+                on_white(shown, alpha),
+            )
             pair = draw(depth, 2)
-            yield (f"grey{depth}-alpha{suffix}", png(pair, 4, depth, interlaced=interlaced),
-                   on_white(eight(pair[..., :1], depth).repeat(3, 2), eight(pair[..., 1], depth)))
+            yield (
+                f"grey{depth}-alpha{suffix}",
+                png(pair, 4, depth, interlaced=interlaced),
+                on_white(eight(pair[..., :1], depth).repeat(3, 2), eight(pair[..., 1], depth)),
+            )
             four = draw(depth, 4)
-            yield (f"rgba{depth}{suffix}", png(four, 6, depth, interlaced=interlaced),
-                   on_white(eight(four[..., :3], depth), eight(four[..., 3], depth)))
+            yield (
+                f"rgba{depth}{suffix}",
+                png(four, 6, depth, interlaced=interlaced),
+                on_white(eight(four[..., :3], depth), eight(four[..., 3], depth)),
+            )
