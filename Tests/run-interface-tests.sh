@@ -147,8 +147,8 @@ check_chat() { # command line without arguments
     [ $? = 2 ] || { echo "no usage"; return 1; }
 }
 
-# What a question about a picture must give: what it takes is told, the same seed gives the same answer, a video is looked at in chunks,
-# and what is wrong is said with a status and no success.
+# What a question about a picture must give: what it takes is told, the same seed gives the same answer, a video is looked at in
+# chunks, and what is wrong is said with a status and no success.
 check_vision() { # command line without arguments
     local vision=$fixtures/tiny-kimi-expected/vision clip=$fixtures/vision/clips/one.mp4 text
     text=$("$@" "$model" "$vision/wide.png" 'What "is" this?' 12 5) || { echo "it failed: $text"; return 1; }
@@ -157,7 +157,10 @@ check_vision() { # command line without arguments
         echo "not what the picture takes"
         return 1
     }
-    [ "$text" = "$("$@" "$model" "$vision/wide.png" 'What "is" this?' 12 5)" ] || { echo "the same seed gives another text"; return 1; }
+    [ "$text" = "$("$@" "$model" "$vision/wide.png" 'What "is" this?' 12 5)" ] || {
+        echo "the same seed gives another text"
+        return 1
+    }
     text=$("$@" "$model" "$vision/small.png" 'And this?' 4 5 "$clip") || { echo "it failed: $text"; return 1; }
     grep -qE '^\[video from 00:00:00.000: [0-9]+ tokens\]' <<<"$text" || { echo "no video in '$text'"; return 1; }
     text=$("$@" "$model" /no-such.png What 2>&1 >/dev/null) && { echo "success without a picture"; return 1; }
@@ -233,10 +236,10 @@ test_valgrind() {
             '{"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "required", "reasoning_budget": 4, "max_tokens": 60}' 1
 }
 
-python_environment() { # folder, options of venv
-    local folder=$1
-    shift
-    python3 -m venv "$@" "$folder" || return 1
+python_environment() { # folder, python, options of venv
+    local folder=$1 python=$2
+    shift 2
+    "$python" -m venv "$@" "$folder" || return 1
     # From a copy: setuptools leaves its build folders beside the sources.
     rm -rf "$out/python-source"
     cp -r "$root/Bindings/Python" "$out/python-source"
@@ -249,17 +252,21 @@ python_tests() { # python
 }
 # Without NumPy, as pip installs it.
 test_python() {
-    python_environment "$out/venv" && ! "$out/venv/bin/python" -c 'import numpy' 2>/dev/null &&
+    python_environment "$out/venv" python3 && ! "$out/venv/bin/python" -c 'import numpy' 2>/dev/null &&
         KIMI_LIBRARY=$prefix/lib/libkimi.so.1 check_example "$out/venv/bin/python" "$root/Examples/python/generate.py" &&
         python_tests "$out/venv/bin/python"
 }
-# With NumPy, where the system has it.
+# With NumPy and PIL, where the system has them: the python that is found first may be one that knows nothing of Debian's packages.
 test_python_numpy() {
-    if ! python3 -c 'import numpy'; then
-        echo "this python3 has no NumPy; only the tests without it were run"
+    local python= candidate
+    for candidate in python3 /usr/bin/python3; do
+        "$candidate" -c 'import numpy, PIL' && { python=$candidate; break; }
+    done
+    if [ -z "$python" ]; then
+        echo "no python3 here has NumPy and PIL; only the tests without them were run"
         return 0
     fi
-    python_environment "$out/venv-numpy" --system-site-packages && python_tests "$out/venv-numpy/bin/python"
+    python_environment "$out/venv-numpy" "$python" --system-site-packages && python_tests "$out/venv-numpy/bin/python"
 }
 
 run abi
