@@ -51,15 +51,15 @@ def raw(name: str) -> Tuple[bytes, int, int]:
     before, pixels = bytearray(stride), bytearray()
     for number in range(height):
         start = number * (stride + 1)
-        kind, line = lines[start], bytearray(lines[start + 1 : start + 1 + stride])
+        how, line = lines[start], bytearray(lines[start + 1 : start + 1 + stride])
         for at in range(stride):
             left, up, corner = line[at - 3] if at > 2 else 0, before[at], before[at - 3] if at > 2 else 0
-            if kind == 4:
+            if how == 4:
                 guess = left + up - corner
                 distances = [abs(guess - value) for value in (left, up, corner)]
                 line[at] = (line[at] + (left, up, corner)[distances.index(min(distances))]) & 255
             else:
-                line[at] = (line[at] + (0, left, up, (left + up) // 2)[kind]) & 255
+                line[at] = (line[at] + (0, left, up, (left + up) // 2)[how]) & 255
         pixels += line
         before = line
     return bytes(pixels), width, height
