@@ -8,12 +8,14 @@
  *         kimi_session_create(model, NULL, &session, &error) == KIMI_OK)
  *         kimi_session_generate_text(session, "Once upon a time", KIMI_NUL, NULL, on_event, NULL, &error);
  *
- * Sections, in order of use: status and errors, version, model, tokenizer, session, generation, conversation, statistics.
+ * Sections, in order of use: status and errors, version, model, tokenizer, session, generation, pictures and videos, conversation,
+ * statistics.
  *
  * Rules that hold everywhere
  *   Status     Every fallible call returns a kimi_status: KIMI_OK, or a negative code. Details come as an optional
  *              kimi_error: pass NULL if they are not wanted. Out-parameters are set to NULL or 0 on failure.
- *   Handles    kimi_model, kimi_session, kimi_generation, kimi_chat, kimi_tool_result, kimi_decoder and kimi_error are opaque.
+ *   Handles    kimi_model, kimi_session, kimi_generation, kimi_image, kimi_video, kimi_chat, kimi_tool_result, kimi_decoder and
+ *              kimi_error are opaque.
  *              A handle that is NULL, destroyed, or was never made by this library is recognised and gives
  *              KIMI_ERROR_INVALID_HANDLE; it is never dereferenced. Destroying NULL does nothing.
  *   Strings    Input strings are a pointer and a length in bytes, UTF-8, copied during the call. The length KIMI_NUL means
@@ -32,6 +34,7 @@
  *
  * Threads
  *   model, its tokenizer      immutable: any number of threads at once
+ *   image, video              likewise; they belong to no model
  *   session, generation, chat one call at a time; a second caller gets KIMI_ERROR_BUSY and changes nothing
  *   kimi_session_cancel       any thread, at any time while the session exists; so _messages, _turn, _add_tool and _remove_tool
  *   close and destroy         any thread, at any time: the handle is invalid from then on; what a running call still
@@ -254,6 +257,11 @@ typedef struct kimi_model_options {
     int32_t reserved2;
     /** The path of a heat file (kimi_model_save_heat), NUL-terminated, copied; NULL: all experts are taken to be chosen alike. */
     const char *heat;
+    /**
+     * The most bytes to keep of what the vision tower made of pictures, for those that come again: the least recently used give
+     * way, and all where memory runs short. 0: 512 MiB; below 0: nothing is kept.
+     */
+    int64_t features_limit;
 } kimi_model_options;
 
 /** Fills in the defaults. `size` is the caller's sizeof(kimi_model_options). NULL or a size under 4 is KIMI_ERROR_INVALID_ARGUMENT. */
@@ -285,7 +293,11 @@ void kimi_model_close(kimi_model *model);
  * was asked about how many lie here, elsewhere, or are absent, not touched yet), verified (whether the system told), huge_page_bytes,
  * shortfalls (what was asked for and could not be had, in sentences); and memory: limit
  * (bytes, or null), limit_from ("memory_limit", "cgroup", "machine" or null), used (bytes of weights, tables, workspace, attention,
- * experts, cache, sessions, features) and available (what may still be used at this moment, or null).
+ * experts, cache, sessions, features) and available (what may still be used at this moment, or null). vision is null for a checkpoint
+ * without a vision tower, else an object: layers, width, heads, mlp_width, patch_size and token_size (pixels of their sides), patch_limit
+ * and frame_patch_limit (of a picture, and of a frame of a video, or null; larger ones are made smaller), side_limit (patches), sample_fps,
+ * frames_per_chunk, weight_bytes (that are not mapped), and features: limit, bytes and pictures (chunks of videos included) that are kept,
+ * hits (that were asked for and there) and encoded (that were not) since the model was opened.
  * Only where routed experts are read when they are chosen (KIMI_LOAD_STREAM): expert_store, whose counts begin with the opening of
  * the model and are as of the end of the latest layer that was computed: slots (experts that have room in memory at once),
  * slot_bytes (of one of them), experts (routed experts of all layers), uses (an expert that one or more rows of a step chose in a
@@ -468,13 +480,16 @@ void kimi_session_destroy(kimi_session *session);
 /** Forgets all tokens. */
 kimi_status kimi_session_reset(kimi_session *session, kimi_error **out_error);
 
-/** Keeps the first `position` tokens, 0 to kimi_session_position. */
+/**
+ * Keeps the first `position` tokens, 0 to kimi_session_position. In the midst of a picture its first tokens stay, and the same
+ * conversation goes on from there; but a generation without a prompt, which needs the picture, is KIMI_ERROR_INVALID_ARGUMENT.
+ */
 kimi_status kimi_session_truncate(kimi_session *session, int64_t position, kimi_error **out_error);
 
 /** How many tokens the session holds; -1 for an invalid handle. Any thread. */
 int64_t kimi_session_position(const kimi_session *session);
 
-/** The ids the session holds. Buffer rules as in kimi_tokenize. */
+/** The ids the session holds; for tokens of pictures that of <|media_pad|>. Buffer rules as in kimi_tokenize. */
 kimi_status kimi_session_ids(kimi_session *session, int32_t *ids, size_t capacity, size_t *out_count, kimi_error **out_error);
 
 /** Logits after each of the evaluated tokens instead of after the last one only. */
@@ -501,7 +516,7 @@ kimi_status kimi_session_evaluate(kimi_session *session, const int32_t *ids, siz
 kimi_status kimi_session_cancel(kimi_session *session);
 
 /**
- * Writes tokens and cache to a file, by way of a temporary file beside it. The file is tied to the checkpoint's digest and the
+ * Writes tokens, digests of pictures and cache to a file, by way of a temporary file beside it. The file is tied to the checkpoint's digest and the
  * cache type, carries a checksum, and is its owner's alone to read (mode 0600).
  */
 kimi_status kimi_session_save(kimi_session *session, const char *path, size_t path_length, kimi_error **out_error);
@@ -549,7 +564,7 @@ typedef struct kimi_generation_options {
     float top_p;
     /** Drops tokens less likely than min_p times the most likely one: 0 to 1. */
     float min_p;
-    /** Divides positive and multiplies negative logits of every token in the session: 0.01 to 100; 0 and 1: off. */
+    /** Divides positive and multiplies negative logits of every token of text in the session: 0.01 to 100; 0 and 1: off. */
     float repetition_penalty;
     /** Subtracted once from the logit of each token generated in this call: -100 to 100. */
     float presence_penalty;
@@ -645,6 +660,96 @@ kimi_status kimi_generation_next(kimi_generation *generation, kimi_event *event,
 void kimi_generation_destroy(kimi_generation *generation);
 
 /* ------------------------------------------------------------------------------------------------------------------
+ * Pictures and videos: what a conversation shows to a model with a vision tower; any thread
+ *
+ * A request may hold them as data: URLs, or name a handle by its URL, which needs no base64. Nothing is ever fetched. Pixels, bytes,
+ * frames and sides are bounded, and looked at before memory is taken; what is beyond is KIMI_ERROR_INVALID_ARGUMENT, what is damaged or
+ * ends early KIMI_ERROR_FORMAT, what nobody here decodes KIMI_ERROR_UNSUPPORTED.
+ */
+
+/** A picture: pixels. */
+typedef struct kimi_image kimi_image;
+
+/**
+ * Decodes a PNG, JPEG, WebP or GIF (its first frame), told apart by content: upright as EXIF says, on white where it is transparent.
+ * The bytes are read during the call. Destroy the image; what a request has taken of it stays.
+ */
+kimi_status kimi_image_from_bytes(const void *bytes, size_t count, kimi_image **out_image, kimi_error **out_error);
+
+/** The same from a regular file. */
+kimi_status kimi_image_from_path(const char *path, size_t path_length, kimi_image **out_image, kimi_error **out_error);
+
+/** The same from a data: URL, base64 or percent-encoded. Other URLs are KIMI_ERROR_UNSUPPORTED. */
+kimi_status kimi_image_from_url(const char *url, size_t length, kimi_image **out_image, kimi_error **out_error);
+
+/**
+ * Pixels as they are (copied): rows from the top, `stride` bytes apart (0: without gaps), each of width pixels of `channels` bytes, 3: R,
+ * G, B, or 4: with opacity, which is composed on white. `count` is the bytes at `pixels`.
+ */
+kimi_status kimi_image_from_pixels(const uint8_t *pixels, size_t count, int64_t width, int64_t height, int32_t channels, size_t stride,
+                                   kimi_image **out_image, kimi_error **out_error);
+
+/** Pixels; 0 for an invalid handle. */
+int64_t kimi_image_width(const kimi_image *image);
+int64_t kimi_image_height(const kimi_image *image);
+
+/**
+ * What names this picture in a request, as image_url.url: "kimi-image:" and 32 random digits. It means something as long as the image
+ * lives. Borrowed until the image is destroyed; NULL for an invalid handle.
+ */
+const char *kimi_image_url(const kimi_image *image);
+
+/** SHA-256 of size and pixels, 64 hexadecimal digits: equal for equal pictures, whatever their files. Borrowed as the URL; or NULL. */
+const char *kimi_image_digest(const kimi_image *image);
+
+void kimi_image_destroy(kimi_image *image);
+
+/** A video: a file, or frames. Which of its frames a model sees is the model's; a file is decoded when it is used. */
+typedef struct kimi_video kimi_video;
+
+/**
+ * A file: MP4, MOV, WebM, MKV and others by FFmpeg's libraries where those are installed (without them KIMI_ERROR_UNSUPPORTED names the
+ * packages when the video is used), GIF without them. The path is copied, and opened whenever the video is used.
+ */
+kimi_status kimi_video_from_path(const char *path, size_t path_length, kimi_video **out_video, kimi_error **out_error);
+
+/** The same from bytes (copied). */
+kimi_status kimi_video_from_bytes(const void *bytes, size_t count, kimi_video **out_video, kimi_error **out_error);
+
+/**
+ * Frames of one size, at least one. timestamps are their seconds from the beginning, finite, not below 0, rising or equal; NULL: they are
+ * as far apart as a model samples them. Closer frames are thinned, others all shown.
+ */
+kimi_status kimi_video_from_frames(const kimi_image *const *frames, const double *timestamps, size_t count, kimi_video **out_video,
+                                   kimi_error **out_error);
+
+/** What names this video in a request, as video_url.url: "kimi-video:" and 32 digits. As kimi_image_url. */
+const char *kimi_video_url(const kimi_video *video);
+
+void kimi_video_destroy(kimi_video *video);
+
+/**
+ * The tokens that a picture of this size will take in a prompt of this model, without the five around it.
+ * KIMI_ERROR_UNSUPPORTED: a checkpoint without a vision tower, here and below.
+ */
+kimi_status kimi_media_tokens(const kimi_model *model, int64_t width, int64_t height, int64_t *out_tokens, kimi_error **out_error);
+
+/** The same for a video of so many seconds and frames a second; out_chunks, which may be NULL: the chunks, each with a time before it. */
+kimi_status kimi_video_tokens(const kimi_model *model, double seconds, double fps, int64_t width, int64_t height, int64_t *out_tokens,
+                              int64_t *out_chunks, kimi_error **out_error);
+
+/**
+ * What the vision tower makes of a picture: *out_tokens rows of the model's hidden size (copied), which stand in a prompt in place of
+ * embeddings. `capacity` is the floats at `rows`; too few is KIMI_ERROR_TOO_SMALL, and NULL with 0 only counts, without encoding.
+ */
+kimi_status kimi_model_encode_image(const kimi_model *model, const kimi_image *image, float *rows, size_t capacity, size_t *out_tokens,
+                                    kimi_error **out_error);
+
+/** The same for a video: the rows of all chunks, one after another. Counting decodes the video, too. */
+kimi_status kimi_model_encode_video(const kimi_model *model, const kimi_video *video, float *rows, size_t capacity, size_t *out_tokens,
+                                    kimi_error **out_error);
+
+/* ------------------------------------------------------------------------------------------------------------------
  * Conversation: requests in OpenAI's JSON in, typed events out
  *
  * A request is one JSON object as OpenAI's chat completions take it: messages, tools, tool_choice, parallel_tool_calls,
@@ -700,6 +805,12 @@ typedef struct kimi_chat_options {
     /** For KIMI_CONTEXT_ASK. */
     kimi_context_callback context_callback;
     void *context_user_data;
+    /**
+     * 1: pictures and videos of the request may be paths and file: URLs, which are then read with the host's rights. 0: they are
+     * refused, which is right for requests from others.
+     */
+    int32_t allow_files;
+    int32_t reserved2;
 } kimi_chat_options;
 
 kimi_status kimi_chat_options_init(kimi_chat_options *options, size_t size);
@@ -716,6 +827,11 @@ kimi_status kimi_chat_options_init(kimi_chat_options *options, size_t size);
 #define KIMI_CHAT_RESULT 10 /**< `text`: what a tool answered; code KIMI_RESULT_... */
 #define KIMI_CHAT_NOTICE 11 /**< `text`: something worth knowing; code KIMI_NOTICE_... */
 #define KIMI_CHAT_FINISH 12 /**< the last event: `finish_reason`, and the counts of all steps */
+/**
+ * `done` of `total` pictures and chunks of videos in the prompt are ready. text: the part's path in its request ("messages[0].content[1]");
+ * code 1: a picture, 2: a chunk, `name` its time; media_tokens: what it takes; cached_tokens: the same if nothing had to be encoded, else 0
+ */
+#define KIMI_CHAT_MEDIA 13
 
 #define KIMI_FINISH_TOOL_CALLS 5 /**< the answer is calls, and the host is to answer them with a next request */
 #define KIMI_FINISH_STEPS 6 /**< the step limit is reached and the model wants to call more tools */
@@ -755,6 +871,8 @@ typedef struct kimi_chat_event {
     int64_t cached_tokens;
     int64_t generated_tokens;
     int64_t reasoning_tokens;
+    /** MEDIA: see there. FINISH: of prompt_tokens, those of pictures and videos. */
+    int64_t media_tokens;
 } kimi_chat_event;
 
 /** Receives events on the calling thread. Non-zero stops the turn; the call returns that value unchanged (use positive ones). */
@@ -766,7 +884,7 @@ typedef int32_t (*kimi_chat_callback)(const kimi_chat_event *event, void *user_d
  * other tools end the turn with KIMI_FINISH_TOOL_CALLS.
  *
  * options and callback may be NULL. Errors: KIMI_ERROR_INVALID_ARGUMENT (the request: the subject is the field's path, such as
- * messages[2].role), _UNSUPPORTED (a checkpoint without chat tokens; pictures), _CONTEXT_FULL (the prompt does not fit), and
+ * messages[2].role), _UNSUPPORTED (a checkpoint without chat tokens; pictures without a vision tower), _CONTEXT_FULL (the prompt does not fit), and
  * as kimi_session_evaluate. After an error or a cancellation the conversation is as before the request.
  */
 kimi_status kimi_session_send(kimi_session *session, const char *request, size_t length, const kimi_chat_options *options,
@@ -802,6 +920,12 @@ typedef struct kimi_tool_result kimi_tool_result;
 
 /** Sets the answer, UTF-8 (copied); a second call replaces it. The thread of the callback. */
 kimi_status kimi_tool_result_set(kimi_tool_result *result, const char *text, size_t length, kimi_error **out_error);
+
+/**
+ * Puts a picture behind the text, a screenshot for instance; each call one more, up to 64. The thread of the callback. The image may be
+ * destroyed afterwards.
+ */
+kimi_status kimi_tool_result_add_image(kimi_tool_result *result, const kimi_image *image, kimi_error **out_error);
 
 /**
  * Runs a tool. 0: what was set is the answer, or an empty one. Anything else: the model is told that the tool failed, with what was
@@ -852,19 +976,29 @@ kimi_status kimi_chat_next(kimi_chat *chat, kimi_chat_event *event, kimi_error *
 kimi_status kimi_chat_submit(kimi_chat *chat, const char *call_id, size_t call_id_length, const char *text, size_t length,
                              int32_t code, kimi_error **out_error);
 
+/**
+ * The same with content as a tool's message in a request has it, JSON: a string, or a list of parts, pictures among them. What it holds
+ * is checked here, and read when the next step begins.
+ */
+kimi_status kimi_chat_submit_content(kimi_chat *chat, const char *call_id, size_t call_id_length, const char *content, size_t length,
+                                     int32_t code, kimi_error **out_error);
+
 /** Ends and frees the request; the session's conversation is as before it unless it had finished. */
 void kimi_chat_destroy(kimi_chat *chat);
 
 /* Without a session */
 
 /**
- * The prompt of a request as text, special tokens by their names. mode is KIMI_MODE_... out_text is transferred; out_length may be
+ * The prompt of a request as text, special tokens by their names, a picture as one <|media_pad|> and a video as its placeholder. mode is KIMI_MODE_... out_text is transferred; out_length may be
  * NULL.
  */
 kimi_status kimi_render(const kimi_model *model, const char *request, size_t length, int32_t mode,
                         char **out_text, size_t *out_length, kimi_error **out_error);
 
-/** The prompt of a request as ids. Buffer rules as in kimi_tokenize. */
+/**
+ * The prompt of a request as ids, with as many for its pictures and videos as they take; files are refused. Buffer rules as in
+ * kimi_tokenize.
+ */
 kimi_status kimi_render_ids(const kimi_model *model, const char *request, size_t length, int32_t mode,
                             int32_t *ids, size_t capacity, size_t *out_count, kimi_error **out_error);
 
@@ -903,6 +1037,9 @@ typedef struct kimi_session_stats {
     int64_t cache_bytes; /**< held by this session, shared blocks included */
     int64_t rows_exact; /**< tokens that went through the model on the exact path */
     int64_t rows_fast; /**< and on the fast one; see `exact` of kimi_model_options */
+    int64_t media_tokens; /**< of prompt_tokens, those of pictures and videos */
+    int64_t media_encoded; /**< pictures and chunks of videos that this session's prompts had the vision tower look at */
+    int64_t media_reused; /**< and those whose features were at hand; neither counts what the session's own cache held */
 } kimi_session_stats;
 
 /** Set stats->struct_size first. KIMI_ERROR_BUSY while in use. */

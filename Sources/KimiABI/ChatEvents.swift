@@ -27,6 +27,7 @@ final class ChatEventStorage {
         c.cached_tokens = Int64(event.usage.cached)
         c.generated_tokens = Int64(event.usage.generated)
         c.reasoning_tokens = Int64(event.usage.reasoning)
+        c.media_tokens = Int64(event.usage.media)
         return body(c)
     }
 

@@ -65,9 +65,11 @@ private func convert(_ c: kimi_chat_options) throws(KimiError) -> ChatOptions {
     options.stepLimit = try optional(Int64(c.step_limit), "step_limit", ChatOptions.stepRange)
     options.append = try flag(c.append, "append")
     options.parallelCalls = try optional(Int64(c.parallel_calls), "parallel_calls", ChatOptions.parallelRange) ?? 1
-    guard c.reserved == 0 else {
-        throw KimiError(.invalidArgument, "reserved is \(c.reserved); it must be 0", subject: "reserved")
+    for (name, value) in [("reserved", c.reserved), ("reserved2", c.reserved2)] where value != 0 {
+        throw KimiError(.invalidArgument, "\(name) is \(value); it must be 0", subject: name)
     }
+    options.allowsFiles = try flag(c.allow_files, "allow_files")
+    options.heldMedia = HeldMedia.origin
     switch c.context_policy {
     case KIMI_CONTEXT_STOP: options.contextPolicy = .stop
     case KIMI_CONTEXT_DROP_RESULTS: options.contextPolicy = .dropResults
@@ -200,17 +202,35 @@ final class ChatHandle: @unchecked Sendable {
     }
 }
 
+/// What a host may say of a call.
+private func outcome(_ code: Int32) throws(KimiError) -> ToolAnswer.Outcome {
+    guard code == KIMI_RESULT_OK || code == KIMI_RESULT_FAILED else {
+        throw KimiError(.invalidArgument, "code is \(code); it must be KIMI_RESULT_OK or KIMI_RESULT_FAILED", subject: "code")
+    }
+    return code == KIMI_RESULT_OK ? .ok : .failed
+}
+
 @c @implementation public func kimi_chat_submit(
     _ handle: OpaquePointer?, _ callID: UnsafePointer<CChar>?, _ callIDLength: Int, _ text: UnsafePointer<CChar>?, _ length: Int,
     _ code: Int32, _ outError: UnsafeMutablePointer<OpaquePointer?>?
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let chat = try chat(handle)
-        guard code == KIMI_RESULT_OK || code == KIMI_RESULT_FAILED else {
-            throw KimiError(.invalidArgument, "code is \(code); it must be KIMI_RESULT_OK or KIMI_RESULT_FAILED", subject: "code")
-        }
+        let outcome = try outcome(code)
         let id = try utf8(callID, callIDLength, "call_id")
-        try chat.run.submit(id, ToolAnswer(code == KIMI_RESULT_OK ? .ok : .failed, try utf8(text, length, "text")))
+        try chat.run.submit(id, ToolAnswer(outcome, try utf8(text, length, "text")))
+    }
+}
+
+@c @implementation public func kimi_chat_submit_content(
+    _ handle: OpaquePointer?, _ callID: UnsafePointer<CChar>?, _ callIDLength: Int, _ content: UnsafePointer<CChar>?, _ length: Int,
+    _ code: Int32, _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        let chat = try chat(handle)
+        let outcome = try outcome(code)
+        let id = try utf8(callID, callIDLength, "call_id")
+        try chat.run.submit(id, ToolAnswer(outcome, content: try ChatMessage.Content(json: try bytes(content, length, "content"))))
     }
 }
 

@@ -12,6 +12,8 @@ enum Handled {
     case chat(ChatHandle)
     case toolResult(ResultHandle)
     case decoder(DecoderHandle)
+    case image(ImageHandle)
+    case video(VideoHandle)
     case error(ErrorHandle)
 }
 
@@ -123,4 +125,14 @@ func generation(_ handle: OpaquePointer?) throws(KimiError) -> GenerationHandle 
 func decoder(_ handle: OpaquePointer?) throws(KimiError) -> DecoderHandle {
     guard case .decoder(let decoder)? = Handles.object(handle) else { throw invalid("decoder") }
     return decoder
+}
+
+func image(_ handle: OpaquePointer?) throws(KimiError) -> ImageHandle {
+    guard case .image(let image)? = Handles.object(handle) else { throw invalid("image") }
+    return image
+}
+
+func video(_ handle: OpaquePointer?) throws(KimiError) -> VideoHandle {
+    guard case .video(let video)? = Handles.object(handle) else { throw invalid("video") }
+    return video
 }

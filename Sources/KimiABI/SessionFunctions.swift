@@ -138,6 +138,9 @@ private var defaultOptions: kimi_session_options {
         result.cache_bytes = Int64(found.cacheBytes)
         result.rows_exact = Int64(found.counts.exactRows)
         result.rows_fast = Int64(found.counts.fastRows)
+        result.media_tokens = Int64(found.counts.mediaTokens)
+        result.media_encoded = Int64(found.counts.mediaEncoded)
+        result.media_reused = Int64(found.counts.mediaReused)
         try store(result, stats, "kimi_session_stats")
     }
 }

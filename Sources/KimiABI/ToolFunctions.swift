@@ -6,10 +6,40 @@ import Synchronization
 
 /// Where a tool's callback puts its answer.
 final class ResultHandle: Sendable {
-    private let text = Mutex("")
+    private let answer = Mutex((text: "", pictures: [MediaPart]()))
+    private let callID: String
 
-    var answer: String { text.withLock { $0 } }
-    func set(_ answer: String) { text.withLock { $0 = answer } }
+    static let mostPictures = 64
+
+    init(callID: String) { self.callID = callID }
+
+    /// What was set, as the answer of a callback that returned `outcome`.
+    func answer(_ outcome: ToolAnswer.Outcome) -> ToolAnswer {
+        let (text, pictures) = answer.withLock { $0 }
+        return ToolAnswer(outcome, text, parts: pictures.map { .media($0) })
+    }
+
+    func set(_ text: String) { answer.withLock { $0.text = text } }
+
+    /// - Throws: `invalidArgument` for more pictures than a result may have.
+    func add(_ image: ImageHandle) throws(KimiError) {
+        let isAdded = answer.withLock { answer in
+            let count = answer.pictures.count
+            guard count < Self.mostPictures else { return false }
+            answer.pictures.append(
+                .held(.image, .picture(image.picture), url: image.name, path: "\(callID).content[\(count + 1)]"))
+            return true
+        }
+        guard isAdded else {
+            throw KimiError(.invalidArgument, "the result has \(Self.mostPictures) pictures already", subject: "image")
+        }
+    }
+}
+
+@c @implementation public func kimi_tool_result_add_image(
+    _ handle: OpaquePointer?, _ image: OpaquePointer?, _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in try toolResult(handle).add(try KimiABI.image(image)) }
 }
 
 @c @implementation public func kimi_tool_result_set(
@@ -27,7 +57,7 @@ final class ResultHandle: Sendable {
 private func answer(
     _ request: ToolCallRequest, _ callback: kimi_tool_callback, _ userData: UserData
 ) -> ToolAnswer {
-    let result = ResultHandle()
+    let result = ResultHandle(callID: request.id)
     guard let handle = try? Handles.add(.toolResult(result)) else {
         return ToolAnswer(.failed, "too many handles are alive for the tool to be called")
     }
@@ -45,7 +75,7 @@ private func answer(
             }
         }
     }
-    return ToolAnswer(code == 0 ? .ok : .failed, result.answer)
+    return result.answer(code == 0 ? .ok : .failed)
 }
 
 /// A C tool in the agent's terms; strings are copied.

@@ -2,6 +2,7 @@ import KimiChat
 import KimiCore
 import KimiModel
 import KimiRuntime
+import KimiVision
 import Synchronization
 
 /// A picture or clip of a conversation: read when its prompt is first made, and kept with its part as long as the conversation has
@@ -98,7 +99,7 @@ package struct ChatEyes: Sendable {
         guard let first = parts.first else { return }
         guard model.eyes != nil else {
             throw KimiError(
-                .unsupported, "\(first.path) is \(first.kind.words), but the checkpoint has no vision tower: it reads text only",
+                .unsupported, "\(first.path) is \(first.kind.words); \(VisionTower.blind(model.checkpoint).message)",
                 file: model.checkpoint.folder, subject: first.path)
         }
         guard parts.count <= Self.mostMedia else {

@@ -288,6 +288,7 @@ package final class ChatRun: @unchecked Sendable {
     /// - Throws: `invalidArgument` for an id that is not waited for, or that has its answer.
     package func submit(_ id: String, _ answer: ToolAnswer) throws(KimiError) {
         try ToolAnswer.checkLength(answer.text)
+        try eyes.admit([ChatMessage(.tool, answer.forModel)])
         let refusal: KimiError? = submitted.withLock { table in
             guard let entry = table[id] else {
                 let waiting = table.filter { $0.value == nil }.keys.sorted().joined(separator: ", ")

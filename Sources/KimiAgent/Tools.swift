@@ -27,11 +27,27 @@ package struct ToolAnswer: Sendable {
     package var text: String
     /// What follows the text: pictures, and more text.
     package var parts: [ChatMessage.Part]
+    /// Whether the text is that of the parts, which then are all that the model reads.
+    private var textIsOfParts = false
 
     package init(_ outcome: Outcome, _ text: String, parts: [ChatMessage.Part] = []) {
         self.outcome = outcome
         self.text = text
         self.parts = parts
+    }
+
+    /// An answer as a tool's message has it.
+    package init(_ outcome: Outcome, content: ChatMessage.Content) {
+        self.init(outcome, "")
+        switch content {
+        case .none: break
+        case .text(let text): self.text = text
+        case .parts(let parts):
+            // What is said of it in events is the text.
+            self.parts = parts
+            text = parts.reduce(into: "") { if case .text(let text) = $1 { $0 += text } }
+            textIsOfParts = true
+        }
     }
 
     /// The longest answer that is taken, in bytes: 64 MiB.
@@ -45,7 +61,11 @@ package struct ToolAnswer: Sendable {
     }
 
     /// What the model reads.
-    var forModel: ChatMessage.Content { parts.isEmpty ? .text(words) : .parts((words.isEmpty ? [] : [.text(words)]) + parts) }
+    var forModel: ChatMessage.Content {
+        guard !parts.isEmpty else { return .text(words) }
+        guard textIsOfParts else { return .parts((words.isEmpty ? [] : [.text(words)]) + parts) }
+        return .parts((outcome == .failed ? [.text("Error: ")] : []) + parts)
+    }
 
     private var words: String {
         switch outcome {

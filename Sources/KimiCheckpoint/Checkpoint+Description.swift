@@ -2,7 +2,9 @@ import KimiCore
 
 extension Checkpoint {
     /// Writes what this checkpoint is as members of a JSON object: the common part of `kimi_model_info` and `kimi inspect --json`.
-    package func describe(_ costs: CostReport, in json: inout JSONWriter) {
+    ///
+    /// - Parameter vision: writes the member `vision`; nil: whether there is a tower.
+    package func describe(_ costs: CostReport, in json: inout JSONWriter, vision: ((inout JSONWriter) -> Void)? = nil) {
         json.member("path", folder)
         json.member("architecture", config.architecture)
         json.member("model_type", config.modelType)
@@ -28,7 +30,7 @@ extension Checkpoint {
         json.member("vocabulary", config.vocabularySize)
         json.member("context_length", config.contextLimit)
         json.array("end_tokens") { json in for id in config.endTokens { json.element(Int(id)) } }
-        json.member("vision", hasVisionTensors)
+        if let vision { vision(&json) } else { json.member("vision", hasVisionTensors) }
         json.member("tensors", tensorCount)
         json.member("shards", shardCount)
         json.member("parameters", costs.parameters)

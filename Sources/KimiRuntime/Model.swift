@@ -4,6 +4,7 @@ import KimiCore
 import KimiModel
 import KimiTokenizer
 import KimiTopology
+import KimiVision
 import Synchronization
 
 /// An opened checkpoint: what `kimi_model` stands for. Immutable; shared by sessions on any thread.
@@ -90,10 +91,25 @@ package final class Model: Sendable {
         textOptions.loadPolicy = placing.load
         textOptions.placement = placing.placement
         textOptions.heat = placing.heat
-        text = try TextModel(
-            checkpoint: checkpoint, topology: topology, options: textOptions, progress: progress ?? { _, _ in })
+        let report = progress ?? { _, _ in }
+        // A tower that is read, too, comes last.
+        let reads = placing.load != .map && VisionTower.exists(in: checkpoint) && options.eyes == nil
+        let towerBytes = reads ? CostReport(checkpoint).kinds.first { $0.kind == .vision }?.cost.stored ?? 0 : 0
+        var textBytes = 0
+        text = try TextModel(checkpoint: checkpoint, topology: topology, options: textOptions) { (done, total) throws(KimiError) in
+            textBytes = total
+            try report(done, total + towerBytes)
+        }
         self.checkpoint = checkpoint
-        eyes = options.eyes
+        if let own = options.eyes {
+            eyes = own
+        } else {
+            eyes = try Self.eyes(text, folder: folder) { (done, total) throws(KimiError) in
+                guard reads, done < total else { return }
+                try report(textBytes + Int(Double(towerBytes) * Double(done) / Double(total)), textBytes + towerBytes)
+            }
+        }
+        if reads { try report(textBytes + towerBytes, textBytes + towerBytes) }
         features = FeatureCache(capacity: options.featureBytes, budget: text.budget)
         self.options = options
         contextLimit = options.contextLimit ?? config.contextLimit

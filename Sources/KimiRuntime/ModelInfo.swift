@@ -7,7 +7,7 @@ extension Model {
     package var info: String {
         var json = JSONWriter()
         json.object { json in
-            checkpoint.describe(CostReport(checkpoint, dense: text.dense), in: &json)
+            checkpoint.describe(CostReport(checkpoint, dense: text.dense), in: &json) { json in self.describeEyes(in: &json) }
             json.member("context_limit", contextLimit)
             json.member("isa", text.isaName)
             json.member("threads", text.pool.threads)

@@ -4,6 +4,7 @@ import KimiChat
 import KimiCore
 import KimiModel
 import KimiRuntime
+import KimiTestSupport
 import KimiVision
 import Synchronization
 import Testing
@@ -190,13 +191,20 @@ struct MediaRunTests {
 
     @Test("a checkpoint without eyes says so at once, and which it is")
     func blind() throws {
-        let chat = try Tiny.chat()
+        let folder = try TemporaryFolder()
+        try folder.copyFixture("tiny-kimi")
+        var config = try #require(JSONSerialization.jsonObject(with: Data(Fixtures.bytes("tiny-kimi/config.json"))) as? [String: Any])
+        config["vision_config"] = nil
+        try folder.write("config.json", JSONSerialization.data(withJSONObject: config))
+        let model = try Model(folder: folder.path)
+        #expect(model.eyes == nil)
+        let chat = ChatSession(try Session(model: model))
         let error = #expect(throws: KimiError.self) {
             try events(chat, asks(says("user", words("x"), picture("data:,"))))
         }
         #expect(error?.status == .unsupported && error?.subject == "messages[0].content[1]")
-        #expect(error?.file == chat.session.model.checkpoint.folder)
-        #expect(error?.message.contains("no vision tower") == true)
+        #expect(error?.file == folder.path)
+        #expect(error?.message.contains("no vision_config") == true)
         #expect(try events(chat, asks(says("user", words("x")))).finish != nil, "the session is free")
     }
 
@@ -248,6 +256,68 @@ struct MediaRunTests {
         }
         #expect(error?.status == .contextFull)
         #expect(seeing.eyes.take().encoded == [])
+    }
+
+    // MARK: The tower itself
+
+    /// A fixture's file as a data: URL.
+    private static func dataURL(_ file: String) throws -> String {
+        "data:image/png;base64," + Data(try Fixtures.bytes("tiny-kimi-expected/vision/" + file)).base64EncodedString()
+    }
+
+    @Test("a picture file in a request, through decoder, tower and text model, gives what the reference's features give", arguments: ["small", "wide", "tall"])
+    func wholeWay(_ name: String) throws {
+        var options = Model.Options()
+        (options.threads, options.exact) = (2, true)
+        let seeing = try Model(folder: Fixtures.path("tiny-kimi"), options: options)
+        let chat = ChatSession(try Session(model: seeing)), painted = try Seeing()
+        let byReference = try painted.chat()
+        let url = try Self.dataURL("\(name).png")
+        let own = try events(chat, asks(says("user", picture(url), words("x")), tokens: 1)) { $0.mode = .instant }
+        let reference = try events(byReference, asks(says("user", picture("fixture:\(name)"), words("x")), tokens: 1)) { $0.mode = .instant }
+        #expect(own.all(.media).map(\.usage.media) == reference.all(.media).map(\.usage.media))
+        let count = try #require(own.all(.start).first?.total)
+        #expect(try chat.session.ids().prefix(count) == byReference.session.ids().prefix(count))
+        func logits(_ session: Session) throws -> [Float] {
+            let last = try session.ids()[count - 1]
+            try session.truncate(to: count - 1)
+            var logits = [Float](repeating: .nan, count: session.vocabularySize)
+            try session.call { () throws(KimiError) in
+                try logits.withUnsafeMutableBufferPointer { target in
+                    Result { () throws(KimiError) in
+                        try withUnsafePointer(to: last) { id in
+                            Result { () throws(KimiError) in
+                                try session.evaluate(UnsafeBufferPointer(start: id, count: 1), into: target.baseAddress)
+                            }
+                        }.get()
+                    }
+                }.get()
+            }
+            return logits
+        }
+        let (a, b) = (try logits(chat.session), try logits(byReference.session))
+        #expect(zip(a, b).allSatisfy { abs($0 - $1) < 5e-3 })
+        // The same picture again, as another request: nothing is encoded.
+        _ = try events(chat, asks(says("user", picture(url), words("y")), tokens: 1)) { $0.mode = .instant }
+        #expect(try chat.session.snapshot().counts.mediaEncoded == 1)
+    }
+
+    @Test("files, addresses and junk are refused by their field; files are read where the host allows it")
+    func sources() throws {
+        let chat = try Tiny.chat()
+        let path = Fixtures.path("tiny-kimi-expected/vision/small.png")
+        for (url, status) in [
+            (path, Status.unsupported), ("file://" + path, .unsupported), ("https://example.org/a.png", .unsupported), ("ftp://x", .unsupported),
+            ("data:image/png;base64,AAAA", .unsupported), ("data:,", .format), ("data:image/png;base64,!", .format),
+        ] {
+            let error = #expect(throws: KimiError.self) { try events(chat, asks(says("user", picture(url)))) { $0.mode = .instant } }
+            #expect(error?.subject == "messages[0].content[0].image_url.url", "\(url): \(String(describing: error))")
+            #expect(error?.status == status, "\(url): \(String(describing: error))")
+        }
+        for url in [path, "file://" + path] {
+            let all = try events(chat, asks(says("user", picture(url)), tokens: 1)) { ($0.mode, $0.allowsFiles) = (.instant, true) }
+            #expect(all.all(.media).map(\.usage.media) == [1])
+        }
     }
 
     // MARK: Changes and cancellation

@@ -193,7 +193,7 @@ struct BudgetTests {
         let model = try open(blocks: 3, sessions: 1)
         var memory = try Info.of(model)
         #expect(memory.limit == sizes.own + 3 * sizes.block + sizes.logits && memory.limit_from == "memory_limit")
-        #expect(Set(memory.used.keys) == ["weights", "tables", "workspace", "attention", "experts", "cache", "sessions"])
+        #expect(Set(memory.used.keys) == ["weights", "tables", "workspace", "attention", "experts", "cache", "sessions", "features"])
         #expect(memory.used.values.reduce(0, +) == sizes.own)
         #expect(memory.available == 3 * sizes.block + sizes.logits)
         let session = try Session(model: model)

@@ -6,10 +6,11 @@ import Testing
 struct GraphTests {
     /// Lower rooms first. A target may depend on targets before it, never on one after it or beside it in its row.
     static let floors: [[String]] = [
-        ["CKimi", "CHwloc", "CLineEditing", "CSentencePiece", "CKimiSystem", "CKimiKernels"],
+        ["CKimi", "CHwloc", "CLineEditing", "CSentencePiece", "CKimiSystem", "CKimiKernels", "CKimiMedia"],
         ["KimiCore"],
         ["KimiCheckpoint", "KimiTopology", "KimiTokenizer"],
         ["KimiModel", "KimiChat"],
+        ["KimiVision"],
         ["KimiRuntime"],
         ["KimiBench", "KimiAgent"],
         ["KimiABI", "kimi"],

@@ -107,6 +107,7 @@ int main(void) {
     CONSTANT(KIMI_CHAT_RESULT);
     CONSTANT(KIMI_CHAT_NOTICE);
     CONSTANT(KIMI_CHAT_FINISH);
+    CONSTANT(KIMI_CHAT_MEDIA);
     CONSTANT(KIMI_FINISH_TOOL_CALLS);
     CONSTANT(KIMI_FINISH_STEPS);
     CONSTANT(KIMI_REJECTED_UNKNOWN_TOOL);
@@ -145,6 +146,7 @@ int main(void) {
     FIELD(kimi_model_options, huge_pages);
     FIELD(kimi_model_options, reserved2);
     FIELD(kimi_model_options, heat);
+    FIELD(kimi_model_options, features_limit);
     END(kimi_model_options);
 
     STRUCT(kimi_plan_options);
@@ -247,6 +249,8 @@ int main(void) {
     FIELD(kimi_chat_options, reserved);
     FIELD(kimi_chat_options, context_callback);
     FIELD(kimi_chat_options, context_user_data);
+    FIELD(kimi_chat_options, allow_files);
+    FIELD(kimi_chat_options, reserved2);
     END(kimi_chat_options);
 
     STRUCT(kimi_chat_event);
@@ -266,6 +270,7 @@ int main(void) {
     FIELD(kimi_chat_event, cached_tokens);
     FIELD(kimi_chat_event, generated_tokens);
     FIELD(kimi_chat_event, reasoning_tokens);
+    FIELD(kimi_chat_event, media_tokens);
     END(kimi_chat_event);
 
     STRUCT(kimi_tool_call);
@@ -303,6 +308,9 @@ int main(void) {
     FIELD(kimi_session_stats, cache_bytes);
     FIELD(kimi_session_stats, rows_exact);
     FIELD(kimi_session_stats, rows_fast);
+    FIELD(kimi_session_stats, media_tokens);
+    FIELD(kimi_session_stats, media_encoded);
+    FIELD(kimi_session_stats, media_reused);
     END(kimi_session_stats);
 
     return wrong;

@@ -132,3 +132,14 @@ struct IgnoredFields {
         if paths.count < Self.limit { paths.append(RequestField.preview(path)) }
     }
 }
+
+extension ChatMessage.Content {
+    /// Reads the content of a tool's message by itself: a string, or a list of parts.
+    ///
+    /// - Throws: `invalidArgument` or `unsupported`, naming the path from `content` on.
+    package init(json bytes: UnsafeRawBufferPointer) throws(KimiError) {
+        var ignored = IgnoredFields()
+        let value = try RequestField.value(bytes, "the content is", subject: "content")
+        self = try ChatMessage.content(RequestField(path: "content", value: value), &ignored)
+    }
+}

@@ -10,6 +10,8 @@ package struct MediaReference: Sendable {
         /// A URL of any scheme, or a path.
         case text(String)
         case picture(Picture)
+        /// A file, or the bytes of one, that the host hands over.
+        case encoded(MediaSource)
         /// Frames with their seconds from the beginning; without those they are as far apart as the model samples them.
         case frames([Picture], seconds: [Double]?)
     }
