@@ -91,7 +91,8 @@ extension VisionConfig {
         if let width = try fields.optionalInteger("mm_hidden_size", in: Limits.hidden),
             width != hidden, width != hidden * mergeRows * mergeColumns {
             throw fields.fault(
-                "mm_hidden_size", "\(width) is not supported; the projector reads the tower's \(hidden) numbers a patch", .unsupported)
+                "mm_hidden_size", "\(width) is not supported; the projector reads the tower's \(hidden) numbers a patch",
+                .unsupported)
         }
         if let width = try fields.optionalInteger("text_hidden_size", in: ModelConfig.Limits.hidden), width != textHiddenSize {
             throw fields.fault("text_hidden_size", "\(width); the text model's hidden_size is \(textHiddenSize)")
@@ -111,7 +112,9 @@ extension VisionConfig {
             Limits.merge.contains(columns)
         else {
             throw fields.fault(
-                key, "\(ConfigFields.words(value)); two integers from \(Limits.merge.lowerBound) to \(Limits.merge.upperBound) must be here")
+                key,
+                "\(ConfigFields.words(value)); two integers from \(Limits.merge.lowerBound) to \(Limits.merge.upperBound) "
+                    + "must be here")
         }
         return (rows, columns)
     }

@@ -103,8 +103,8 @@ import Testing
         var random = Random(63)
         let x = Self.inputs
         let bias = x.indices.map { $0 % 3 == 0 ? 0 : random.unit() }
-        let kinds: [(Float) -> Float] = [Self.byTanh, Self.byErf]
-        for (kind, right) in zip([level.kernels.gelu_tanh, level.kernels.gelu_erf], kinds.map { f in zip(x, bias).map { f($0 + $1) } }) {
+        let right = [Self.byTanh, Self.byErf].map { f in zip(x, bias).map { f($0 + $1) } }
+        for (kind, right) in zip([level.kernels.gelu_tanh, level.kernels.gelu_erf], right) {
             for n in Array(1...40) + [x.count] {
                 var y = [Float](repeating: 7, count: n)
                 var z = Array(x[0..<n])

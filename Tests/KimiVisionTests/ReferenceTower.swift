@@ -146,7 +146,9 @@ struct ReferenceTower {
             }
         }
         let normed = try norm(means, "mm_projector.pre_norm", epsilon: Double(config.projectorEpsilon))
-        let merged = stride(from: 0, to: normed.count, by: config.mergeCount).map { Array(normed[$0..<$0 + config.mergeCount].joined()) }
+        let merged = stride(from: 0, to: normed.count, by: config.mergeCount).map {
+            Array(normed[$0..<$0 + config.mergeCount].joined())
+        }
         let inner = try linear(merged, "mm_projector.proj.0").map { $0.map { 0.5 * $0 * (1 + erf($0 / 2.0.squareRoot())) } }
         return try linear(inner, "mm_projector.proj.2").flatMap { $0.map { Float($0) } }
     }

@@ -62,8 +62,9 @@ struct TowerFaultTests {
     @Test(
         "A grid that no tower takes is refused before anything is asked for",
         arguments: [
-            PatchGrid(frames: 1, rows: 0, columns: 2), PatchGrid(frames: 1, rows: 2, columns: 3), PatchGrid(frames: 0, rows: 2, columns: 2),
-            PatchGrid(frames: 5, rows: 2, columns: 2), PatchGrid(frames: 1, rows: -2, columns: 2), PatchGrid(frames: 1, rows: 2, columns: .max - 1),
+            PatchGrid(frames: 1, rows: 0, columns: 2), PatchGrid(frames: 1, rows: 2, columns: 3),
+            PatchGrid(frames: 0, rows: 2, columns: 2), PatchGrid(frames: 5, rows: 2, columns: 2),
+            PatchGrid(frames: 1, rows: -2, columns: 2), PatchGrid(frames: 1, rows: 2, columns: .max - 1),
             PatchGrid(frames: 1, rows: 1 << 40, columns: 1 << 40), PatchGrid(frames: 1, rows: 1024, columns: 1026),
         ])
     func grid(grid: PatchGrid) throws {
@@ -112,7 +113,8 @@ struct TowerFaultTests {
         let (eyes, text) = try tower(Self.folder)
         let before = text.budget.used(.features)
         let cancellation = Cancellation()
-        let encode = { _ = try eyes.encode(Stopping(cancellation: cancellation), digest: MediaDigest([]), cancellation: cancellation) }
+        let source = Stopping(cancellation: cancellation)
+        let encode = { _ = try eyes.encode(source, digest: MediaDigest([]), cancellation: cancellation) }
         #expect(Self.error(encode)?.status == .cancelled)
         // Only the first stage was computed.
         #expect(eyes.times.seconds(.patches) > 0 && eyes.times.seconds(.heads) == 0)
@@ -206,10 +208,13 @@ struct TowerFaultTests {
         let folder = try TemporaryFolder()
         try folder.write("config.json", [UInt8](try JSONSerialization.data(withJSONObject: members)))
         let config = try #require(try ModelConfig(folder: folder.path).vision)
-        #expect(config.hiddenSize == 1152 && config.layerCount == 27 && config.intermediateSize == 4304 && config.mergedSize == 4608)
+        #expect(config.hiddenSize == 1152 && config.layerCount == 27 && config.intermediateSize == 4304)
+        #expect(config.headSize == 72 && config.mergedSize == 4608 && config.textHiddenSize == 7168)
         for grid in [PatchGrid(frames: 1, rows: 128, columns: 128), PatchGrid(frames: 4, rows: 64, columns: 64)] {
-            let bytes = try #require(VisionTower.workBytes(of: grid, config, threads: 16))
-            #expect(bytes > 5 * 16_384 * 1152 * 4 && bytes < 1_000_000_000)
+            for tiled in [false, true] {
+                let bytes = try #require(VisionTower.workBytes(of: grid, config, tiled: tiled, threads: 16))
+                #expect(bytes > 5 * 16_384 * 1152 * 4 && bytes < 1_000_000_000, "\(tiled)")
+            }
         }
     }
 }

@@ -37,6 +37,33 @@ struct TowerTests {
         }
     }
 
+    static func picture(_ name: String) throws -> Picture {
+        try Picture.decode(.file(Fixtures.path("tiny-kimi-expected/vision/\(name).png")))
+    }
+
+    @Test("A picture that is made smaller, from its file on", arguments: [true, false])
+    func big(exact: Bool) throws {
+        var config = MediaConfig()
+        config.patchLimit = 1024
+        let patches = try Patches(Self.picture("big"), config: config)
+        let expected = try NPY("tiny-kimi-expected/vision/big.projected.npy").floats()
+        let found = try tower(Self.folder, exact: exact).tower.rows(patches)
+        // One pixel in a thousand may be off by one.
+        #expect(relativeDifference(found, expected) < 1e-3)
+    }
+
+    @Test("A clip in chunks of four frames and of two", arguments: [true, false], levels)
+    func clip(exact: Bool, isa: Int32) throws {
+        let clip = try Clip(frames: (0..<6).map { try Self.picture("clip.\($0)") }, config: MediaConfig())
+        #expect(clip.chunks.map(\.plan.frames) == [4, 2])
+        let sources: [(source: any PatchSource, digest: MediaDigest)] = try clip.chunks.map {
+            (Patches($0, config: MediaConfig()), $0.digest)
+        }
+        let features = try tower(Self.folder, isa: isa, exact: exact).tower.encode(sources, cancellation: Cancellation())
+        let expected = try NPY("tiny-kimi-expected/vision/clip.projected.npy").floats()
+        #expect(relativeDifference(features.flatMap(\.array), expected) < (exact ? 1e-5 : 3e-4))
+    }
+
     @Test("Exact features have the same bits at every instruction set, and with any number of threads")
     func bits() throws {
         for image in Self.published {
@@ -63,8 +90,9 @@ struct TowerTests {
     @Test(
         "Grids of all kinds, pictures and chunks of clips, against double precision",
         arguments: [
-            PatchGrid(frames: 4, rows: 6, columns: 8), PatchGrid(frames: 2, rows: 6, columns: 8), PatchGrid(frames: 3, rows: 2, columns: 4),
-            PatchGrid(frames: 1, rows: 16, columns: 16), PatchGrid(frames: 1, rows: 16, columns: 4), PatchGrid(frames: 1, rows: 2, columns: 34),
+            PatchGrid(frames: 4, rows: 6, columns: 8), PatchGrid(frames: 2, rows: 6, columns: 8),
+            PatchGrid(frames: 3, rows: 2, columns: 4), PatchGrid(frames: 1, rows: 16, columns: 16),
+            PatchGrid(frames: 1, rows: 16, columns: 4), PatchGrid(frames: 1, rows: 2, columns: 34),
             PatchGrid(frames: 1, rows: 24, columns: 20),
         ])
     func grids(grid: PatchGrid) throws {
@@ -115,7 +143,8 @@ struct TowerTests {
     @Test("Pictures that are encoded together have the bits of each alone", arguments: [true, false])
     func batches(exact: Bool) throws {
         let eyes = try tower(Self.folder, exact: exact).tower
-        let sources = [(1, 2, 2), (4, 6, 8), (1, 30, 8), (1, 2, 2), (2, 2, 6), (1, 40, 34), (1, 10, 16)].map { frames, rows, columns in
+        let sizes = [(1, 2, 2), (4, 6, 8), (1, 30, 8), (1, 2, 2), (2, 2, 6), (1, 40, 34), (1, 10, 16)]
+        let sources = sizes.map { frames, rows, columns in
             MadePatches(PatchGrid(frames: frames, rows: rows, columns: columns), seed: UInt64(rows * columns))
         }
         let together = try eyes.encode(sources.map { (source: $0, digest: $0.digest) }, cancellation: Cancellation())

@@ -148,8 +148,8 @@ typedef struct ck_kernels {
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
 
     /// The Gaussian error linear unit of t = x[i] + bias[i], in the operations that gelu.h states: by tanh (the usual approximation
-    /// of it), t / (1 + exp(-2u)); by erf, max(t, 0) - |t| erfc(|t| / sqrt 2) / 2. Each is within 2^-22 |t| (or the least denormal) of its formula, by erf
-    /// also within 8 ulp of the result unless |t| > 13. y may be x.
+    /// of it), t / (1 + exp(-2u)); by erf, max(t, 0) - |t| erfc(|t| / sqrt 2) / 2. Each is within 2^-22 |t| (or the least denormal)
+    /// of its formula, by erf also within 8 ulp of the result unless |t| > 13. y may be x.
     void (*gelu_tanh)(float *y, const float *x, const float *bias, size_t n);
     void (*gelu_erf)(float *y, const float *x, const float *bias, size_t n);
 

@@ -4,8 +4,9 @@ import KimiCheckpoint
 
 /// Where patches are: what is added to the stream for it, and how heads are turned.
 ///
-/// The learned grid is resampled to a picture's own by cubic convolution (a = -0.75, corners not aligned, edges repeated); frames of a
-/// chunk get sines and cosines of their number on top. In every block pairs of a head turn by the patch's column and row in turns.
+/// The learned grid is resampled to a picture's own by cubic convolution (a = -0.75, corners not aligned, edges repeated); frames
+/// of a chunk get sines and cosines of their number on top. In every block pairs of a head turn by the patch's column and row in
+/// turns.
 struct PositionGrid {
     let config: VisionConfig
     /// The learned grid, [rows * columns, hidden].

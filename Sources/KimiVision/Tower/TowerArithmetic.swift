@@ -1,38 +1,98 @@
 import CKimiKernels
+import KimiCore
 import KimiModel
 
 /// How a tower multiplies: everything that depends on which kernels there are.
 ///
-/// The exact way reads rows of floats, and gives the same bits at every instruction set. The fast way, where the processor has
-/// byte products (avx512vnni) and weights are bf16, reads rows of 16-bit integers: 9e-5 of the features' scale, measured on the
-/// published vectors. Either way a row's result depends on nothing but the row: not on the other rows, nor on the threads.
+/// The exact way reads rows of floats, and gives the same bits at every instruction set. The fast ways, for bf16 weights, read
+/// pairs of bfloat16 where the processor has tiles (AMX: within 2e-5 of the features' scale on the published vectors), or 16-bit
+/// integers where it has byte products (avx512vnni: 9e-5). Always a row's result depends on nothing but the row: neither on the
+/// other rows nor on the threads.
 struct TowerArithmetic {
+    /// What a product reads.
+    enum Form {
+        case floats
+        /// A scale for each 32 (`narrow`).
+        case integers
+        /// High and low halves of 16 rows, tile by tile (`split_pairs`).
+        case pairs
+    }
+
     let kernels: UnsafePointer<ck_kernels>
+    /// Nil where there are none, or nothing may be rounded.
+    let tiles: UnsafePointer<ck_tiles>?
     private let arithmetic: Arithmetic
 
     init(kernels: UnsafePointer<ck_kernels>, isExact: Bool) {
         self.kernels = kernels
-        let hasBytes = kernels.pointee.isa >= Int32(CK_ISA_AVX512_VNNI)
-        arithmetic = Arithmetic(kernels: kernels, precision: isExact || !hasBytes ? .exact : .fast, dense: .stored)
+        let isa = kernels.pointee.isa
+        tiles = isExact || isa < Int32(CK_ISA_AMX) ? nil : ck_tiles_for(isa)
+        let isFast = !isExact && isa >= Int32(CK_ISA_AVX512_VNNI)
+        arithmetic = Arithmetic(kernels: kernels, precision: isFast ? .fast : .exact, dense: .stored)
     }
 
-    /// Whether products with this matrix read the integer form of rows, which `prepare` makes.
-    func readsIntegers(_ matrix: ck_matrix) -> Bool { arithmetic.readsIntegers(matrix) }
+    /// What products with this matrix read.
+    func form(_ matrix: ck_matrix) -> Form {
+        if tiles != nil, matrix.type == Int32(CK_BF16) { return .pairs }
+        return arithmetic.readsIntegers(matrix) ? .integers : .floats
+    }
+    func form(_ linear: TowerLinear) -> Form { form(linear.matrix) }
 
-    /// Makes the integer form of elements `begin ..< end`, given at `from`, of row `row`, which has `width` of them. `begin` is a
-    /// multiple of 32, and so is `end`, or the row's.
+    /// Makes the form that a product reads of elements `begin ..< end` of row `row`, given at `from`; nothing for floats. `begin`
+    /// is a multiple of 32, and so is `end`, or it is the row's.
     @inline(__always)
-    func prepare(_ x: Activation, row: Int, from: UnsafePointer<Float>, begin: Int, end: Int, width: Int) {
-        arithmetic.split(x, row: row, from: from, begin: begin, end: end, width: width)
+    func prepare(_ form: Form, _ x: TowerRows, row: Int, from: UnsafePointer<Float>, begin: Int, end: Int) {
+        switch form {
+        case .floats: break
+        case .integers: arithmetic.split(x.activation, row: row, from: from, begin: begin, end: end, width: x.width)
+        case .pairs:
+            tiles?.pointee.split_pairs(x.block(of: row), row % TowerRows.blockRows, from, begin, end - begin)
+        }
     }
 
-    /// y[r * stride + j] = matrix row j * x[first + r], for `rows` rows of x and begin <= j < end.
+    /// y[r * stride + j] = row j of the matrix times row first + r of x, for begin <= j < end and at least `rows` rows; with pairs
+    /// also for what is missing to whole tiles. `begin`, and `first`, are multiples of a tile.
+    ///
+    /// - Parameter packed: the matrix as tiles, where the form is `pairs`.
     @inline(__always)
     func multiply(
-        _ matrix: UnsafePointer<ck_matrix>, _ x: Activation, first: Int, rows: Int, into y: UnsafeMutablePointer<Float>, stride: Int,
-        from begin: Int, to end: Int
+        _ matrix: UnsafePointer<ck_matrix>, packed: UnsafeRawPointer?, _ x: TowerRows, first: Int, rows: Int,
+        into y: UnsafeMutablePointer<Float>, stride: Int, from begin: Int, to end: Int
     ) {
-        arithmetic.multiply(
-            matrix, x.from(first, width: matrix.pointee.columns), rows: rows, into: y, yStride: stride, from: begin, to: end)
+        if let tiles, let packed {
+            let tile = TowerRows.blockRows
+            tiles.pointee.matmul_pairs(
+                y + begin, stride, x.block(of: first), (rows + tile - 1) / tile,
+                packed + begin / tile * PackedMatrix.blockBytes(columns: x.width), (end - begin + tile - 1) / tile, x.width)
+        } else {
+            arithmetic.multiply(
+                matrix, x.activation.from(first, width: x.width), rows: rows, into: y, yStride: stride, from: begin, to: end)
+        }
     }
+}
+
+/// Rows that products read, in the forms that there are: room for the one that is used.
+struct TowerRows {
+    let activation: Activation
+    /// As pairs, a block of rows after the other; `pairs` may lie where the integers do.
+    let pairs: UnsafeMutableRawPointer
+    let width: Int
+
+    /// Rows of a block of pairs.
+    static let blockRows = Int(CK_TILE)
+
+    var floats: UnsafeMutablePointer<Float> { activation.floats }
+
+    /// The block that a row is in.
+    func block(of row: Int) -> UnsafeMutableRawPointer { pairs + row / Self.blockRows * ck_pair_bytes(width) }
+}
+
+/// Matrices as tiles.
+enum PackedMatrix {
+    /// Of a block of rows.
+    static func blockBytes(columns: Int) -> Int { ck_pair_bytes(columns) / 2 }
+    static func bytes(rows: Int, columns: Int) -> Int {
+        (rows + TowerRows.blockRows - 1) / TowerRows.blockRows * blockBytes(columns: columns)
+    }
+    static func bytes(_ linear: TowerLinear) -> Int { bytes(rows: linear.rows, columns: linear.columns) }
 }

@@ -48,7 +48,8 @@ package struct TowerTimes: Sendable, Equatable {
 }
 
 extension VisionTower {
-    /// Multiply-adds of a picture or chunk, one for a weight and row, or for an element of a query or value and a patch that is seen.
+    /// Multiply-adds of a picture or chunk, one for a weight and row, or for an element of a query or value and a patch that is
+    /// seen.
     package static func multiplyAdds(of grid: PatchGrid, _ config: VisionConfig) -> [TowerStage: Int] {
         let (patches, layers, hidden) = (grid.count, config.layerCount, config.hiddenSize)
         return [
@@ -61,10 +62,12 @@ extension VisionTower {
     }
 
     /// Bytes of work space that encoding one picture or chunk takes, beside its features; nil if that is beyond any memory.
-    package static func workBytes(of grid: PatchGrid, _ config: VisionConfig, threads: Int) -> Int? {
+    ///
+    /// - Parameter tiled: whether it is computed in tiles (AMX).
+    package static func workBytes(of grid: PatchGrid, _ config: VisionConfig, tiled: Bool, threads: Int) -> Int? {
         TowerWorkPlaces(
-            rows: TowerBatch.padded(grid.count), tokens: TowerBatch.tokens(grid, config), sides: max(grid.rows, grid.columns), config,
-            threads: threads
+            rows: TowerBatch.padded(grid.count), tokens: TowerBatch.tokens(grid, config), sides: max(grid.rows, grid.columns),
+            config, tiled: tiled, threads: threads
         ).total
     }
 }

@@ -30,7 +30,8 @@ struct TowerLoader {
             matrixTotal += tensor.byteCount + Self.alignment
             if tensor.shape.count == 1 { vectorTotal += 2 * tensor.byteCount + Self.alignment }
         }
-        vectors = try ChargedMemory(byteCount: vectorTotal, on: text.budget, for: .tables, what: "norms and biases of the vision tower")
+        vectors = try ChargedMemory(
+            byteCount: vectorTotal, on: text.budget, for: .tables, what: "norms and biases of the vision tower")
         matrices = isMapped
             ? nil
             : try ChargedMemory(byteCount: matrixTotal, on: text.budget, for: .weights, what: "a copy of the vision tower")
@@ -110,7 +111,8 @@ extension TowerWeights {
         let (hidden, inner, side) = (config.hiddenSize, config.intermediateSize, config.patchSize)
         let tower = "vision_tower."
         patch = try loader.linear(
-            tower + "patch_embed.proj", rows: hidden, columns: config.patchElements, shape: [hidden, VisionConfig.channels, side, side])
+            tower + "patch_embed.proj", rows: hidden, columns: config.patchElements,
+            shape: [hidden, VisionConfig.channels, side, side])
         positions = try loader.matrix(
             tower + "patch_embed.pos_emb.weight", rows: config.positionRows * config.positionColumns, columns: hidden,
             shape: [config.positionRows, config.positionColumns, hidden])

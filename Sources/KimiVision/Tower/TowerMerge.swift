@@ -13,8 +13,8 @@ struct TowerMergeJob {
     let mergeNorm: TowerNorm
     /// The first token of the chunk.
     let first: Int
-    /// Whether the product that follows reads integers.
-    let integers: Bool
+    /// What the product that follows reads.
+    let form: TowerArithmetic.Form
 
     /// merged = one token of the chunk.
     func merge(_ number: Int, worker: Int) {
@@ -41,7 +41,7 @@ struct TowerMergeJob {
             }
             kernels.pointee.layer_norm(mean, mean, mergeNorm.weight, mergeNorm.bias, hidden, config.projectorEpsilon)
         }
-        if integers { arithmetic.prepare(work.merged, row: number, from: merged, begin: 0, end: width, width: width) }
+        arithmetic.prepare(form, work.merged, row: number, from: merged, begin: 0, end: width)
     }
 
     /// Copies finished tokens of the chunk to where their pictures want them.

@@ -5,8 +5,8 @@ import KimiModel
 
 /// What a tower has to do at once: one picture or chunk, or several that share products.
 ///
-/// Each begins at a row that is a multiple of `TowerBatch.unit`; rows between one's last patch and the next one's first are computed
-/// like the others and go nowhere.
+/// Each begins at a row that is a multiple of `TowerBatch.unit`; rows between one's last patch and the next one's first are
+/// computed like the others and go nowhere.
 struct TowerPicture {
     let source: any PatchSource
     let grid: PatchGrid
@@ -28,8 +28,8 @@ struct TowerBatch {
     private(set) var items = 0
     private(set) var tokens = 0
 
-    /// Rows that are prepared for attention together.
-    static let unit = Int(CK_PACKED_ROWS)
+    /// Rows that are prepared for attention together: whole sixteens of queries, and two blocks of tiles.
+    static let unit = 2 * Int(CK_PACKED_ROWS)
     /// Rows of a batch, unless one picture alone has more.
     static let mostRows = 16_384
 
@@ -67,7 +67,8 @@ struct TowerBatch {
         func fault(_ message: String) -> KimiError { KimiError(.invalidArgument, message, subject: "grid") }
         guard grid.rows > 0, grid.columns > 0, grid.rows % config.mergeRows == 0, grid.columns % config.mergeColumns == 0 else {
             throw fault(
-                "\(grid.rows) x \(grid.columns) patches; both must be multiples of \(config.mergeRows) x \(config.mergeColumns), and not 0")
+                "\(grid.rows) x \(grid.columns) patches; both must be multiples of "
+                    + "\(config.mergeRows) x \(config.mergeColumns), and not 0")
         }
         guard (1...config.positionFrames).contains(grid.frames) else {
             throw fault("\(grid.frames) frames; a chunk has 1 to \(config.positionFrames)")

@@ -9,17 +9,17 @@ struct TowerProduct {
         case store
         /// y[r] += the result: back into the stream.
         case add
-        /// y[r] = gelu(the result), by tanh or by erf.
-        case geluTanh, geluErf
+        /// gelu(the result), by erf or by tanh, in the form that the product behind it reads: `rows`, whose floats are y.
+        case gelu(byErf: Bool, TowerArithmetic.Form, rows: TowerRows)
     }
 
     let linear: TowerLinear
-    let x: Activation
+    /// The matrix as tiles, if x are pairs.
+    var packed: UnsafeRawPointer?
+    let x: TowerRows
     /// [rows, linear.rows]
     let y: UnsafeMutablePointer<Float>
     let finish: Finish
-    /// Where the integer form of y goes, if the product that follows reads that.
-    var integers: Activation?
 }
 
 /// Products are cut into tiles of some rows and some outputs: enough of both that what is read is used often, and few enough that
@@ -78,8 +78,8 @@ private func multiplyTiles(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ 
         let rows = min(job.tiles.rows, job.rows - row)
         let outputs = min(TowerTiles.outputs, matrix.rows - output)
         job.arithmetic.multiply(
-            &matrix, job.product.x, first: row, rows: rows, into: scratch - output, stride: TowerTiles.outputs, from: output,
-            to: output + outputs)
+            &matrix, packed: job.product.packed, job.product.x, first: row, rows: rows, into: scratch - output,
+            stride: TowerTiles.outputs, from: output, to: output + outputs)
         for index in 0..<rows { job.finish(row + index, scratch + index * TowerTiles.outputs, output, outputs) }
     }
 }
@@ -89,8 +89,7 @@ extension TowerProductJob {
     @inline(__always)
     fileprivate func finish(_ row: Int, _ made: UnsafeMutablePointer<Float>, _ output: Int, _ outputs: Int) {
         let kernels = arithmetic.kernels
-        let width = product.linear.rows
-        let y = product.y + row * width + output
+        let y = product.y + row * product.linear.rows + output
         let bias = product.linear.bias + output
         switch product.finish {
         case .store:
@@ -99,11 +98,10 @@ extension TowerProductJob {
         case .add:
             kernels.pointee.add_scaled(made, 1, bias, outputs)
             kernels.pointee.add_scaled(y, 1, made, outputs)
-        case .geluTanh: kernels.pointee.gelu_tanh(y, made, bias, outputs)
-        case .geluErf: kernels.pointee.gelu_erf(y, made, bias, outputs)
-        }
-        if let integers = product.integers {
-            arithmetic.prepare(integers, row: row, from: y, begin: output, end: output + outputs, width: width)
+        case .gelu(let byErf, let form, let rows):
+            let gelu = byErf ? kernels.pointee.gelu_erf : kernels.pointee.gelu_tanh
+            gelu?(form == .floats ? y : made, made, bias, outputs)
+            arithmetic.prepare(form, rows, row: row, from: made, begin: output, end: output + outputs)
         }
     }
 }

@@ -16,8 +16,8 @@ struct TowerRowJob {
     let first: Int
     /// The norm, if the job has one.
     var norm: TowerNorm?
-    /// Whether the product that follows reads integers.
-    var integers = false
+    /// What the product that follows reads.
+    var form = TowerArithmetic.Form.floats
 
     private var kernels: UnsafePointer<ck_kernels> { arithmetic.kernels }
 
@@ -38,10 +38,8 @@ struct TowerRowJob {
         let count = min(TowerBatch.unit, picture.rows - patch)
         picture.source.fill(patch..<patch + count, into: base)
         (base + count * width).update(repeating: 0, count: (TowerBatch.unit - count) * width)
-        guard integers else { return }
         for index in 0..<TowerBatch.unit {
-            arithmetic.prepare(
-                work.patches, row: row - first + index, from: base + index * width, begin: 0, end: width, width: width)
+            arithmetic.prepare(form, work.patches, row: row - first + index, from: base + index * width, begin: 0, end: width)
         }
     }
 
@@ -59,14 +57,15 @@ struct TowerRowJob {
     // MARK: In a block
 
     /// normed = the norm of the group's rows of the stream, in the form that the next product reads.
-    func normalize(_ number: Int) {
+    func normalize(_ number: Int, worker: Int) {
         guard let norm else { return }
         let width = config.hiddenSize
+        let scratch = work.scratch(worker: worker, config)
         for row in number * TowerBatch.unit..<(number + 1) * TowerBatch.unit {
-            let y = work.normed.floats + row * width
+            let y = form == .floats ? work.normed.floats + row * width : scratch.row
             kernels.pointee.layer_norm(
                 y, work.stream + (first + row) * width, norm.weight, norm.bias, width, VisionConfig.normEpsilon)
-            if integers { arithmetic.prepare(work.normed, row: row, from: y, begin: 0, end: width, width: width) }
+            arithmetic.prepare(form, work.normed, row: row, from: y, begin: 0, end: width)
         }
     }
 
@@ -77,31 +76,22 @@ struct TowerRowJob {
         let scratch = work.scratch(worker: worker, config)
         let source = work.queryKeyValue + (row - first) * 3 * width
         let count = min(TowerBatch.unit, picture.rows - patch)
-        // Queries are packed by sixteens: those of each head are turned where they are, then laid side by side.
         for index in 0..<TowerBatch.unit {
             // A row that is no patch turns like the last one that is.
             grid.angles(patch + min(index, count - 1), of: picture.grid, turns: work.turns, into: scratch.angles)
             let made = source + index * 3 * width
-            for head in 0..<heads {
-                let query = made + head * size
-                let offset = work.heads.offset(picture, head: head, heads: heads) + (patch + index) * size
-                kernels.pointee.rope(query, query, scratch.angles, size / 2)
-                kernels.pointee.rope(work.heads.key + offset, query + width, scratch.angles, size / 2)
-                (work.heads.value + offset).update(from: query + 2 * width, count: size)
+            for head in 0..<2 * heads {
+                kernels.pointee.rope(made + head * size, made + head * size, scratch.angles, size / 2)
             }
         }
-        for head in 0..<heads {
-            let offset = work.heads.offset(picture, head: head, heads: heads) + patch * size
-            ck_pack_queries(work.heads.query + offset, source + head * size, 3 * width, TowerBatch.unit, size)
-        }
+        for head in 0..<heads { work.heads.store(source + head * size, width: width, picture, head: head, row: patch) }
     }
 
-    /// The integer form of what the group's rows attended.
+    /// What the group's rows attended, in the form that the next product reads.
     func prepareAttended(_ number: Int) {
         let width = config.hiddenSize
         for row in number * TowerBatch.unit..<(number + 1) * TowerBatch.unit {
-            arithmetic.prepare(
-                work.normed, row: row, from: work.attended + (first + row) * width, begin: 0, end: width, width: width)
+            arithmetic.prepare(form, work.normed, row: row, from: work.attended + (first + row) * width, begin: 0, end: width)
         }
     }
 }

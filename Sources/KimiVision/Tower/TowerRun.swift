@@ -56,23 +56,25 @@ final class TowerRun {
     func embed() throws(KimiError) {
         let sides = batch.pictures.reduce(0) { max($0, $1.grid.rows, $1.grid.columns) }
         grid.fillTurns(work.turns, count: sides)
+        let packed = try pack([weights.patch], .patches)
         try chunks(.patches) { first, rows in
-            each(fillPatches, first, rows, integers: readsIntegers(weights.patch))
-            multiply(weights.patch, work.patches, into: work.stream + first * hidden, .store, rows: rows)
+            each(fillPatches, first, rows, form: arithmetic.form(weights.patch))
+            multiply(weights.patch, packed.first, work.patches, into: work.stream + first * hidden, .store, rows: rows)
             each(placePatches, first, rows)
         }
     }
 
     /// attended = softmax(query key / root of the head's size) value, of stream's norm.
     func attention(_ block: TowerBlock) throws(KimiError) {
+        let packed = try pack([block.queryKeyValue], .heads)
         try chunks(.heads) { first, rows in
-            each(normalizeRows, first, rows, norm: block.attentionNorm, integers: readsIntegers(block.queryKeyValue))
-            multiply(block.queryKeyValue, work.normed, into: work.queryKeyValue, .store, rows: rows)
+            each(normalizeRows, first, rows, norm: block.attentionNorm, form: arithmetic.form(block.queryKeyValue))
+            multiply(block.queryKeyValue, packed.first, work.normed, into: work.queryKeyValue, .store, rows: rows)
             each(rotateHeads, first, rows)
         }
         var done = 0
         while done < batch.items {
-            let attention = TowerAttention(kernels: text.kernels, config: config, batch: batch, work: work)
+            let attention = TowerAttention(config: config, batch: batch, work: work)
             let items = attention.turn(from: done, threads: pool.threads)
             var job = TowerAttentionJob(attention: attention, first: items.lowerBound)
             try turn(.attention) { pool.run(attendItems, &job, count: items.count, grain: 1) }
@@ -82,57 +84,77 @@ final class TowerRun {
 
     /// stream += output attended; stream += down(gelu(up of its norm)).
     func mlp(_ block: TowerBlock) throws(KimiError) {
+        let (output, up, down) = (block.output, block.up, block.down)
+        let packed = try pack([output, up, down], .mlp)
         try chunks(.mlp) { first, rows in
             let stream = work.stream + first * hidden
-            let attended = Activation(floats: work.attended + first * hidden, integers: work.normed.integers)
-            if readsIntegers(block.output) { each(prepareAttended, first, rows) }
-            multiply(block.output, attended, into: stream, .add, rows: rows)
-            each(normalizeRows, first, rows, norm: block.mlpNorm, integers: readsIntegers(block.up))
+            each(prepareAttended, first, rows, form: arithmetic.form(output))
+            let attended = work.attended(from: first, arithmetic.form(output), hidden)
+            multiply(output, packed.first, attended, into: stream, .add, rows: rows)
+            each(normalizeRows, first, rows, norm: block.mlpNorm, form: arithmetic.form(up))
             multiply(
-                block.up, work.normed, into: work.inner.floats, .geluTanh, integers: readsIntegers(block.down) ? work.inner : nil,
-                rows: rows)
-            multiply(block.down, work.inner, into: stream, .add, rows: rows)
+                up, packed.second, work.normed, into: work.inner.floats,
+                .gelu(byErf: false, arithmetic.form(down), rows: work.inner), rows: rows)
+            multiply(down, packed.third, work.inner, into: stream, .add, rows: rows)
         }
     }
 
     /// features = projector(patches of a token side by side).
     func project() throws(KimiError) {
         let (up, down) = (weights.projectorUp, weights.projectorDown)
+        let packed = try pack([up, down], .projector)
         for first in stride(from: 0, to: batch.tokens, by: work.chunkTokens) {
             let count = min(work.chunkTokens, batch.tokens - first)
             var job = TowerMergeJob(
                 arithmetic: arithmetic, config: config, batch: batch, work: work, finalNorm: weights.finalNorm,
-                mergeNorm: weights.mergeNorm, first: first, integers: readsIntegers(up))
+                mergeNorm: weights.mergeNorm, first: first, form: arithmetic.form(up))
             try turn(.projector) {
                 pool.run(mergeTokens, &job, count: count, grain: 1)
                 multiply(
-                    up, work.merged, into: work.mergedInner.floats, .geluErf, integers: readsIntegers(down) ? work.mergedInner : nil,
-                    rows: count)
-                multiply(down, work.mergedInner, into: work.projected, .store, rows: count)
+                    up, packed.first, work.merged, into: work.mergedInner.floats,
+                    .gelu(byErf: true, arithmetic.form(down), rows: work.mergedInner), rows: count)
+                multiply(down, packed.second, work.mergedInner, into: work.projected, .store, rows: count)
                 job.deliver(count)
             }
         }
     }
 
+    // MARK: Matrices as tiles
+
+    /// Where the packed matrices of a stage are, nil for each that is not packed.
+    private typealias Packed = (first: UnsafeRawPointer?, second: UnsafeRawPointer?, third: UnsafeRawPointer?)
+
+    /// Packs the matrices of a stage, up to three, if products with them read pairs.
+    private func pack(_ linears: [TowerLinear], _ stage: TowerStage) throws(KimiError) -> Packed {
+        guard let tiles = arithmetic.tiles else { return (nil, nil, nil) }
+        var places: [UnsafeRawPointer?] = [nil, nil, nil]
+        var place = work.packed
+        for (index, linear) in linears.enumerated() where arithmetic.form(linear) == .pairs {
+            var job = TowerPackJob(tiles: tiles, matrix: linear.matrix, to: place)
+            try turn(stage) { pool.run(packRows, &job, count: job.count, grain: 1) }
+            places[index] = UnsafeRawPointer(place)
+            place += PackedMatrix.bytes(linear)
+        }
+        return (places[0], places[1], places[2])
+    }
+
     // MARK: Jobs
 
-    private func readsIntegers(_ linear: TowerLinear) -> Bool { arithmetic.readsIntegers(linear.matrix) }
-
     private func multiply(
-        _ linear: TowerLinear, _ x: Activation, into y: UnsafeMutablePointer<Float>, _ finish: TowerProduct.Finish,
-        integers: Activation? = nil, rows: Int
+        _ linear: TowerLinear, _ packed: UnsafeRawPointer?, _ x: TowerRows, into y: UnsafeMutablePointer<Float>,
+        _ finish: TowerProduct.Finish, rows: Int
     ) {
-        TowerProduct(linear: linear, x: x, y: y, finish: finish, integers: integers)
+        TowerProduct(linear: linear, packed: packed, x: x, y: y, finish: finish)
             .run(arithmetic, rows: rows, pool: pool, scratch: work.tiles)
     }
 
     /// Runs a job on the groups of a chunk.
     private func each(
         _ task: @convention(c) (UnsafeMutableRawPointer?, Int, Int, Int) -> Void, _ first: Int, _ rows: Int, norm: TowerNorm? = nil,
-        integers: Bool = false
+        form: TowerArithmetic.Form = .floats
     ) {
         var job = TowerRowJob(
-            arithmetic: arithmetic, config: config, batch: batch, work: work, grid: grid, first: first, norm: norm, integers: integers)
+            arithmetic: arithmetic, config: config, batch: batch, work: work, grid: grid, first: first, norm: norm, form: form)
         pool.run(task, &job, count: rows / TowerBatch.unit, grain: 1)
     }
 }
@@ -140,6 +162,23 @@ final class TowerRun {
 private struct TowerAttentionJob {
     let attention: TowerAttention
     let first: Int
+}
+
+/// Packs a matrix as tiles, some rows an item.
+private struct TowerPackJob {
+    let tiles: UnsafePointer<ck_tiles>
+    let matrix: ck_matrix
+    let to: UnsafeMutableRawPointer
+
+    private static let rows = 64
+    var count: Int { (matrix.rows + Self.rows - 1) / Self.rows }
+
+    func pack(_ item: Int) {
+        var matrix = matrix
+        let first = item * Self.rows
+        let place = to + first / TowerRows.blockRows * PackedMatrix.blockBytes(columns: matrix.columns)
+        tiles.pointee.pack_weights(place, &matrix, first, min(Self.rows, matrix.rows - first))
+    }
 }
 
 // What the workers run. Each is safe because the functions above pass exactly this type and wait for the job.
@@ -156,7 +195,7 @@ private func placePatches(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ e
 
 private func normalizeRows(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
     guard let job = context?.assumingMemoryBound(to: TowerRowJob.self).pointee else { return }
-    for group in begin..<end { job.normalize(group) }
+    for group in begin..<end { job.normalize(group, worker: worker) }
 }
 
 private func rotateHeads(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
@@ -177,4 +216,9 @@ private func attendItems(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ en
 private func mergeTokens(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
     guard let job = context?.assumingMemoryBound(to: TowerMergeJob.self).pointee else { return }
     for token in begin..<end { job.merge(token, worker: worker) }
+}
+
+private func packRows(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+    guard let job = context?.assumingMemoryBound(to: TowerPackJob.self).pointee else { return }
+    for item in begin..<end { job.pack(item) }
 }

@@ -19,28 +19,31 @@ struct TowerWork {
     /// [rows, hidden]
     let attended: UnsafeMutablePointer<Float>
     /// Of some rows: pixels; what a norm made; queries, keys and values; the MLP's inside.
-    let patches: Activation
-    let normed: Activation
+    let patches: TowerRows
+    let normed: TowerRows
     let queryKeyValue: UnsafeMutablePointer<Float>
-    let inner: Activation
+    let inner: TowerRows
     /// Of some tokens: what the projector reads, has inside, and makes.
-    let merged: Activation
-    let mergedInner: Activation
+    let merged: TowerRows
+    let mergedInner: TowerRows
     let projected: UnsafeMutablePointer<Float>
     /// Cosines and sines for every row or column of patches: [most, head size / 2]
     let turns: UnsafeMutablePointer<Float>
     /// [threads, TowerTiles.floats]
     let tiles: UnsafeMutablePointer<Float>
+    /// The matrices of a stage as tiles, where they are packed for each batch.
+    let packed: UnsafeMutableRawPointer
     /// [threads, workerFloats], see `TowerWorkerScratch`.
     private let workers: UnsafeMutablePointer<Float>
     private let workerFloats: Int
 
     var byteCount: Int { memory.memory.byteCount }
 
-    init(_ batch: TowerBatch, _ config: VisionConfig, text: TextModel) throws(KimiError) {
+    init(_ batch: TowerBatch, _ config: VisionConfig, _ arithmetic: TowerArithmetic, text: TextModel) throws(KimiError) {
         let places = TowerWorkPlaces(
             rows: batch.rows, tokens: batch.tokens,
-            sides: batch.pictures.reduce(0) { max($0, $1.grid.rows, $1.grid.columns) }, config, threads: text.pool.threads)
+            sides: batch.pictures.reduce(0) { max($0, $1.grid.rows, $1.grid.columns) }, config, tiled: arithmetic.tiles != nil,
+            threads: text.pool.threads)
         guard let total = places.total else {
             throw KimiError(.outOfMemory, "work space for \(batch.rows) patches is beyond any memory")
         }
@@ -51,8 +54,9 @@ struct TowerWork {
         func floats(_ offset: Int) -> UnsafeMutablePointer<Float> { charged.memory.pointer(to: Float.self, at: offset) }
         (chunkRows, chunkTokens) = (places.chunkRows, places.chunkTokens)
         stream = floats(places.stream)
+        let base = charged.memory.base
         heads = TowerHeads(
-            query: floats(places.query), key: floats(places.key), value: floats(places.value), size: config.headSize)
+            query: base + places.query, key: base + places.key, value: base + places.value, config, arithmetic)
         attended = floats(places.attended)
         patches = places.patches.placed(in: charged.memory)
         normed = places.normed.placed(in: charged.memory)
@@ -63,8 +67,18 @@ struct TowerWork {
         projected = floats(places.projected)
         turns = floats(places.turns)
         tiles = floats(places.tiles)
+        packed = base + places.packed
         workers = floats(places.workers)
         workerFloats = TowerWorkerScratch.floats(config)
+    }
+
+    /// What attention made of the rows from `first` on, as the product behind it reads it: floats as they are, other forms in
+    /// `normed`.
+    func attended(from first: Int, _ form: TowerArithmetic.Form, _ hidden: Int) -> TowerRows {
+        guard form == .floats else { return normed }
+        return TowerRows(
+            activation: Activation(floats: attended + first * hidden, integers: normed.activation.integers), pairs: normed.pairs,
+            width: hidden)
     }
 
     func scratch(worker: Int, _ config: VisionConfig) -> TowerWorkerScratch {
@@ -77,36 +91,69 @@ struct TowerWorkPlaces {
     let chunkRows: Int
     let chunkTokens: Int
     let stream, query, key, value, attended: Int
-    let patches, normed, inner, merged, mergedInner: ScratchLayout.Activation
-    let queryKeyValue, projected, turns, tiles, workers: Int
+    let patches, normed, inner, merged, mergedInner: TowerRowPlaces
+    let queryKeyValue, projected, turns, tiles, packed, workers: Int
     /// Of all of them; nil if that is beyond `Int`.
     let total: Int?
 
     /// Rows of a chunk: enough that weights are read seldom.
     private static let mostChunkRows = 1024
 
-    /// - Parameter sides: the most rows or columns of patches.
-    init(rows: Int, tokens: Int, sides: Int, _ config: VisionConfig, threads: Int) {
+    /// - Parameters:
+    ///   - rows: a multiple of `TowerBatch.unit`.
+    ///   - sides: the most rows or columns of patches.
+    ///   - tiled: whether pairs and tiles are used.
+    init(rows: Int, tokens: Int, sides: Int, _ config: VisionConfig, tiled: Bool, threads: Int) {
         let hidden = config.hiddenSize
         chunkRows = min(rows, Self.mostChunkRows)
         chunkTokens = min(tokens, max(Self.mostChunkRows / config.mergeCount, 1))
         var layout = ScratchLayout()
         stream = layout.floats(rows, hidden)
-        query = layout.floats(rows, hidden)
-        key = layout.floats(rows, hidden)
-        value = layout.floats(rows, hidden)
+        let groupBytes = TowerHeads.groupBytes(config, tiled: tiled)
+        query = layout.bytes(rows / TowerBatch.unit, config.headCount, groupBytes.query)
+        key = layout.bytes(rows / TowerBatch.unit, config.headCount, groupBytes.query)
+        value = layout.bytes(rows / TowerBatch.unit, config.headCount, groupBytes.value)
         attended = layout.floats(rows, hidden)
-        patches = layout.activation(chunkRows, config.patchElements)
-        normed = layout.activation(chunkRows, hidden)
+        patches = TowerRowPlaces(&layout, rows: chunkRows, width: config.patchElements, tiled: tiled)
+        normed = TowerRowPlaces(&layout, rows: chunkRows, width: hidden, tiled: tiled)
         queryKeyValue = layout.floats(chunkRows, 3 * hidden)
-        inner = layout.activation(chunkRows, config.intermediateSize)
-        merged = layout.activation(chunkTokens, config.mergedSize)
-        mergedInner = layout.activation(chunkTokens, config.mergedSize)
+        inner = TowerRowPlaces(&layout, rows: chunkRows, width: config.intermediateSize, tiled: tiled)
+        merged = TowerRowPlaces(&layout, rows: chunkTokens, width: config.mergedSize, tiled: tiled)
+        mergedInner = TowerRowPlaces(&layout, rows: chunkTokens, width: config.mergedSize, tiled: tiled)
         projected = layout.floats(chunkTokens, config.textHiddenSize)
         turns = layout.floats(sides, config.headSize / 2)
         tiles = layout.floats(threads, TowerTiles.floats)
+        packed = layout.bytes(tiled ? Self.packedBytes(config) : 0)
         workers = layout.floats(threads, TowerWorkerScratch.floats(config))
         total = layout.total
+    }
+
+    /// Bytes of the matrices of the stage that packs most.
+    private static func packedBytes(_ config: VisionConfig) -> Int {
+        let (hidden, inner, merged) = (config.hiddenSize, config.intermediateSize, config.mergedSize)
+        func bytes(_ rows: Int, _ columns: Int) -> Int { PackedMatrix.bytes(rows: rows, columns: columns) }
+        return max(
+            bytes(hidden, config.patchElements), bytes(3 * hidden, hidden),
+            bytes(hidden, hidden) + bytes(inner, hidden) + bytes(hidden, inner),
+            bytes(merged, merged) + bytes(config.textHiddenSize, merged))
+    }
+}
+
+/// Where rows that products read lie.
+struct TowerRowPlaces {
+    private let activation: ScratchLayout.Activation
+    private let pairs: Int
+    private let width: Int
+
+    init(_ layout: inout ScratchLayout, rows: Int, width: Int, tiled: Bool) {
+        activation = layout.activation(rows, width)
+        let blocks = (rows + TowerRows.blockRows - 1) / TowerRows.blockRows
+        pairs = layout.bytes(tiled ? blocks : 0, ck_pair_bytes(width))
+        self.width = width
+    }
+
+    func placed(in memory: MappedMemory) -> TowerRows {
+        TowerRows(activation: activation.placed(in: memory), pairs: memory.base + pairs, width: width)
     }
 }
 
@@ -117,23 +164,25 @@ struct TowerWorkerScratch {
     let otherRow: UnsafeMutablePointer<Float>
     /// Cosines and sines of a patch: [head size]
     let angles: UnsafeMutablePointer<Float>
-    /// Queries on their way to where they lie side by side: [TowerBatch.unit, head size]
-    let gathered: UnsafeMutablePointer<Float>
-    /// Attention's sums of a band, and their states.
+    /// What attention by tiles needs; and by floats the sums of a band, and their states.
+    let attention: UnsafeMutableRawPointer
     let sums: UnsafeMutablePointer<Float>
     let state: UnsafeMutablePointer<Float>
 
     init(_ base: UnsafeMutablePointer<Float>, _ config: VisionConfig) {
-        let size = config.headSize
         row = base
-        otherRow = row + config.hiddenSize
-        angles = otherRow + config.hiddenSize
-        gathered = angles + size
-        sums = gathered + TowerBatch.unit * size
-        state = sums + TowerAttention.band * size
+        otherRow = row + Self.rounded(config.hiddenSize)
+        angles = otherRow + Self.rounded(config.hiddenSize)
+        sums = angles + Self.rounded(config.headSize)
+        state = sums + TowerAttention.band * config.headSize
+        attention = UnsafeMutableRawPointer(sums)
     }
 
+    /// A multiple of a cache line's floats, so that all parts begin with one.
+    private static func rounded(_ floats: Int) -> Int { (floats + 15) / 16 * 16 }
+
     static func floats(_ config: VisionConfig) -> Int {
-        2 * config.hiddenSize + config.headSize * (1 + TowerBatch.unit + TowerAttention.band) + 2 * TowerAttention.band
+        let attention = max(TowerAttention.band * (config.headSize + 2), ck_attention_scratch(config.headSize) / 4)
+        return 2 * rounded(config.hiddenSize) + rounded(config.headSize) + rounded(attention)
     }
 }

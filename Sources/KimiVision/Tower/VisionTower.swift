@@ -24,8 +24,8 @@ package final class VisionTower: @unchecked Sendable {
     /// Finds and checks all weights; where the text model's are not read from the files any more, reads these too.
     ///
     /// - Parameter progress: bytes read and to read; not called where nothing is.
-    /// - Throws: `unsupported` for a checkpoint that has no tower; `format` for a tensor that is missing or has another shape than the
-    ///   configuration asks for; `outOfMemory`; `io`.
+    /// - Throws: `unsupported` for a checkpoint that has no tower; `format` for a tensor that is missing or has another shape than
+    ///   the configuration asks for; `outOfMemory`; `io`.
     package init(text: TextModel, progress: (Int, Int) throws(KimiError) -> Void = { _, _ in }) throws(KimiError) {
         guard let config = text.config.vision, text.checkpoint.hasVisionTensors else { throw Self.blind(text.checkpoint) }
         self.config = config
@@ -80,8 +80,8 @@ package final class VisionTower: @unchecked Sendable {
 
     /// Encodes several pictures and chunks, small ones together. Features do not depend on what else is encoded, bit for bit.
     ///
-    /// - Throws: `cancelled`, at the latest after a turn; `invalidArgument` for a grid that the tower cannot take; `outOfMemory`; `io` if a
-    ///   mapped file is cut; `numeric` if features are not finite.
+    /// - Throws: `cancelled`, at the latest after a turn; `invalidArgument` for a grid that the tower cannot take; `outOfMemory`;
+    ///   `io` if a mapped file is cut; `numeric` if features are not finite.
     package func encode(
         _ sources: [(source: any PatchSource, digest: MediaDigest)], cancellation: Cancellation
     ) throws(KimiError) -> [MediaFeatures] {
@@ -107,7 +107,7 @@ package final class VisionTower: @unchecked Sendable {
 
     /// The tower in the order of the maths.
     private func run(_ batch: TowerBatch, _ cancellation: Cancellation) throws(KimiError) {
-        let work = try TowerWork(batch, config, text: text)
+        let work = try TowerWork(batch, config, arithmetic, text: text)
         let run = TowerRun(
             config: config, text: text, weights: weights, arithmetic: arithmetic, grid: grid, batch: batch, work: work,
             cancellation: cancellation)

@@ -230,7 +230,9 @@ struct Synth: Command {
         table.row("layers", Units.count(geometry.layers))
         table.row("experts", geometry.layers > geometry.denseLayers ? Units.count(geometry.experts) : "none")
         table.row("heat", heat.rawValue)
-        if geometry.hasTower { table.row("vision tower", "\(geometry.tower.layers) layers of \(Units.count(geometry.tower.hidden))") }
+        if geometry.hasTower {
+            table.row("vision tower", "\(geometry.tower.layers) layers of \(Units.count(geometry.tower.hidden))")
+        }
         table.row("vocabulary", Units.count(geometry.vocabulary))
         table.row("weights", Units.short(parameters))
         table.row("tensors", Units.count(plan.tensorCount))
