@@ -147,6 +147,30 @@ check_chat() { # command line without arguments
     [ $? = 2 ] || { echo "no usage"; return 1; }
 }
 
+# What a question about a picture must give: what it takes is told, the same seed gives the same answer, a video is looked at in
+# chunks, and what is wrong is said with a status and no success.
+check_vision() { # command line without arguments
+    local vision=$fixtures/tiny-kimi-expected/vision clip=$fixtures/vision/clips/one.mp4 text
+    text=$("$@" "$model" "$vision/wide.png" 'What "is" this?' 12 5) || { echo "it failed: $text"; return 1; }
+    printf '%s\n' "$text"
+    grep -qx '\[picture: 40 tokens\]' <<<"$text" && grep -qE '^\[12 tokens, 40 of the prompt' <<<"$text" || {
+        echo "not what the picture takes"
+        return 1
+    }
+    [ "$text" = "$("$@" "$model" "$vision/wide.png" 'What "is" this?' 12 5)" ] || {
+        echo "the same seed gives another text"
+        return 1
+    }
+    text=$("$@" "$model" "$vision/small.png" 'And this?' 4 5 "$clip") || { echo "it failed: $text"; return 1; }
+    grep -qE '^\[video from 00:00:00.000: [0-9]+ tokens\]' <<<"$text" || { echo "no video in '$text'"; return 1; }
+    text=$("$@" "$model" /no-such.png What 2>&1 >/dev/null) && { echo "success without a picture"; return 1; }
+    [[ "$text" == *no-such.png* ]] || { echo "the error is '$text'"; return 1; }
+    text=$("$@" "$fixtures/shapes/all-moe" "$vision/small.png" What 2>&1 >/dev/null) && { echo "success without eyes"; return 1; }
+    [[ "$text" == *vision_config* ]] || { echo "the error is '$text'"; return 1; }
+    "$@" "$model" >/dev/null 2>&1
+    [ $? = 2 ] || { echo "no usage"; return 1; }
+}
+
 # What an agent must do when its first answer has to be a call of a tool: it is made, and every call has an answer.
 check_tools() { # names of the tools, command line in which SEED and TOOL stand for a seed and a name
     local names=$1 text seed name command
@@ -183,14 +207,14 @@ print(json.dumps(options)[1:-1], end="")
 END
 }
 test_conversation_c() {
-    check_chat "$out/pkgconfig/chat" &&
+    check_chat "$out/pkgconfig/chat" && check_vision "$out/pkgconfig/vision" &&
         check_tools "calculate|find_files" "$out/pkgconfig/tools" "$model" "$root/Examples" \
             "{\"messages\": [{\"role\": \"user\", \"content\": \"Which files?\"}], $(call_options)}" SEED
 }
 test_conversation_python() {
     local python=$out/venv/bin/python
     export KIMI_LIBRARY=$prefix/lib/libkimi.so.1
-    check_chat "$python" "$root/Examples/python/chat.py" &&
+    check_chat "$python" "$root/Examples/python/chat.py" && check_vision "$python" "$root/Examples/python/vision.py" &&
         check_tools "query_books|calculate|search_files" "$python" "$root/Examples/python/tools.py" "$model" "Which books?" \
             --folder "$root/Examples" --options "{\"seed\": SEED, $(call_options)}"
 }
@@ -206,15 +230,16 @@ test_valgrind() {
     "${check[@]}" "$out/pkgconfig/generate" "$model" "$prompt" 8 77 || return 1
     "${check[@]}" "$out/pkgconfig/generate" /no-such-folder "$prompt"
     [ $? = 1 ] || return 1
+    "${check[@]}" "$out/pkgconfig/vision" "$model" "$fixtures/tiny-kimi-expected/vision/wide.png" What 4 1 || return 1
     printf 'Hello\nAgain\n' | "${check[@]}" "$out/pkgconfig/chat" "$model" instant 4 1 &&
         "${check[@]}" "$out/pkgconfig/tools" "$model" "$root/Examples/c" \
             '{"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "required", "reasoning_budget": 4, "max_tokens": 60}' 1
 }
 
-python_environment() { # folder, options of venv
-    local folder=$1
-    shift
-    python3 -m venv "$@" "$folder" || return 1
+python_environment() { # folder, python, options of venv
+    local folder=$1 python=$2
+    shift 2
+    "$python" -m venv "$@" "$folder" || return 1
     # From a copy: setuptools leaves its build folders beside the sources.
     rm -rf "$out/python-source"
     cp -r "$root/Bindings/Python" "$out/python-source"
@@ -227,17 +252,21 @@ python_tests() { # python
 }
 # Without NumPy, as pip installs it.
 test_python() {
-    python_environment "$out/venv" && ! "$out/venv/bin/python" -c 'import numpy' 2>/dev/null &&
+    python_environment "$out/venv" python3 && ! "$out/venv/bin/python" -c 'import numpy' 2>/dev/null &&
         KIMI_LIBRARY=$prefix/lib/libkimi.so.1 check_example "$out/venv/bin/python" "$root/Examples/python/generate.py" &&
         python_tests "$out/venv/bin/python"
 }
-# With NumPy, where the system has it.
+# With NumPy and PIL, where the system has them: the python that is found first may be one that knows nothing of Debian's packages.
 test_python_numpy() {
-    if ! python3 -c 'import numpy'; then
-        echo "this python3 has no NumPy; only the tests without it were run"
+    local python= candidate
+    for candidate in python3 /usr/bin/python3; do
+        "$candidate" -c 'import numpy, PIL' && { python=$candidate; break; }
+    done
+    if [ -z "$python" ]; then
+        echo "no python3 here has NumPy and PIL; only the tests without them were run"
         return 0
     fi
-    python_environment "$out/venv-numpy" --system-site-packages && python_tests "$out/venv-numpy/bin/python"
+    python_environment "$out/venv-numpy" "$python" --system-site-packages && python_tests "$out/venv-numpy/bin/python"
 }
 
 run abi

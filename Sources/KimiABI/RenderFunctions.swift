@@ -25,7 +25,8 @@ import KimiCore
         outCount?.pointee = 0
         let model = try model(handle)
         let request = try ChatRequest(json: try bytes(request, length, "request"))
-        let prompt = try model.chatFormat().prompt(of: request, mode: try mode(chosen), eyes: ChatEyes(model, allowsFiles: false))
+        let eyes = ChatEyes(model, allowsFiles: false, held: HeldMedia.origin)
+        let prompt = try model.chatFormat().prompt(of: request, mode: try mode(chosen), eyes: eyes)
         try fill(ids, capacity, outCount, from: prompt.ids, "ids")
     }
 }

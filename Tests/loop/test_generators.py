@@ -16,6 +16,7 @@ from PIL import Image
 
 from common import LoopTest, own_processes
 from visual_loop import CommandGenerator, KimiGenerator, Region, Round, Target, Tint, Unusable, View, messages
+from visual_loop.prompt import picture_part
 
 TARGET = Target(Image.new("RGB", (120, 80), "navy"))
 OFF = Image.new("RGB", (120, 80), "red")
@@ -122,7 +123,7 @@ class Event:
 def fake_kimi() -> Any:
     """A module in the place of `kimi`, as far as the generator looks at it."""
     module = types.ModuleType("kimi")
-    for name in ("Prompt", "Reasoning", "Content", "Finish"):
+    for name in ("Media", "Prompt", "Reasoning", "Content", "Finish"):
         setattr(module, name, type(name, (Event,), {}))
 
     class Error(Exception):
@@ -163,16 +164,18 @@ class Kimi(unittest.TestCase):
         kimi = self.kimi
         usage = types.SimpleNamespace(prompt_tokens=9, generated_tokens=3)
         model = FakeModel([
-            kimi.Prompt(done=4, total=9), kimi.Reasoning(text="hm"), kimi.Content(text="<p>"), kimi.Content(text="Hi"),
-            kimi.Finish(finish_reason="stop", usage=usage),
+            kimi.Media(tokens=7), kimi.Prompt(done=4, total=9), kimi.Reasoning(text="hm"), kimi.Content(text="<p>"),
+            kimi.Content(text="Hi"), kimi.Finish(finish_reason="stop", usage=usage),
         ])
         seen: list[Any] = []
         generator = KimiGenerator(model, hint="hint", mode="instant", seed=4, progress=lambda *what: seen.append(what))
         self.assertEqual(generator([TARGET], []), "<p>Hi")
         generator([TARGET], [round_of(1, 0.5)])
-        self.assertEqual(seen[:4], [("reading", 4, 9), ("thinking", 1), ("writing", 2), ("writing", 3)])
-        self.assertEqual(model.asked[0], (messages([TARGET], [], "hint"), {"stream": True, "mode": "instant", "seed": 4}))
-        self.assertEqual(model.asked[1][0], messages([TARGET], [round_of(1, 0.5)], "hint"))
+        self.assertEqual(seen[:5], [("looking at", 7), ("reading", 4, 9), ("thinking", 1), ("writing", 2), ("writing", 3)])
+        told = messages([TARGET], [], "hint", part=picture_part)
+        self.assertEqual(model.asked[0], (told, {"stream": True, "mode": "instant", "seed": 4}))
+        self.assertIs(told[0]["content"][1]["image"], TARGET.picture)
+        self.assertEqual(model.asked[1][0], messages([TARGET], [round_of(1, 0.5)], "hint", part=picture_part))
         self.assertEqual(generator.usage, {"prompt_tokens": 18, "generated_tokens": 6})
 
     def test_without_eyes(self) -> None:

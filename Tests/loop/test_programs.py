@@ -146,6 +146,19 @@ class Programs(LoopTest):
         self.assertIn("has no eyes", ran.stderr)
         self.assertNotIn("Traceback", ran.stderr)
 
+    @unittest.skipUnless(LIBRARY, "KIMI_LIBRARY is not set")
+    def test_a_checkpoint_with_random_weights(self) -> None:
+        """It writes noise; what it was shown is counted, and the loop goes on to its limit."""
+        fixture = str(ROOT / "Tests" / "Fixtures" / "tiny-kimi")
+        options = "--rounds", "2", "--max-tokens", "40", "--seed", "1", "--json"
+        ran = self.start("visual_debug.py", str(self.picture), fixture, "--out", str(self.out), *options)
+        self.assertEqual(ran.returncode, 3, ran.stderr)
+        self.assertNotIn("Traceback", ran.stderr)
+        result = self.result(ran)
+        self.assertEqual([made["number"] for made in result["rounds"]], [1, 2])
+        self.assertGreater(result["usage"]["media_tokens"], 0)
+        self.assertEqual(result["usage"]["generated_tokens"], 80)
+
 
 if __name__ == "__main__":
     unittest.main()

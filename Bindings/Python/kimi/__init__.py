@@ -26,6 +26,7 @@ from .chat_events import (
     ChatEvent,
     Content,
     Finish,
+    Media,
     Notice,
     Prompt,
     Reasoning,
@@ -38,6 +39,7 @@ from .conversation import ChatOptions
 from .errors import Error, Status
 from .events import Event, FinishEvent, PromptEvent, TokenEvent, TokenLogprob
 from .generation import Generation
+from .media import Image, Video
 from .model import Decoder, Model, parse_output
 from .planning import plan
 from .session import Session
@@ -62,6 +64,8 @@ __all__ = [
     "Finish",
     "FinishEvent",
     "Generation",
+    "Image",
+    "Media",
     "Model",
     "Notice",
     "Prompt",
@@ -78,6 +82,7 @@ __all__ = [
     "ToolResult",
     "Turn",
     "Usage",
+    "Video",
     "features",
     "parse_output",
     "plan",

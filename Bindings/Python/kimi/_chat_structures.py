@@ -26,6 +26,8 @@ class ChatOptionsStruct(ctypes.Structure):
         ("reserved", c_int32),
         ("context_callback", ContextCallback),
         ("context_user_data", c_void_p),
+        ("allow_files", c_int32),
+        ("reserved2", c_int32),
     ]
 
 
@@ -48,6 +50,7 @@ class ChatEventStruct(ctypes.Structure):
         ("cached_tokens", c_int64),
         ("generated_tokens", c_int64),
         ("reasoning_tokens", c_int64),
+        ("media_tokens", c_int64),
     ]
 
 
@@ -107,6 +110,7 @@ CHAT_PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "kimi_chat_next": (_status, [_handle, ctypes.POINTER(ChatEventStruct), _pointer_out]),
     "kimi_chat_submit": (_status, [_handle, *_text, *_text, c_int32, _pointer_out]),
+    "kimi_chat_submit_content": (_status, [_handle, *_text, *_text, c_int32, _pointer_out]),
     "kimi_chat_destroy": (None, [_handle]),
     "kimi_render": (_status, [_handle, *_text, c_int32, *_transferred]),
     "kimi_render_ids": (_status, [_handle, *_text, c_int32, _ids, c_size_t, _size_out, _pointer_out]),

@@ -6,6 +6,7 @@ import ctypes
 import json
 from typing import Any, Callable, Iterable, Literal, Mapping, Optional, Sequence, Union
 
+from . import _parts
 from ._arguments import INT64, UINT64, choice, integer
 from ._chat_structures import ChatOptionsStruct, ContextCallback
 from ._library import Library, keep_callback_exception
@@ -18,6 +19,8 @@ _ASK = 2
 
 #: OpenAI's messages, or one text of the user's.
 Messages = Union[str, Sequence[Mapping[str, Any]]]
+#: What one message says: a text, or parts: texts, pictures, videos, and OpenAI's objects.
+Content = Union[str, Sequence[Any]]
 ContextPolicy = Literal["stop", "drop_results"]
 Context = Union[ContextPolicy, Callable[[int, int], ContextPolicy]]
 
@@ -27,11 +30,15 @@ def mode_number(mode: Optional[str]) -> int:
     return 0 if mode is None else choice(mode, "mode", MODES)
 
 
-def request(messages: Messages, tools: Optional[Iterable[ToolLike]], fields: Mapping[str, Any]) -> bytes:
-    """The request as JSON. Fields that are None are left out; ValueError for NaN, TypeError for what JSON cannot hold."""
-    whole: dict[str, Any] = {
-        "messages": [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-    }
+def request(
+    messages: Messages, tools: Optional[Iterable[ToolLike]], fields: Mapping[str, Any], shown: _parts.Shown
+) -> bytes:
+    """The request as JSON. Fields that are None are left out; ValueError for NaN, TypeError for what JSON cannot hold.
+
+    `shown` gets the pictures and videos that the messages name by their URLs.
+    """
+    given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+    whole: dict[str, Any] = {"messages": [_parts.message(each, shown) for each in given]}
     if tools is not None:
         whole["tools"] = [each.schema if isinstance(each, Tool) else each for each in map(as_tool, tools)]
     for name, value in fields.items():
@@ -62,6 +69,7 @@ def options(
     append: bool,
     parallel_tools: int,
     context: Context,
+    allow_files: bool,
 ) -> ChatOptionsStruct:
     """The options as C has them. The struct keeps its callback alive."""
     struct = ChatOptionsStruct()
@@ -77,6 +85,7 @@ def options(
     if step_limit is not None:
         struct.step_limit = integer(step_limit, "step_limit", (1, 10_000))
     struct.append = 1 if append else 0
+    struct.allow_files = 1 if allow_files else 0
     struct.parallel_calls = integer(parallel_tools, "parallel_tools", (1, 64))
     if callable(context):
         struct.context_policy = _ASK

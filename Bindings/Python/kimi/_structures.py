@@ -11,6 +11,7 @@ from ctypes import c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_ui
 from typing import Any
 
 from ._chat_structures import CHAT_PROTOTYPES, CHAT_STRUCTURES
+from ._media_structures import MEDIA_PROTOTYPES
 
 ABI_VERSION = 1
 
@@ -41,6 +42,7 @@ class ModelOptions(ctypes.Structure):
         ("huge_pages", c_int32),
         ("reserved2", c_int32),
         ("heat", c_char_p),
+        ("features_limit", c_int64),
     ]
 
 
@@ -145,6 +147,9 @@ class SessionStats(ctypes.Structure):
         ("cache_bytes", c_int64),
         ("rows_exact", c_int64),
         ("rows_fast", c_int64),
+        ("media_tokens", c_int64),
+        ("media_encoded", c_int64),
+        ("media_reused", c_int64),
     ]
 
 
@@ -224,4 +229,5 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "kimi_generation_destroy": (None, [_handle]),
     "kimi_session_get_stats": (_status, [_handle, ctypes.POINTER(SessionStats), _error_out]),
     **CHAT_PROTOTYPES,
+    **MEDIA_PROTOTYPES,
 }

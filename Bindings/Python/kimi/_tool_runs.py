@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Iterator, Optional
+from typing import Any, Iterator, Optional, Union
 
 from .tools import Tool, failure_text
 
@@ -27,12 +27,12 @@ class Result:
     """What the model is told about a call."""
 
     call_id: str
-    text: str
+    content: Union[str, list[Any]]
     failed: bool
 
 
-def run(tool: Tool, arguments: str) -> tuple[str, bool]:
-    """The text of the result and whether it is a failure. KeyboardInterrupt and its like are no results and propagate."""
+def run(tool: Tool, arguments: str) -> tuple[Union[str, list[Any]], bool]:
+    """The result, as `Tool.run` gives it, and whether it is a failure. KeyboardInterrupt and its like are none and propagate."""
     try:
         return tool.run(arguments), False
     except Exception as error:

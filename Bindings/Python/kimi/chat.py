@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Union
 
+from . import _parts
 from ._arguments import text_bytes
 from ._chat_structures import ChatEventStruct, ChatOptionsStruct
 from ._handle import Owned
 from ._tool_runs import Call, ToolRuns
 from .chat_events import (
-    CallArguments, CallBegin, CallEnd, CallRejected, ChatEvent, Content, Finish, Notice, Prompt, Reasoning, ResultNeeded,
-    Start, ToolResult, Usage,
+    CallArguments, CallBegin, CallEnd, CallRejected, ChatEvent, Content, Finish, Media, Notice, Prompt, Reasoning,
+    ResultNeeded, Start, ToolResult, Usage,
 )
 from .errors import Error, Status
-from .tools import Tool, result_text
+from .tools import Tool, result_content
 from .turn import Turn, TurnBuilder
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _FINISH_REASONS = {1: "stop", 2: "length", 3: "context", 4: "cancelled", 5: "tool_calls", 6: "steps"}
 _REJECTED = {1: "unknown_tool", 2: "arguments", 3: "unfinished"}
 _RESULTS = {0: "ok", 1: "failed", 2: "timed_out"}
+_MEDIA = {1: "image", 2: "video"}
 _NOTICES = {
     1: "ignored_field", 2: "schema", 3: "reasoning_budget", 4: "context", 5: "results_dropped", 6: "mode", 7: "unanswered",
 }
@@ -41,7 +44,8 @@ class Chat(Owned, Iterator[ChatEvent]):
     _release = "kimi_chat_destroy"
 
     def __init__(
-        self, session: Conversation, request: bytes, options: ChatOptionsStruct, tools: Iterable[Tool], parallel: int
+        self, session: Conversation, request: bytes, options: ChatOptionsStruct, tools: Iterable[Tool], parallel: int,
+        shown: _parts.Shown,
     ) -> None:
         self._session = session
         self._library = session._library
@@ -50,6 +54,8 @@ class Chat(Owned, Iterator[ChatEvent]):
         self._options = options
         self._tools = {tool.name: tool for tool in tools}
         self._parallel = parallel
+        # Pictures and videos of the request and of results. The library holds what it was shown; these keep their URLs valid.
+        self._shown = shown
         self._builder = TurnBuilder()
         self._finished = False
         # Of the step: calls that this session's own callbacks do not answer, those announced, and what is left to run.
@@ -83,7 +89,9 @@ class Chat(Owned, Iterator[ChatEvent]):
             self._finished = True
             self.close()
             if event.finish_reason != "cancelled":
-                self._builder.replace_messages(self._session.messages)
+                messages = self._session.messages
+                self._builder.replace_messages(messages)
+                self._session._keep_shown(self._shown, messages)
         return event
 
     def _next(self) -> ChatEvent:
@@ -116,15 +124,15 @@ class Chat(Owned, Iterator[ChatEvent]):
         self._runs = ToolRuns(calls, self._parallel)
         try:
             for result in self._runs.results():
-                self._submit(result.call_id, result.text, result.failed)
+                self._submit(result.call_id, result.content, result.failed)
         finally:
             self._runs = None
 
     def submit(self, call_id: str, result: Any, failed: bool = False) -> None:
-        """The result of a call that came as `ResultNeeded`: a str as it is, anything else as JSON. `failed`: the reason why there
-        is none."""
+        """The result of a call that came as `ResultNeeded`: a str as it is, a picture or a list with pictures in it as parts,
+        anything else as JSON. `failed`: the reason why there is none."""
         with self._alone():
-            self._submit(call_id, result_text(result), failed)
+            self._submit(call_id, result_content(result), failed)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -141,10 +149,13 @@ class Chat(Owned, Iterator[ChatEvent]):
         super().close()
         self._wake()
 
-    def _submit(self, call_id: str, text: str, failed: bool) -> None:
+    def _submit(self, call_id: str, content: Union[str, list[Any]], failed: bool) -> None:
+        name = "kimi_chat_submit"
+        if not isinstance(content, str):
+            name, content = "kimi_chat_submit_content", json.dumps(_parts.content(content, self._shown), ensure_ascii=False)
         # A str may hold halves of surrogate pairs, which have no UTF-8; a result is never lost over them.
-        data, id = text.encode("utf-8", "replace"), text_bytes(call_id, "call_id")
-        self._library.call("kimi_chat_submit", self._handle, id, len(id), data, len(data), 1 if failed else 0)
+        data, id = content.encode("utf-8", "replace"), text_bytes(call_id, "call_id")
+        self._library.call(name, self._handle, id, len(id), data, len(data), 1 if failed else 0)
 
     def _wake(self) -> None:
         """Ends the wait for functions on other threads."""
@@ -194,6 +205,11 @@ def _event(struct: ChatEventStruct) -> Optional[ChatEvent]:
     if kind == 11:
         return Notice(step, _NOTICES.get(struct.code, str(struct.code)), text)
     if kind == 12:
-        usage = Usage(struct.prompt_tokens, struct.cached_tokens, struct.generated_tokens, struct.reasoning_tokens)
+        usage = Usage(
+            struct.prompt_tokens, struct.cached_tokens, struct.generated_tokens, struct.reasoning_tokens, struct.media_tokens
+        )
         return Finish(step, _FINISH_REASONS.get(struct.finish_reason, str(struct.finish_reason)), usage)
+    if kind == 13:
+        found = _MEDIA.get(struct.code, str(struct.code))
+        return Media(step, struct.done, struct.total, text, found, of_call[-1], struct.media_tokens, struct.cached_tokens > 0)
     return None

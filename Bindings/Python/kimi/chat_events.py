@@ -35,6 +35,24 @@ class Prompt(ChatEvent):
 
 
 @dataclass(frozen=True)
+class Media(ChatEvent):
+    """`done` of `total` pictures, and chunks of videos, in the prompt are ready."""
+
+    done: int
+    total: int
+    path: str
+    """The part it belongs to: "messages[0].content[1]"."""
+    kind: str
+    """"image", or "video" for a chunk of one."""
+    time: str
+    """When the chunk begins, "00:00:02.000"; "" for a picture."""
+    tokens: int
+    """That it takes in the prompt."""
+    cached: bool
+    """Whether the vision tower had nothing to do for it."""
+
+
+@dataclass(frozen=True)
 class Reasoning(ChatEvent):
     """More of the thought."""
 
@@ -125,6 +143,8 @@ class Usage:
     generated_tokens: int = 0
     """Reasoning included."""
     reasoning_tokens: int = 0
+    media_tokens: int = 0
+    """Of prompt_tokens, those of pictures and videos."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import ctypes
 import weakref
 from typing import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Optional, SupportsFloat, TypedDict, Union, overload
 
-from . import _request
+from . import _parts, _request
 from ._arguments import real, text_bytes
 from ._handle import Owned
 from ._session_tools import SessionTool
@@ -17,7 +17,9 @@ from .turn import Turn
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._request import Context, Messages
+    from ._parts import Shown
+    from ._request import Content, Context, Messages
+    from .media import Image
 
 _FLOATS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 
@@ -68,6 +70,9 @@ class ChatOptions(TypedDict, total=False):
     context: Optional[Context]
     """When the next step does not fit: "stop", "drop_results" (notes take the place of the oldest tool results), or a function
     of the tokens needed and the limit that returns one of the two ["stop"]."""
+    allow_files: Optional[bool]
+    """Whether a str in the place of a picture's or video's URL may be a path or a file: URL. Not for messages from others: they
+    could show the model any file of yours. A `pathlib.Path` is read in any case: only a program writes one [False]."""
     parallel_tools: Optional[int]
     """How many functions may run at the same time, 1 to 64; above 1 on threads of their own [1: on the calling thread]."""
 
@@ -78,6 +83,8 @@ class Conversation(Owned):
     def __init__(self) -> None:
         self._tools: dict[str, SessionTool] = {}
         self._chat: Optional[weakref.ref[Chat]] = None
+        # What the conversation shows, by URLs: its messages name them, and may be given again.
+        self._shown: Shown = {}
 
     @overload
     def chat(
@@ -96,6 +103,11 @@ class Conversation(Owned):
     ) -> Union[Turn, Chat]:
         """Answers messages: OpenAI's, or one text of the user's. Gives the `Turn`, with `stream` the events as they come.
 
+        The content of a message may be a list of parts: texts, pictures and videos. A picture is a `pathlib.Path`, the bytes of a
+        file, an `Image`, an image of PIL's or an array of uint8, [height, width, 3 or 4]; a video is a `Video`. They stand in the
+        list by themselves or in OpenAI's objects, in place of the URL ({"type": "image", "image": path} is one, too). A str there
+        is a data: URL; see `allow_files`.
+
         tools: OpenAI's objects, `@kimi.tool` functions, or functions with type hints. Functions are called when the model calls
         them, and it goes on with what they return; what they raise is told to the model. Calls of tools without a function end
         the turn, and the caller answers them with a next request; mixed with functions they come as `ResultNeeded` and need
@@ -105,24 +117,24 @@ class Conversation(Owned):
 
     @overload
     def say(
-        self, text: str, tools: Optional[Iterable[ToolLike]] = None, *, stream: Literal[False] = False,
+        self, content: Content, tools: Optional[Iterable[ToolLike]] = None, *, stream: Literal[False] = False,
         **options: Unpack[ChatOptions],
     ) -> Turn: ...
 
     @overload
     def say(
-        self, text: str, tools: Optional[Iterable[ToolLike]] = None, *, stream: Literal[True],
+        self, content: Content, tools: Optional[Iterable[ToolLike]] = None, *, stream: Literal[True],
         **options: Unpack[ChatOptions],
     ) -> Chat: ...
 
     def say(
-        self, text: str, tools: Optional[Iterable[ToolLike]] = None, *, stream: bool = False, **options: Any
+        self, content: Content, tools: Optional[Iterable[ToolLike]] = None, *, stream: bool = False, **options: Any
     ) -> Union[Turn, Chat]:
-        """`chat` with one user message that follows what was said on this session before."""
-        if not isinstance(text, str):
-            raise TypeError(f"text must be str, not {type(text).__name__}")
+        """`chat` with one user message that follows what was said on this session before: a text, or a list of parts."""
+        if not isinstance(content, (str, list, tuple)):
+            raise TypeError(f"content must be a str or a list of parts, not {type(content).__name__}")
         options.setdefault("append", True)
-        return self._ask(text, tools, stream, options)
+        return self._ask([{"role": "user", "content": content}], tools, stream, options)
 
     def _ask(
         self, messages: Messages, given: Optional[Iterable[ToolLike]], stream: bool, options: dict[str, Any]
@@ -156,12 +168,14 @@ class Conversation(Owned):
             append=bool(append),
             parallel_tools=parallel,
             context=options.pop("context", None) or "stop",
+            allow_files=bool(options.pop("allow_files", None)),
         )
         fields = {"tool_choice": _request.tool_choice(options.pop("tool_choice", None)), **options}
         for name in _FLOATS:
             if fields.get(name) is not None:
                 fields[name] = real(fields[name], name)
-        chat = Chat(self, _request.request(messages, tools, fields), struct, functions, parallel)
+        shown: Shown = {}
+        chat = Chat(self, _request.request(messages, tools, fields, shown), struct, functions, parallel, shown)
         self._chat = weakref.ref(chat)
         if stream:
             return chat
@@ -174,7 +188,7 @@ class Conversation(Owned):
         Its function is called within the library's call, on the thread that reads events. With `any_thread`, or a time limit, on
         a thread of the library's; with `parallel_tools` at the same time as others.
         """
-        made = SessionTool(as_tool(tool), any_thread, self._library)
+        made = SessionTool(as_tool(tool), any_thread, self)
         self._library.call("kimi_session_add_tool", self._handle, ctypes.byref(made.struct))
         self._tools[made.name] = made
 
@@ -200,6 +214,20 @@ class Conversation(Owned):
         """Whether calls of this tool are answered within the library's call."""
         tool = self._tools.get(name)
         return tool is not None and tool.has_function
+
+    def close(self) -> None:
+        super().close()
+        self._shown = {}
+
+    def _show(self, image: Image) -> None:
+        """A tool of this session has returned a picture, which the running chat's conversation names from now on."""
+        chat = self._chat() if self._chat is not None else None
+        if chat is not None:
+            chat._shown[image.url] = image
+
+    def _keep_shown(self, shown: Shown, messages: list[dict[str, Any]]) -> None:
+        """After a chat: of what was shown before and in it, what the conversation still has."""
+        self._shown = _parts.kept({**self._shown, **shown}, messages)
 
     def _wake_chat(self) -> None:
         """After a cancellation: the open chat no longer waits for functions."""

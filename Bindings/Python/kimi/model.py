@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, SupportsIndex, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, SupportsFloat, SupportsIndex, Union
 
-from . import _request
-from ._arguments import INT64, Path, Text, c_path, choice, id_array, id_pointer, integer, path_bytes, text_bytes
+from . import _arrays, _request
+from ._arguments import INT64, Path, Text, c_path, choice, id_array, id_pointer, integer, path_bytes, real, text_bytes
 from ._handle import Owned
 from ._library import keep_callback_exception, library
 from ._structures import LogCallback, ModelOptions, ProgressCallback
+from .media import as_image, as_video
 from .session import Session
 
 if TYPE_CHECKING:
+    from ._parts import Shown
     from ._request import Messages
+    from .media import Image, Video
     from .tools import ToolLike
 
 _ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512": 3, "avx512vnni": 4, "amx": 5}
@@ -53,6 +56,8 @@ class Model(Owned):
     - resident_bytes: bytes for routed experts in memory; None: all of them, or as many as fit.
     - huge_pages: "auto" (transparent ones), "small", "huge" (hugetlbfs); None: "auto".
     - heat: the path of a heat file (`save_heat`); None: all experts are taken to be chosen alike.
+    - features_limit: the most bytes to keep of what the vision tower made of pictures, for those that come again; 0 keeps nothing;
+      None: 512 MiB.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
     - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
 
@@ -82,9 +87,11 @@ class Model(Owned):
         resident_bytes: Optional[int] = None,
         huge_pages: Optional[str] = None,
         heat: Optional[Path] = None,
+        features_limit: Optional[int] = None,
     ) -> None:
         self._library = library()
         self._specials: Optional[dict[str, int]] = None
+        self._hidden = 0
 
         options = ModelOptions()
         self._library.kimi_model_options_init(ctypes.byref(options), ctypes.sizeof(options))
@@ -117,6 +124,9 @@ class Model(Owned):
             options.huge_pages = choice(huge_pages, "huge_pages", _PAGES)
         if heat is not None:
             options.heat = c_path(heat, "heat")
+        if features_limit is not None:
+            # In C 0 is the default, which here is None.
+            options.features_limit = integer(features_limit, "features_limit", (0, INT64[1])) or -1
         options.log_level = choice(log_level, "log_level", _LOG_LEVELS)
         # The library calls the log as long as a session of this model lives; sessions hold their model, and it the log.
         self._log = LogCallback(_log_trampoline(log)) if log is not None else LogCallback()
@@ -145,6 +155,9 @@ class Model(Owned):
     @property
     def info(self) -> dict[str, Any]:
         """What was opened and how it runs: sizes, bytes by kind, context length, digest, isa, threads, memory in use.
+
+        `vision` is None for a checkpoint without a vision tower, else a dict: sizes of the tower, its limits (`patch_limit`,
+        `frame_patch_limit`, `side_limit`), and `features`: bytes and pictures that are kept of what it made.
 
         With load="stream" it has `expert_store`, counted since the model was opened: `slots` (experts that have room in memory at
         once), `slot_bytes`, `experts` (in all layers), `uses` (an expert that a step chose in a layer is one), `hits` (uses whose
@@ -243,14 +256,16 @@ class Model(Owned):
 
         Messages, tools, mode and further fields are those of `Session.chat`.
         """
-        data = _request.request(messages, tools, fields)
+        shown: Shown = {}
+        data = _request.request(messages, tools, fields, shown)
         return self._library.text("kimi_render", self._handle, data, len(data), _request.mode_number(mode))
 
     def render_ids(
         self, messages: Messages, tools: Optional[Iterable[ToolLike]] = None, mode: Optional[str] = None, **fields: Any
     ) -> list[int]:
-        """The prompt of a request as ids: text in it never becomes a special token."""
-        data = _request.request(messages, tools, fields)
+        """The prompt of a request as ids: text in it never becomes a special token, and pictures have as many as they take."""
+        shown: Shown = {}
+        data = _request.request(messages, tools, fields, shown)
         ids, count = self._library.counted(
             "kimi_render_ids",
             self._handle,
@@ -261,6 +276,46 @@ class Model(Owned):
             guess=len(data) // 2 + 64,
         )
         return list(ids[:count])
+
+    def media_tokens(self, width: SupportsIndex, height: SupportsIndex) -> int:
+        """The tokens that a picture of so many pixels takes in a prompt, without the five around it.
+
+        Error, Status.UNSUPPORTED, for a checkpoint without a vision tower, here and below.
+        """
+        tokens = ctypes.c_int64()
+        sides = integer(width, "width", INT64), integer(height, "height", INT64)
+        self._library.call("kimi_media_tokens", self._handle, *sides, ctypes.byref(tokens))
+        return tokens.value
+
+    def video_tokens(self, seconds: SupportsFloat, fps: SupportsFloat, width: SupportsIndex, height: SupportsIndex) -> int:
+        """The same for a video: of all its chunks, without the time before each."""
+        tokens = ctypes.c_int64()
+        sides = integer(width, "width", INT64), integer(height, "height", INT64)
+        times = real(seconds, "seconds"), real(fps, "fps")
+        self._library.call("kimi_video_tokens", self._handle, *times, *sides, ctypes.byref(tokens), None)
+        return tokens.value
+
+    def encode_image(self, image: Any) -> Any:
+        """What the vision tower makes of a picture (an `Image`, or what one is made of): float32 [tokens, hidden], which stand in a
+        prompt in place of embeddings; NumPy's, or a list of `array`."""
+        given = as_image(image)
+        tokens = self.media_tokens(given.width, given.height) if given._handle is not None else 0
+        return self._features("kimi_model_encode_image", given, tokens)
+
+    def encode_video(self, video: Any, timestamps: Optional[Iterable[SupportsFloat]] = None) -> Any:
+        """The same for a video (a `Video`, or what one is made of, with the timestamps of its frames): the rows of all chunks, one
+        after another."""
+        given = as_video(video, timestamps)
+        tokens = ctypes.c_size_t()
+        self._library.call("kimi_model_encode_video", self._handle, given._handle, None, 0, ctypes.byref(tokens))
+        return self._features("kimi_model_encode_video", given, tokens.value)
+
+    def _features(self, name: str, medium: Union[Image, Video], tokens: int) -> Any:
+        self._hidden = self._hidden or int(self.info["sizes"]["hidden"])
+        values, view = _arrays.vector(tokens * self._hidden)
+        found = ctypes.c_size_t()
+        self._library.call(name, self._handle, medium._handle, view, len(values), ctypes.byref(found))
+        return _arrays.rows(values, found.value, self._hidden)
 
     def decoder(self) -> Decoder:
         """A decoder for a stream of ids."""

@@ -114,8 +114,10 @@ class Session(Conversation):
             self._library.kimi_session_destroy(handle)
             raise
         fork = Session(self._model, _handle=handle.value)
-        # A fork has the tools, too, and their callbacks must live as long as it does.
-        fork._tools = dict(self._tools)
+        # A fork has the tools, too: as its own, for they must live as long as it does, and what they show is shown there.
+        for tool in self._tools.values():
+            fork.add_tool(tool.given, any_thread=tool.any_thread)
+        fork._shown = dict(self._shown)
         return fork
 
     def reset(self) -> None:

@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Union, overload
 
+from . import _parts
 from ._docstring import docstring
 from ._library import library
 from ._schema import Builder, Convert, Mismatch, Schema, described, hints_of, object_schema, with_default
@@ -108,8 +109,9 @@ class Tool:
     def __repr__(self) -> str:
         return f"<kimi.Tool {self.name}>"
 
-    def run(self, arguments: Union[str, bytes, Mapping[str, Any]]) -> str:
-        """Calls the function with a JSON object, its members converted to the hinted types; the result as the model reads it.
+    def run(self, arguments: Union[str, bytes, Mapping[str, Any]]) -> Union[str, list[Any]]:
+        """Calls the function with a JSON object, its members converted to the hinted types; the result as the model reads it: a
+        text, or a list of texts and pictures (`Image`).
 
         ValueError if the arguments are none that the function takes; whatever the function raises.
         """
@@ -133,7 +135,7 @@ class Tool:
         for name, parameter in self._signature.parameters.items():
             if name in self._converters and name not in given and parameter.default is parameter.empty:
                 raise ValueError(f"the argument {name} is missing")
-        return result_text(self.function(*bound.args, **bound.kwargs, **extra))
+        return result_content(self.function(*bound.args, **bound.kwargs, **extra))
 
 
 @overload
@@ -174,9 +176,9 @@ def declarations(tools: Iterable[ToolLike]) -> list[dict[str, Any]]:
     return [each.schema if isinstance(each, Tool) else each for each in made]
 
 
-def result_text(result: Any) -> str:
-    """What a function returned as the model reads it: a str as it is, everything else as JSON."""
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=_jsonable)
+def result_content(result: Any) -> Union[str, list[Any]]:
+    """What a function returned as the model reads it: a str as it is, pictures and lists with them as parts, all else as JSON."""
+    return _parts.result(result, _jsonable)
 
 
 def failure_text(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import Any, Callable, Sequence
 
-from .prompt import data_url, feedback, messages, task
+from .prompt import data_url, feedback, messages, picture_part, task
 from .rounds import Round, Target, Unusable
 
 LARGEST_ANSWER = 16 << 20
@@ -19,8 +19,9 @@ LARGEST_ANSWER = 16 << 20
 class KimiGenerator:
     """Asks a model of libkimi (a `kimi.Model`), in one session, so that each round reads only what is new.
 
-    options: those of `Session.chat`. progress: called while it works with "reading" and the tokens done and to do, or "thinking"
-    or "writing" and the tokens so far. `Unusable` if the checkpoint has no vision, or the library cannot take pictures.
+    options: those of `Session.chat`. progress: called while it works with "looking at" and a picture's tokens, "reading" and the
+    tokens done and to do, or "thinking" or "writing" and the tokens so far. `Unusable` if the checkpoint has no vision, or the library
+    cannot take pictures.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class KimiGenerator:
         answer: list[str] = []
         written = 0
         try:
-            conversation = messages(targets, rounds, self._hint, self._shown)
+            conversation = messages(targets, rounds, self._hint, self._shown, picture_part)
             for event in self._session.chat(conversation, stream=True, **self._options):
-                if isinstance(event, kimi.Prompt):
+                if isinstance(event, kimi.Media):
+                    self._progress("looking at", event.tokens)
+                elif isinstance(event, kimi.Prompt):
                     self._progress("reading", event.done, event.total)
                 elif isinstance(event, (kimi.Reasoning, kimi.Content)):
                     written += 1

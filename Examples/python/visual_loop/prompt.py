@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from PIL import Image
 
@@ -83,13 +83,27 @@ def _view_lines(target: Target, view: View) -> list[str]:
     return lines
 
 
-def messages(targets: Sequence[Target], rounds: Sequence[Round], hint: str = "", shown: int = 2) -> list[Message]:
-    """The whole conversation. shown: of each round the pictures of so many targets are shown, those met worst."""
+def url_part(picture: Image.Image) -> Message:
+    """A picture as a part of a message that is all JSON: a data: URL."""
+    return {"type": "image_url", "image_url": {"url": data_url(picture)}}
+
+
+def picture_part(picture: Image.Image) -> Message:
+    """A picture as a part of a message for libkimi, which takes it as it is."""
+    return {"type": "image", "image": picture}
+
+
+def messages(
+    targets: Sequence[Target], rounds: Sequence[Round], hint: str = "", shown: int = 2,
+    part: Callable[[Image.Image], Message] = url_part,
+) -> list[Message]:
+    """The whole conversation. shown: of each round the pictures of so many targets are shown, those met worst. part: a picture as a
+    part of a message."""
     first: list[Message] = [{"type": "text", "text": task(targets, hint)}]
     for target in targets:
         if len(targets) > 1:
             first.append({"type": "text", "text": f"{target.name}{', ' if target.about else ''}{target.about}:"})
-        first.append(picture_part(target.picture))
+        first.append(part(target.picture))
     conversation: list[Message] = [{"role": "user", "content": first}]
     for made in rounds:
         if made.answer is None:
@@ -100,17 +114,12 @@ def messages(targets: Sequence[Target], rounds: Sequence[Round], hint: str = "",
         for target, view in worst:
             if view.render is not None and view.difference is not None:
                 of = f" ({target.name})" if len(targets) > 1 else ""
-                parts += [{"type": "text", "text": f"Your page{of}:"}, picture_part(view.render)]
+                parts += [{"type": "text", "text": f"Your page{of}:"}, part(view.render)]
                 what = f"The target in pale grey{of}, what differs in red:"
-                parts += [{"type": "text", "text": what}, picture_part(view.difference)]
+                parts += [{"type": "text", "text": what}, part(view.difference)]
         parts.append({"type": "text", "text": "Correct it. Answer with the whole page in one ```html block."})
         conversation.append({"role": "user", "content": parts})
     return conversation
-
-
-def picture_part(picture: Image.Image) -> Message:
-    """A picture as a part of a message."""
-    return {"type": "image_url", "image_url": {"url": data_url(picture)}}
 
 
 def data_url(picture: Image.Image) -> str:
