@@ -277,7 +277,8 @@ struct MediaRunTests {
         let reference = try events(byReference, asks(says("user", picture("fixture:\(name)"), words("x")), tokens: 1)) { $0.mode = .instant }
         #expect(own.all(.media).map(\.usage.media) == reference.all(.media).map(\.usage.media))
         let count = try #require(own.all(.start).first?.total)
-        #expect(try chat.session.ids().prefix(count) == byReference.session.ids().prefix(count))
+        let (prompt, expected) = (try chat.session.ids().prefix(count), try byReference.session.ids().prefix(count))
+        #expect(prompt == expected)
         func logits(_ session: Session) throws -> [Float] {
             let last = try session.ids()[count - 1]
             try session.truncate(to: count - 1)

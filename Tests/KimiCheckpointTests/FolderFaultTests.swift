@@ -242,15 +242,21 @@ import Glibc
         func mappings(of part: String) throws -> Int {
             try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(separator: "\n").filter { $0.contains(part) }.count
         }
+        /// The lists may have a line twice, or lack one, where other tests open files and map memory while they are read; what is left
+        /// behind stays in them.
+        func found(_ count: Int, of part: String) throws -> Bool {
+            for _ in 0..<20 where try links(to: part) == count && mappings(of: part) == count { return true }
+            return false
+        }
         let part = folder.url.lastPathComponent
         do {
             let checkpoint = try Checkpoint(folder: folder.path)
-            #expect(try links(to: part) == 2 && mappings(of: part) == 2)
+            #expect(try found(2, of: part))
             withExtendedLifetime(checkpoint) {}
         }
-        #expect(try links(to: part) == 0 && mappings(of: part) == 0)
+        #expect(try found(0, of: part))
         try folder.edit(Self.index, "\"weight_map\": {", "\"weight_map\": { \"extra\": \"\(Self.shard2)\",")
         for _ in 0..<10 { #expect(throws: KimiError.self) { try Checkpoint(folder: folder.path) } }
-        #expect(try links(to: part) == 0 && mappings(of: part) == 0)
+        #expect(try found(0, of: part))
     }
 }

@@ -56,7 +56,7 @@ struct TowerTests {
     func clip(exact: Bool, isa: Int32) throws {
         let clip = try Clip(frames: (0..<6).map { try Self.picture("clip.\($0)") }, config: MediaConfig())
         #expect(clip.chunks.map(\.plan.frames) == [4, 2])
-        let sources: [(source: any PatchSource, digest: MediaDigest)] = try clip.chunks.map {
+        let sources: [(source: any PatchSource, digest: MediaDigest)] = clip.chunks.map {
             (Patches($0, config: MediaConfig()), $0.digest)
         }
         let features = try tower(Self.folder, isa: isa, exact: exact).tower.encode(sources, cancellation: Cancellation())

@@ -191,5 +191,8 @@ int main(int count, char **arguments) {
     contract_chat();
     contract_chat_tools();
     contract_chat_cancel();
+    contract_images();
+    contract_videos();
+    contract_chat_media();
     return finish();
 }

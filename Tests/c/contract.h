@@ -25,5 +25,8 @@ void contract_threads(void);
 void contract_chat(void);
 void contract_chat_tools(void);
 void contract_chat_cancel(void);
+void contract_images(void);
+void contract_videos(void);
+void contract_chat_media(void);
 
 #endif

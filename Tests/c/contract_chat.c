@@ -55,7 +55,7 @@ int32_t record_turn(const kimi_chat_event *event, void *user_data) {
     turn *seen = user_data;
     seen->events++;
     CHECK(seen->counts[KIMI_CHAT_FINISH] == 0, "event %d after the last", event->type);
-    if (!CHECK(event->type >= 1 && event->type <= KIMI_CHAT_FINISH, "type %d", event->type)) return 0;
+    if (!CHECK(event->type >= 1 && event->type <= KIMI_CHAT_MEDIA, "type %d", event->type)) return 0;
     seen->counts[event->type]++;
     CHECK(event->text && event->call_id && event->name && strlen(event->text) == event->text_length, "event %d: texts",
           event->type);

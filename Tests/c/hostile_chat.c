@@ -24,8 +24,61 @@ static void messages_are(kimi_session *session, int wanted) {
     kimi_free(json);
 }
 
+/* What is no handle of a picture or video. */
+static void hostile_image(void *bad) {
+    kimi_error *error = NULL;
+    kimi_video *video = (kimi_video *)16;
+    size_t tokens = 7;
+    float row[4];
+    CHECK(kimi_image_width(bad) == 0 && kimi_image_height(bad) == 0, "a stranger has a size");
+    CHECK(!kimi_image_url(bad) && !kimi_image_digest(bad) && !kimi_video_url(bad), "a stranger has a name");
+    kimi_image_destroy(bad);
+    kimi_video_destroy(bad);
+    EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_model_encode_image(model, bad, row, 4, &tokens, &error));
+    CHECK(tokens == 0, "%zu tokens", tokens);
+    EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_model_encode_video(model, bad, row, 4, &tokens, &error));
+    EXPECT_SAYING("frames[0]", KIMI_ERROR_INVALID_HANDLE,
+                  kimi_video_from_frames((const kimi_image *const *)&bad, NULL, 1, &video, &error));
+    CHECK(video == NULL, "a video of strangers");
+}
+
+/* NULL where something must be. */
+static void hostile_media(void) {
+    kimi_error *error = NULL;
+    kimi_image *image = NULL;
+    kimi_video *video = NULL;
+    size_t tokens = 7;
+    int64_t count = 7;
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_image_from_bytes(NULL, 5, &image, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_image_from_bytes("x", SIZE_MAX, &image, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_image_from_bytes("x", 1, NULL, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_image_from_path(NULL, KIMI_NUL, &image, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_image_from_url(NULL, KIMI_NUL, &image, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_image_from_pixels(NULL, 3, 1, 1, 3, 0, &image, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_image_from_pixels((const uint8_t *)"abc", SIZE_MAX, 1, 1, 3, 0, &image, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_image_from_pixels((const uint8_t *)"abc", 3, 1, 1, 3, SIZE_MAX, &image, &error));
+    EXPECT(KIMI_OK, kimi_image_from_pixels((const uint8_t *)"abc", 3, 1, 1, 3, 0, &image, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_video_from_bytes(NULL, 5, &video, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_video_from_path("", 0, &video, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_video_from_frames(NULL, NULL, 5, &video, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_video_from_frames(NULL, NULL, SIZE_MAX, &video, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_encode_image(model, image, NULL, 5, &tokens, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_encode_image(model, image, NULL, SIZE_MAX, &tokens, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_encode_image(model, image, NULL, 0, NULL, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_media_tokens(model, 9, 9, NULL, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_media_tokens(model, 0, 9, &count, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_media_tokens(model, INT64_MAX, INT64_MAX, &count, &error));
+    EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_media_tokens(NULL, 9, 9, &count, &error));
+    EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_video_tokens(NULL, 1, 1, 9, 9, &count, NULL, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_video_tokens(model, 1, 1, 9, 9, NULL, NULL, &error));
+    kimi_image_destroy(image);
+    kimi_image_destroy(image);
+    kimi_video_destroy(NULL);
+}
+
 void hostile_chat(void) {
     open_all();
+    hostile_media();
     kimi_error *error = NULL;
     kimi_chat *chat = (kimi_chat *)16;
     kimi_chat_event event = {.struct_size = sizeof event};
@@ -48,8 +101,12 @@ void hostile_chat(void) {
     for (int i = 0; stranger(i, OTHER, &bad); i++) {
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_chat_next(bad, &event, &error));
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_chat_submit(bad, "functions.f:0", KIMI_NUL, "x", 1, KIMI_RESULT_OK, &error));
+        EXPECT(KIMI_ERROR_INVALID_HANDLE,
+               kimi_chat_submit_content(bad, "functions.f:0", KIMI_NUL, "\"x\"", 3, KIMI_RESULT_OK, &error));
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_tool_result_set(bad, "x", 1, &error));
+        EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_tool_result_add_image(bad, NULL, &error));
         kimi_chat_destroy(bad);
+        hostile_image(bad);
     }
     for (int i = 0; stranger(i, MODEL, &bad); i++, text = (char *)16) {
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_render(bad, hello, KIMI_NUL, KIMI_MODE_AUTO, &text, &count, &error));

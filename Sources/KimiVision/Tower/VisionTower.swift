@@ -53,6 +53,9 @@ package final class VisionTower: @unchecked Sendable {
     /// Memory for weights that is the tower's own; 0 for mapped ones but for norms and biases.
     package var weightBytes: Int { memories.reduce(0) { $0 + $1.memory.byteCount } }
 
+    /// What the products of its blocks read. There is at least one block.
+    var form: TowerArithmetic.Form { weights.blocks.first.map { arithmetic.form($0.up) } ?? .floats }
+
     /// How many tokens a picture or chunk of so many patches takes.
     ///
     /// - Throws: `invalidArgument` for a grid that the tower cannot take.
