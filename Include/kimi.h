@@ -757,6 +757,12 @@ kimi_status kimi_model_encode_video(const kimi_model *model, const kimi_video *v
  * "agent", "swarm"), "reasoning_budget", and both public switches of thinking: "chat_template_kwargs": {"thinking": false} and
  * "thinking": {"type": "disabled"}. Text in any of its fields never becomes a special token.
  *
+ * Content may be a list of parts, in messages of every role, results of tools too: {"type": "text", "text": ...}, {"type": "image_url",
+ * "image_url": {"url": ...}} and {"type": "video_url", "video_url": {"url": ...}}, or "input_image" and "image", "input_video" and "video",
+ * with the URL as the member's own text. A URL is a data: URL, that of a handle (kimi_image_url), or with allow_files a path or file: URL.
+ * A conversation has at most 1,024 of them. A picture that a conversation has shown is read once, and encoded again only where neither the
+ * session's cache nor the model has it; one by handle is kept by the conversation, one from a file must still be there then.
+ *
  * The session keeps what its cache already holds of the prompt: only what is new is evaluated. Its tokens are the conversation's
  * as long as nothing else is evaluated on it. Sources/KimiChat/EVENTS.md has all events and their order.
  */

@@ -18,7 +18,7 @@ static int64_t told(kimi_model *model, const char *name) {
 
 static int64_t used(kimi_model *model) {
     int64_t sum = 0;
-    const char *kinds[] = {"weights", "tables", "workspace", "attention", "experts", "cache", "sessions"};
+    const char *kinds[] = {"weights", "tables", "workspace", "attention", "experts", "cache", "sessions", "features"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         CHECK(told(model, kinds[i]) >= 0, "no %s", kinds[i]);
         sum += told(model, kinds[i]);
@@ -49,7 +49,7 @@ static void memory_limit(void) {
 
     /* One byte less does not open; just so many do, and have no room for a token. */
     options.memory_limit = own - 1;
-    EXPECT_SAYING("chunk_size", KIMI_ERROR_OUT_OF_MEMORY,
+    EXPECT_SAYING("memory_limit", KIMI_ERROR_OUT_OF_MEMORY,
                   kimi_model_open(fixture("tiny-kimi"), KIMI_NUL, &options, NULL, NULL, &model, &error));
     CHECK(model == NULL, "%p", (void *)model);
     options.memory_limit = own;

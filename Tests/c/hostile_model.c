@@ -52,7 +52,7 @@ void hostile_open(void) {
     OUT_OF_RANGE(threads, INT32_MIN);
     OUT_OF_RANGE(threads, INT32_MAX);
     OUT_OF_RANGE(isa, -1);
-    OUT_OF_RANGE(isa, 5);
+    OUT_OF_RANGE(isa, 6);
     OUT_OF_RANGE(isa, INT32_MAX);
     OUT_OF_RANGE(cache_type, -1);
     OUT_OF_RANGE(cache_type, 4);
