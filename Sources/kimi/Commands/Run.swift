@@ -156,13 +156,25 @@ struct Run: Command {
         let before = model.text.storeReport
         let begin = monotonicSeconds()
         defer { answer.endLine() }
-        try answer.take(chat, request, options, interrupt)
+        do {
+            try answer.take(chat, request, options, interrupt)
+        } catch {
+            throw Self.failure(error)
+        }
         let experts = before.flatMap { model.text.storeReport?.since($0) }
         let statistics = RunStatistics(model, try chat.session.snapshot(), experts: experts, seconds: monotonicSeconds() - begin)
         if json { Terminal.output.write(answer.json(statistics) + "\n") }
         if stats { statistics.table(finish: answer.finish).print(to: .error) }
         if let saveHeat { try model.saveHeat(to: saveHeat) }
         if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+    }
+
+    /// With what may be shown, if the error is about that.
+    private static func failure(_ error: KimiError) -> any Error {
+        guard error.subject?.contains("_url") == true else { return error }
+        return Failure(
+            Failure(error).message,
+            next: "--image takes a PNG, JPEG, WebP or GIF, --video an MP4, MOV, WebM, MKV or GIF, which must be on this machine.")
     }
 
     private func options() -> GenerationOptions {
