@@ -113,7 +113,7 @@ struct LoadingTests {
         #expect(error.map { [.outOfMemory, .format, .unsupported].contains($0.status) } == true, "\(String(describing: error))")
     }
 
-    @Test("an instruction set that is none is refused", arguments: [-1, 4, 6, Int32.max, .min])
+    @Test("an instruction set that is none is refused", arguments: [-1, 5, 6, Int32.max, .min])
     func instructionSet(_ isa: Int32) throws {
         let tiny = TinyCheckpoint()
         let error = failure { _ = try open(tiny.tensors(), tiny) { $0.isa = isa } }
