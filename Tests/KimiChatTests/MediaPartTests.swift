@@ -113,6 +113,24 @@ import Testing
         #expect(try tokenizer.decode(prompt.ids) == Array(whole.utf8))
     }
 
+    /// A chunk's time is one text with what stands before it, and the line break behind the clip with what follows.
+    @Test func timesJoinTheTextAroundThem() throws {
+        let tokenizer = try promptTokenizer.get(), renderer = try promptRenderer()
+        var different = 0
+        for before in ["at 1", "at 12", "at  ", "at\n\n ", "at"] {
+            let clip = #"{"type": "video_url", "video_url": {"url": "x"}}"#
+            let json = Self.parts("user", #"{"type": "text", "text": \#(quoted(before))}, \#(clip), {"type": "text", "text": "\n\nx"}"#)
+            let prompt = try renderer.ids(of: request(json)) { _ in [MediaRoom(tokens: 1, timestamp: "00:00:00.000")] }
+            let medium = "<|media_begin|>video<|media_content|><|media_pad|><|media_end|>"
+            let text = "<|im_user|>user<|im_middle|>\(before)00:00:00.000\(medium)\n\n\nx<|im_end|><|im_assistant|>assistant<|im_middle|><think>"
+            #expect(try tokenizer.encode(text, special: true) == prompt.ids)
+            let apart = try tokenizer.encode(before, special: false) + tokenizer.encode("00:00:00.000", special: false)
+            let joined = try tokenizer.encode(before + "00:00:00.000", special: false)
+            different += apart == joined ? 0 : 1
+        }
+        #expect(different > 0, "none of these texts shows the difference")
+    }
+
     /// The results of an agent's step, pictures among them, are those of the longer conversation.
     @Test func resultsOfAContinuationShowPictures() throws {
         let renderer = try promptRenderer()
