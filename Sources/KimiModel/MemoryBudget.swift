@@ -157,11 +157,13 @@ package final class ChargedMemory: Sendable {
     private let kind: MemoryBudget.Kind
     private let charged: Int
 
-    /// - Parameter what: names the memory in the error, such as "logits".
+    /// - Parameters:
+    ///   - what: names the memory in the error, such as "logits".
+    ///   - pages: as for `MappedMemory`.
     package init(
-        byteCount: Int, on budget: MemoryBudget, for kind: MemoryBudget.Kind, what: String
+        byteCount: Int, on budget: MemoryBudget, for kind: MemoryBudget.Kind, what: String, pages: MappedMemory.Pages = .small
     ) throws(KimiError) {
-        memory = try MappedMemory(byteCount: byteCount, what: what)
+        memory = try MappedMemory(byteCount: byteCount, what: what, pages: pages)
         charged = memory.byteCount
         try budget.charge(charged, for: kind, what: what)
         (self.budget, self.kind) = (budget, kind)

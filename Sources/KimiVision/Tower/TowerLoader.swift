@@ -34,7 +34,8 @@ struct TowerLoader {
             byteCount: vectorTotal, on: text.budget, for: .tables, what: "norms and biases of the vision tower")
         matrices = isMapped
             ? nil
-            : try ChargedMemory(byteCount: matrixTotal, on: text.budget, for: .weights, what: "a copy of the vision tower")
+            : try ChargedMemory(
+                byteCount: matrixTotal, on: text.budget, for: .weights, what: "a copy of the vision tower", pages: .transparent)
         if let matrices { text.share(matrices.memory) }
     }
 

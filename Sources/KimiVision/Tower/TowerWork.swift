@@ -48,7 +48,8 @@ struct TowerWork {
             throw KimiError(.outOfMemory, "work space for \(batch.rows) patches is beyond any memory")
         }
         let charged = try ChargedMemory(
-            byteCount: total, on: text.budget, for: .features, what: "the vision tower's work space for \(batch.rows) patches")
+            byteCount: total, on: text.budget, for: .features, what: "the vision tower's work space for \(batch.rows) patches",
+            pages: .transparent)
         memory = charged
         text.share(charged.memory)
         func floats(_ offset: Int) -> UnsafeMutablePointer<Float> { charged.memory.pointer(to: Float.self, at: offset) }
