@@ -60,7 +60,7 @@ class Layout(ProgramTest):
         self.assertEqual(made["vision_config"], wanted["vision_config"])
         made, wanted = (json.loads((folder / "preprocessor_config.json").read_text()) for folder in (out, TINY))
         self.assertEqual(made, wanted)
-        self.assertIn("3 layers of 96, 4 heads", self.output("inspect", out))
+        self.assertIn(b"3 layers of 96, 4 heads", self.output("inspect", out))
 
     def test_the_published_tower(self) -> None:
         """335 tensors and their shapes, as known of the published checkpoint."""
@@ -76,7 +76,7 @@ class Layout(ProgramTest):
             "mm_projector.proj.2.weight": [7168, 4608],
         }.items():
             self.assertEqual(forms[name], ("BF16", shape), name)
-        self.assertIn("27 layers of 1,152, 16 heads", self.output("inspect", out))
+        self.assertIn(b"27 layers of 1,152, 16 heads", self.output("inspect", out))
 
     def test_index_names_every_tensor(self) -> None:
         out = self.folder / "out"
