@@ -88,7 +88,19 @@ typedef struct tile_attention {
     size_t steps, tiles, high_tiles;
     size_t subs;  ///< of 32 keys, in this block
     size_t count; ///< keys of this block
+    const char *ahead[2]; ///< the next block's keys and values
+    size_t ahead_bytes[2];
 } tile_attention;
+
+/// Asks for a share of the next block's keys and values, which lie beyond the second cache: share `index` of `count`. Meanwhile vectors
+/// are busy, and tiles would wait for them later.
+CK_INLINE void fetch_ahead(const tile_attention *a, size_t index, size_t count) {
+    for (size_t part = 0; part < 2; part++) {
+        const size_t share = (a->ahead_bytes[part] / 64 + count - 1) / count * 64;
+        const size_t begin = ck_smaller(index * share, a->ahead_bytes[part]), end = ck_smaller(begin + share, a->ahead_bytes[part]);
+        for (size_t byte = begin; byte < end; byte += 64) __builtin_prefetch(a->ahead[part] + byte, 0, 2);
+    }
+}
 
 /// Scores of two blocks of queries and 32 keys.
 CK_INLINE void tile_scores(float *x, const char *q, const char *q2, const char *k, size_t steps) {
@@ -231,6 +243,11 @@ void ck_amx_tile_attention(float *y, size_t ldy, const void *q, size_t row_block
         a.subs = (a.count + 31) / 32;
         const char *keys = (const char *)k + block / CK_TILE * block_bytes;
         const char *values = (const char *)v + block / 32 * a.tiles * CK_TILE_BYTES;
+        const size_t next = (ck_smaller(tokens - block - a.count, CK_TILE_KEYS) + 31) / 32;
+        a.ahead[0] = keys + CK_TILE_KEYS / CK_TILE * block_bytes;
+        a.ahead_bytes[0] = next * 2 * block_bytes;
+        a.ahead[1] = values + CK_TILE_KEYS / 32 * a.tiles * CK_TILE_BYTES;
+        a.ahead_bytes[1] = next * a.tiles * CK_TILE_BYTES;
         for (size_t pair = 0; pair < pairs; pair++) {
             const char *first = (const char *)q + 2 * pair * block_bytes;
             // Of an odd number the last one is computed twice.
@@ -240,7 +257,10 @@ void ck_amx_tile_attention(float *y, size_t ldy, const void *q, size_t row_block
             if (a.count % 32 != 0)
                 for (size_t row = 0; row < 32; row++)
                     for (size_t t = a.count; t < a.subs * 32; t++) a.s.scores[row * CK_TILE_KEYS + t] = CK_NO_SCORE;
-            for (size_t row = 0; row < 32; row++) row_weights(&a, row, pair * 32 + row, block == 0);
+            for (size_t row = 0; row < 32; row++) {
+                fetch_ahead(&a, pair * 32 + row, pairs * 32);
+                row_weights(&a, row, pair * 32 + row, block == 0);
+            }
             all_sums(&a, a.s.sums + pair * 32 * width, values);
         }
     }
