@@ -25,8 +25,8 @@ class Report(ProgramTest):
         self.assertGreater(result["plain_read_before"], 0)
         self.assertGreater(result["plain_read_after"], 0)
         self.assertAlmostEqual(result["seconds"]["min"] * result[f"{unit}_per_second"]["max"], count, delta=1e-6 * count)
-        # No peak can be beaten.
-        self.assertLessEqual(result["share_of_peak"]["min"], 1.5)
+        # No peak can be beaten, but neighbours may slow its measuring and not the work between.
+        self.assertLessEqual(result["share_of_peak"]["min"], 4)
 
     def test_every_depth_and_batch_is_reported_with_its_limits(self) -> None:
         told = self.json(
