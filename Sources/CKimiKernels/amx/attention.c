@@ -4,8 +4,6 @@
 // Two blocks of queries meet 256 keys at a time: scores by tiles, weights by vectors, sums by tiles. Scores and weights of so many
 // stay in the first cache or close to it; keys and values of a block in the second, for all queries of the call.
 
-CK_INLINE void store_word(void *tile, size_t byte, uint16_t word) { memcpy((char *)tile + byte, &word, 2); }
-
 /// A row's `size` floats times a factor as halves, `count` words of each.
 CK_INLINE void split_row(uint16_t *high, uint16_t *low, const float *x, size_t size, float factor) {
     for (size_t d = 0; d < size; d += 32) {
@@ -58,6 +56,8 @@ void ck_amx_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t 
 void ck_amx_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size, size_t half) {
     uint16_t row[2 * CK_LARGEST_HEAD + 64], low[CK_LARGEST_HEAD + 32];
     const size_t tiles = value_tiles(size);
+    // Every other word: the ones between are the other half's.
+    const __mmask32 own = half == 0 ? 0x55555555 : 0xaaaaaaaa;
     for (size_t r = 0; r < CK_TILE; r++) {
         memset(row, 0, tiles * CK_TILE * 2);
         if (r < rows) {
@@ -65,8 +65,11 @@ void ck_amx_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_
             memcpy(row + size, low, size * 2);
             memset(row + 2 * size, 0, (tiles * CK_TILE - 2 * size) * 2);
         }
-        for (size_t c = 0; c < tiles * CK_TILE; c++)
-            store_word(to, c / CK_TILE * CK_TILE_BYTES + r * 64 + c % CK_TILE * 4 + half * 2, row[c]);
+        for (size_t t = 0; t < tiles; t++) {
+            __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(row + t * CK_TILE)));
+            if (half == 1) words = _mm512_slli_epi32(words, 16);
+            _mm512_mask_storeu_epi16((char *)to + t * CK_TILE_BYTES + r * 64, own, words);
+        }
     }
 }
 
