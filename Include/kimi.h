@@ -995,8 +995,8 @@ void kimi_chat_destroy(kimi_chat *chat);
 /* Without a session */
 
 /**
- * The prompt of a request as text, special tokens by their names, a picture as one <|media_pad|> and a video as its placeholder. mode is KIMI_MODE_... out_text is transferred; out_length may be
- * NULL.
+ * The prompt of a request as text, special tokens by their names, a picture as one <|media_pad|> and a video as its placeholder. mode
+ * is KIMI_MODE_... out_text is transferred; out_length may be NULL.
  */
 kimi_status kimi_render(const kimi_model *model, const char *request, size_t length, int32_t mode,
                         char **out_text, size_t *out_length, kimi_error **out_error);
