@@ -1,11 +1,6 @@
 #if defined(__x86_64__)
 #include "tiles.h"
 
-/// Steps that are multiplied at a time: of 16 blocks of weights they stay in the second cache, while blocks of x pass by, a group
-/// at a time.
-#define CK_PAIR_STEPS 36
-#define CK_PAIR_BLOCKS 4
-
 void ck_amx_split_pairs(void *block, size_t row, const float *x, size_t first, size_t count) {
     char *to = (char *)block + first / CK_TILE_STEP * 2 * CK_TILE_BYTES + row * 64;
     for (size_t c = 0; c < count; c += CK_TILE_STEP, to += 2 * CK_TILE_BYTES) {
@@ -62,26 +57,17 @@ void ck_amx_pack_weights(void *to, const ck_matrix *w, size_t first, size_t rows
         }
 }
 
-/// What of x is asked for while a group is multiplied: the next one, a few lines a step.
-typedef struct next_group {
-    const char *x;    ///< of the first block, at the first of the steps
-    size_t block;     ///< bytes from one block to the next
-    size_t calls;     ///< of multiply_tiles that share a block
-    size_t lines;     ///< of a step
-    size_t bytes;     ///< of a call
-} next_group;
+/// What is asked for meanwhile, some lines a step: weights that the next call of multiply_tiles reads, of two blocks, and rows of the
+/// next steps. Asking never faults.
+typedef struct pair_ahead {
+    const char *w, *x;
+    size_t w_block;          ///< bytes from the one block of weights to the other
+    size_t w_lines, x_lines; ///< of a step; of each block
+} pair_ahead;
 
-CK_INLINE next_group look_ahead(const char *x, size_t block, size_t steps, size_t calls, size_t steps_of_call) {
-    const size_t share = (calls + CK_PAIR_BLOCKS - 1) / CK_PAIR_BLOCKS;
-    const size_t lines = (steps * 2 * CK_TILE_BYTES / 64 + share * steps_of_call - 1) / (share * steps_of_call);
-    return (next_group){x, block, share, lines, lines * steps_of_call * 64};
-}
-
-/// The products of `rows` times `columns` (1 or 2, constants) blocks over some steps, added to y unless they are the first. Of the
-/// next group the share of the call of this number is asked for; that never faults.
+/// The products of `rows` times `columns` (1 or 2, constants) blocks over some steps, added to y unless they are the first.
 CK_INLINE void multiply_tiles(float *y, size_t ldy, const char *x, size_t x_block, const char *w, size_t w_block, size_t steps,
-                              size_t rows, size_t columns, int is_first, const next_group *ahead, size_t call) {
-    const char *next = ahead->x + call / ahead->calls * ahead->block + call % ahead->calls * ahead->bytes;
+                              size_t rows, size_t columns, int is_first, pair_ahead ahead) {
     const size_t stride = ldy * 4;
     float *low = y + CK_TILE * ldy;
     if (is_first) {
@@ -97,7 +83,11 @@ CK_INLINE void multiply_tiles(float *y, size_t ldy, const char *x, size_t x_bloc
     }
     for (size_t s = 0; s < steps; s++) {
         const char *a = x + s * 2 * CK_TILE_BYTES, *b = w + s * CK_TILE_BYTES;
-        for (size_t l = 0; l < ahead->lines; l++, next += 64) __builtin_prefetch(next, 0, 3);
+        for (size_t l = 0; l < ahead.w_lines; l++, ahead.w += 64) {
+            __builtin_prefetch(ahead.w, 0, 2);
+            __builtin_prefetch(ahead.w + ahead.w_block, 0, 2);
+        }
+        for (size_t l = 0; l < ahead.x_lines; l++, ahead.x += 64) __builtin_prefetch(ahead.x, 0, 2);
         _tile_loadd(4, b, 64);
         _tile_loadd(6, a, 64);
         _tile_dpbf16ps(0, 6, 4);
@@ -128,32 +118,38 @@ CK_INLINE void multiply_tiles(float *y, size_t ldy, const char *x, size_t x_bloc
 void ck_amx_matmul_pairs(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
                          size_t columns) {
     const size_t steps = tile_steps(columns), x_block = steps * 2 * CK_TILE_BYTES, w_block = steps * CK_TILE_BYTES;
+    const size_t passes = (steps + CK_PAIR_STEPS - 1) / CK_PAIR_STEPS, most = passes == 0 ? 1 : (steps + passes - 1) / passes;
+    const size_t row_pairs = (row_blocks + 1) / 2, calls = (column_blocks + 1) / 2 * row_pairs;
+    if (calls == 0) return;
     tiles_use();
-    for (size_t s = 0; s < steps; s += CK_PAIR_STEPS) {
-        const size_t count = ck_smaller(steps - s, CK_PAIR_STEPS);
-        for (size_t group = 0; group < row_blocks; group += CK_PAIR_BLOCKS) {
-            const size_t group_end = ck_smaller(group + CK_PAIR_BLOCKS, row_blocks);
-            const size_t calls = (column_blocks + 1) / 2 * ((group_end - group + 1) / 2);
-            const char *first = (const char *)x + s * 2 * CK_TILE_BYTES;
-            const int is_last = group_end == row_blocks; // then the next group is the first, at the next steps
-            const char *next = is_last ? first + count * 2 * CK_TILE_BYTES : first + group_end * x_block;
-            const size_t next_steps = is_last ? ck_smaller(steps - s - count, CK_PAIR_STEPS) : count;
-            const next_group ahead = look_ahead(next, x_block, next_steps, calls, count);
-            size_t call = 0;
-            for (size_t j = 0; j < column_blocks; j += 2)
-                for (size_t r = group; r < group_end; r += 2, call++) {
-                    float *to = y + r * CK_TILE * ldy + j * CK_TILE;
-                    const char *a = first + r * x_block, *b = (const char *)w + j * w_block + s * CK_TILE_BYTES;
-                    const int wide = j + 1 < column_blocks, tall = r + 1 < group_end;
-                    if (tall && wide)
-                        multiply_tiles(to, ldy, a, x_block, b, w_block, count, 2, 2, s == 0, &ahead, call);
-                    else if (wide)
-                        multiply_tiles(to, ldy, a, x_block, b, w_block, count, 1, 2, s == 0, &ahead, call);
-                    else if (tall)
-                        multiply_tiles(to, ldy, a, x_block, b, w_block, count, 2, 1, s == 0, &ahead, call);
-                    else
-                        multiply_tiles(to, ldy, a, x_block, b, w_block, count, 1, 1, s == 0, &ahead, call);
+    for (size_t s = 0; s < steps; s += most) {
+        const size_t count = ck_smaller(steps - s, most), next = ck_smaller(steps - s - count, most);
+        const char *rows = (const char *)x + s * 2 * CK_TILE_BYTES, *weights = (const char *)w + s * CK_TILE_BYTES;
+        // Weights of a call are shared by a column of calls, rows of the next steps by all calls of these.
+        const size_t share = calls / row_blocks, w_lines = (CK_TILE + row_pairs - 1) / row_pairs;
+        const size_t x_lines = share == 0 ? 0 : (next * 2 * CK_TILE + share * count - 1) / (share * count);
+        size_t call = 0;
+        for (size_t j = 0; j < column_blocks; j += 2) {
+            const int is_last = j + 2 >= column_blocks && next > 0;
+            const char *w_next = is_last ? weights + count * CK_TILE_BYTES : weights + (j + 2) * w_block;
+            for (size_t r = 0; r < row_blocks; r += 2, call++) {
+                float *to = y + r * CK_TILE * ldy + j * CK_TILE;
+                const char *a = rows + r * x_block, *b = weights + j * w_block;
+                const int wide = j + 1 < column_blocks, tall = r + 1 < row_blocks;
+                pair_ahead ahead = {.w = w_next + r / 2 * w_lines * count * 64, .w_block = w_block, .w_lines = w_lines};
+                if (share > 0 && call / share < row_blocks) {
+                    ahead.x = rows + count * 2 * CK_TILE_BYTES + call / share * x_block + call % share * x_lines * count * 64;
+                    ahead.x_lines = x_lines;
                 }
+                if (tall && wide)
+                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 2, 2, s == 0, ahead);
+                else if (wide)
+                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 1, 2, s == 0, ahead);
+                else if (tall)
+                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 2, 1, s == 0, ahead);
+                else
+                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 1, 1, s == 0, ahead);
+            }
         }
     }
     tiles_release();

@@ -24,6 +24,11 @@ struct ck_matrix;
 #define CK_TILE 16
 #define CK_TILE_STEP 32
 
+/// Rows of a call of matmul_pairs, and steps at a time, that it is fastest with: so many rows stay in the second cache while all
+/// weights pass by, even where a neighbour on the same core has half of it. Of more steps sums go to y and back.
+#define CK_PAIR_ROWS 128
+#define CK_PAIR_STEPS 36
+
 /// The keys that are taken at a time in attention, and the scratch floats of a call.
 #define CK_TILE_KEYS 256
 #define CK_TILE_ROWS 256

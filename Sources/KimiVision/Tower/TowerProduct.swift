@@ -24,28 +24,52 @@ struct TowerProduct {
 
 /// Products are cut into tiles of some rows and some outputs: enough of both that what is read is used often, and few enough that
 /// there are tiles for all threads.
+///
+/// Floats and integers: what a tile reads and makes is small. Pairs: the rows of a tile stay in the second cache while weights pass
+/// by, once for each tile, so that a tile has as many outputs as there can be.
 struct TowerTiles {
-    /// Outputs of a tile: a multiple of 32.
-    static let outputs = 256
-    private static let mostRows = 512
-    private static let leastRows = 64
-
-    /// Rows of a tile.
+    /// Rows and outputs of a tile: multiples of 32.
     let rows: Int
+    let outputs: Int
+    /// Outputs that are finished at once, while they are in the first cache.
+    let part: Int
     let rowTiles: Int
     let count: Int
 
-    init(rows: Int, outputs: Int, threads: Int) {
-        let columns = (outputs + Self.outputs - 1) / Self.outputs
-        var tile = Self.mostRows
-        while tile > Self.leastRows, (rows + tile - 1) / tile * columns < 4 * threads { tile /= 2 }
-        self.rows = tile
-        rowTiles = (rows + tile - 1) / tile
-        count = rowTiles * columns
+    private static let mostRows = 512
+    private static let leastRows = 64
+    private static let plainOutputs = 256
+    /// Of pairs: outputs whose sums go to memory and back, and those whose do not.
+    private static let mostSums = 1152
+    private static let pairPart = 64
+
+    /// - Parameter pairs: columns of a row of pairs; nil for other forms.
+    init(rows: Int, outputs: Int, pairs columns: Int?, threads: Int) {
+        if let columns {
+            self.rows = min(rows, Int(CK_PAIR_ROWS))
+            rowTiles = (rows + Int(CK_PAIR_ROWS) - 1) / Int(CK_PAIR_ROWS)
+            let staying = columns <= Int(CK_PAIR_STEPS * CK_TILE_STEP)
+            let groups = max(1, (Self.tilesOfThread * threads + rowTiles - 1) / rowTiles)
+            let group = ((outputs + groups - 1) / groups + Self.pairPart - 1) / Self.pairPart * Self.pairPart
+            self.outputs = staying ? group : min(group, Self.mostSums)
+            part = staying ? Self.pairPart : self.outputs
+        } else {
+            var tile = Self.mostRows
+            let columns = (outputs + Self.plainOutputs - 1) / Self.plainOutputs
+            while tile > Self.leastRows, (rows + tile - 1) / tile * columns < Self.tilesOfThread * threads { tile /= 2 }
+            self.rows = tile
+            rowTiles = (rows + tile - 1) / tile
+            self.outputs = Self.plainOutputs
+            part = Self.plainOutputs
+        }
+        count = rowTiles * ((outputs + self.outputs - 1) / self.outputs)
     }
 
-    /// Floats of the largest tile.
-    static var floats: Int { mostRows * outputs }
+    /// Enough that all threads end at about the same time.
+    private static let tilesOfThread = 4
+
+    /// Floats of the largest part of a tile.
+    static let floats = max(mostRows * plainOutputs, Int(CK_PAIR_ROWS) * mostSums)
 }
 
 private struct TowerProductJob {
@@ -60,7 +84,7 @@ private struct TowerProductJob {
 extension TowerProduct {
     /// Computes the product of `rows` rows on all threads of the pool.
     func run(_ arithmetic: TowerArithmetic, rows: Int, pool: WorkerPool, scratch: UnsafeMutablePointer<Float>) {
-        let tiles = TowerTiles(rows: rows, outputs: linear.rows, threads: pool.threads)
+        let tiles = TowerTiles(rows: rows, outputs: linear.rows, pairs: packed == nil ? nil : linear.columns, threads: pool.threads)
         var job = TowerProductJob(arithmetic: arithmetic, product: self, rows: rows, tiles: tiles, scratch: scratch)
         pool.run(multiplyTiles, &job, count: tiles.count, grain: 1)
     }
@@ -74,13 +98,15 @@ private func multiplyTiles(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ 
     // Neighbours have the same weights.
     for tile in begin..<end {
         let row = tile % job.tiles.rowTiles * job.tiles.rows
-        let output = tile / job.tiles.rowTiles * TowerTiles.outputs
+        let first = tile / job.tiles.rowTiles * job.tiles.outputs
         let rows = min(job.tiles.rows, job.rows - row)
-        let outputs = min(TowerTiles.outputs, matrix.rows - output)
-        job.arithmetic.multiply(
-            &matrix, packed: job.product.packed, job.product.x, first: row, rows: rows, into: scratch - output,
-            stride: TowerTiles.outputs, from: output, to: output + outputs)
-        for index in 0..<rows { job.finish(row + index, scratch + index * TowerTiles.outputs, output, outputs) }
+        for output in stride(from: first, to: min(first + job.tiles.outputs, matrix.rows), by: job.tiles.part) {
+            let outputs = min(job.tiles.part, matrix.rows - output)
+            job.arithmetic.multiply(
+                &matrix, packed: job.product.packed, job.product.x, first: row, rows: rows, into: scratch - output,
+                stride: job.tiles.part, from: output, to: output + outputs)
+            for index in 0..<rows { job.finish(row + index, scratch + index * job.tiles.part, output, outputs) }
+        }
     }
 }
 
