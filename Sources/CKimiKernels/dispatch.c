@@ -133,10 +133,12 @@ size_t ck_pair_bytes(size_t columns) { return tile_steps(columns) * 2 * CK_TILE_
 
 size_t ck_query_bytes(size_t size) { return query_steps(size) * CK_TILE_BYTES; }
 
+size_t ck_key_bytes(size_t size) { return 2 * ck_query_bytes(size); }
+
 size_t ck_value_bytes(size_t size) { return value_tiles(size) * CK_TILE_BYTES; }
 
 size_t ck_attention_scratch(size_t size) {
-    return 32 * CK_TILE_KEYS * 8 + CK_TILE_ROWS * (value_tiles(size) * 64 + 64 + 4);
+    return 2 * (32 * CK_TILE_KEYS * 8) + CK_TILE_ROWS * (value_tiles(size) * 64 + 8);
 }
 
 size_t ck_type_bits(int32_t type) { return ck_bits_of_type(type); }

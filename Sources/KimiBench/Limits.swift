@@ -53,6 +53,7 @@ package final class LimitMeter {
     /// Rounds of one item of a multiplying job: about a tenth of a millisecond.
     private static let rounds = 20_000
     private static let passes = 3
+    private static let glanceRounds = 1000
 
     package init(pool: WorkerPool, memory: StreamMemory) throws(KimiError) {
         self.pool = pool
@@ -70,6 +71,17 @@ package final class LimitMeter {
         return Limits(
             read: read.max() ?? 0, f32: multiply(Int32(CK_MULTIPLY_F32)) ?? 0, bf16: multiply(Int32(CK_MULTIPLY_BF16)),
             int8: multiply(Int32(CK_MULTIPLY_INT8)), tiles: multiply(Int32(CK_MULTIPLY_TILES)))
+    }
+
+    /// Multiply-adds a second that a path is judged by, in half a millisecond: between two parts of some work.
+    package func glance(at path: TowerPath) -> Double {
+        let kind = switch path {
+        case .floats: CK_MULTIPLY_F32
+        case .integers: CK_MULTIPLY_BF16
+        case .pairs: CK_MULTIPLY_TILES
+        }
+        func look(_ kind: Int) -> Double? { multiply(Int32(kind), rounds: Self.glanceRounds, passes: 1) }
+        return look(kind) ?? look(CK_MULTIPLY_F32) ?? 0
     }
 
     // MARK: Reading
@@ -110,16 +122,17 @@ package final class LimitMeter {
 
     private struct MultiplyJob {
         let kind: Int32
+        let rounds: Int
         let done: UnsafeMutablePointer<Int>
     }
 
     /// Multiply-adds a second, the best of the passes: unlike reading it has a ceiling that neighbours can only lower.
-    private func multiply(_ kind: Int32) -> Double? {
+    private func multiply(_ kind: Int32, rounds: Int = LimitMeter.rounds, passes: Int = LimitMeter.passes) -> Double? {
         guard ck_multiply(kind, 1) > 0 else { return nil }
         let counts = places.pointer(to: Int.self)
         var best = 0.0
-        for _ in 0..<Self.passes {
-            var job = MultiplyJob(kind: kind, done: counts)
+        for _ in 0..<passes {
+            var job = MultiplyJob(kind: kind, rounds: rounds, done: counts)
             for worker in 0..<pool.threads { counts[worker * 8] = 0 }
             let begin = monotonicSeconds()
             pool.run(multiplyPiece, &job, count: pool.threads * 16, grain: 1)
@@ -135,7 +148,7 @@ package final class LimitMeter {
         // Safe because `multiply` passes exactly this type and waits for the job.
         guard let job = context?.assumingMemoryBound(to: MultiplyJob.self).pointee else { return }
         for _ in begin..<end {
-            job.done[worker * 8] &+= Int(clamping: ck_multiply(job.kind, LimitMeter.rounds))
+            job.done[worker * 8] &+= Int(clamping: ck_multiply(job.kind, job.rounds))
         }
     }
 }

@@ -1,6 +1,24 @@
 import KimiCore
 import KimiModel
 
+/// How long some work was paused to see what the machine can do meanwhile, and what that was on the mean.
+package struct Pauses {
+    package private(set) var seconds = 0.0
+    private var total = 0.0
+    private var count = 0
+
+    package init() {}
+
+    package mutating func add(seconds: Double, peak: Double) {
+        self.seconds += seconds
+        total += peak
+        count += 1
+    }
+
+    /// Multiply-adds a second; nil without a pause.
+    package var peak: Double? { count == 0 ? nil : total / Double(count) }
+}
+
 /// One kind of work, timed several times, each repeat between two measurements of the machine's limits.
 package struct Measurement: Sendable {
     /// One repeat.
@@ -11,15 +29,18 @@ package struct Measurement: Sendable {
         package let after: Limits
         /// How experts have fared that are read as they are chosen; nil if none are.
         package let experts: ExpertStore.Statistics?
+        /// Multiply-adds a second that were possible meanwhile, of the kind that the work makes, if it was paused to measure that.
+        package let meanwhile: Double?
 
         package init(
-            seconds: Double, count: WorkCount, before: Limits, after: Limits, experts: ExpertStore.Statistics? = nil
+            seconds: Double, count: WorkCount, before: Limits, after: Limits, experts: ExpertStore.Statistics? = nil, meanwhile: Double? = nil
         ) {
             self.seconds = seconds
             self.count = count
             self.before = before
             self.after = after
             self.experts = experts
+            self.meanwhile = meanwhile
         }
 
         /// Bytes a second of plain reading around this repeat.
@@ -44,10 +65,11 @@ package struct Measurement: Sendable {
     ///   - reset: brings things back to where the work begins; not in the time.
     ///   - advance: called after each run of the work, the unmeasured one included; throwing ends all.
     ///   - experts: what the store of experts has counted so far; nil if there is none.
+    ///   - pauses: of the last run of the work, which count for nothing.
     ///   - work: returns what it had to do, by count.
     package static func take(
         tokens: Int, repeats: Int, meter: LimitMeter, reset: () throws -> Void = {}, advance: () throws -> Void = {},
-        experts: () -> ExpertStore.Statistics? = { nil }, work: () throws -> WorkCount
+        experts: () -> ExpertStore.Statistics? = { nil }, pauses: () -> Pauses = { Pauses() }, work: () throws -> WorkCount
     ) throws -> Measurement {
         try reset()
         _ = try work()
@@ -59,10 +81,12 @@ package struct Measurement: Sendable {
             let expertsBefore = experts()
             let begin = monotonicSeconds()
             let count = try work()
-            let seconds = monotonicSeconds() - begin
+            let paused = pauses()
+            let seconds = monotonicSeconds() - begin - paused.seconds
             let expertsSince = expertsBefore.flatMap { before in experts().map { $0 - before } }
             let after = meter.measure()
-            samples.append(Sample(seconds: seconds, count: count, before: before, after: after, experts: expertsSince))
+            samples.append(Sample(
+                seconds: seconds, count: count, before: before, after: after, experts: expertsSince, meanwhile: paused.peak))
             before = after
             try reset()
             try advance()

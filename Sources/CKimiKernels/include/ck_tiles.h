@@ -29,8 +29,10 @@ struct ck_matrix;
 #define CK_PAIR_ROWS 128
 #define CK_PAIR_STEPS 36
 
-/// The keys that are taken at a time in attention, and the scratch floats of a call.
-#define CK_TILE_KEYS 256
+/// Keys that are taken at a time in attention, keys that pass by all queries of a call before the next ones do, and the most queries
+/// of a call.
+#define CK_TILE_KEYS 128
+#define CK_TILE_SPAN 512
 #define CK_TILE_ROWS 256
 
 typedef struct ck_tiles {
@@ -50,11 +52,10 @@ typedef struct ck_tiles {
                          size_t columns);
 
     /// Writes one head's queries of 16 tokens, the first `rows` of which there are, each times `scale` and log2(e), for `attention`; `to`
-    /// has ck_query_bytes(size) bytes, aligned to 64, as have keys; values have ck_value_bytes(size) for 32 tokens, of which
-    /// `half` 0 or 1 are written.
+    /// has ck_query_bytes(size) bytes, aligned to 64. Keys and values are those of 32 tokens.
     void (*pack_queries)(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale);
     void (*pack_keys)(void *to, const float *k, size_t ldk, size_t rows, size_t size);
-    void (*pack_values)(void *to, const float *v, size_t ldv, size_t rows, size_t size, size_t half);
+    void (*pack_values)(void *to, const float *v, size_t ldv, size_t rows, size_t size);
 
     /// Softmax attention of one head: row_blocks (1 ... CK_TILE_ROWS / 16) blocks of queries to all `tokens` keys, without a mask.
     /// y[r * ldy + d], d < size, for all 16 row_blocks rows. The products are those of pairs (query and key: high and high, low
@@ -68,8 +69,9 @@ typedef struct ck_tiles {
 
 /// Bytes of 16 rows as pairs.
 size_t ck_pair_bytes(size_t columns);
-/// Bytes of the queries, or keys, of 16 tokens; of the values of 32; of the scratch memory of `attention`.
+/// Bytes of the queries of 16 tokens; of the keys, and of the values, of 32; of the scratch memory of `attention`.
 size_t ck_query_bytes(size_t size);
+size_t ck_key_bytes(size_t size);
 size_t ck_value_bytes(size_t size);
 size_t ck_attention_scratch(size_t size);
 

@@ -55,15 +55,22 @@ __attribute__((target("amx-tile,amx-bf16"))) static uint64_t tiles_amx(size_t ro
         uint16_t row_bytes[16];
         uint8_t rows[16];
     } config = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+    // Numbers that look like anything: with zeros, which take less power, the clock is a tenth higher than work has it.
+    _Alignas(64) uint16_t words[4][16][32];
+    uint32_t state = 1;
+    for (size_t i = 0; i < sizeof words / sizeof words[0][0][0]; i++) {
+        state = state * 1664525u + 1013904223u;
+        words[i / 512][i / 32 % 16][i % 32] = (uint16_t)(0x3c00 | (state >> 16 & 0x80ff)); // 2^-7 to 2^-5, of either sign
+    }
     _tile_loadconfig(&config);
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    _tile_zero(4);
-    _tile_zero(5);
-    _tile_zero(6);
-    _tile_zero(7);
+    _tile_loadd(4, words[0], 64);
+    _tile_loadd(5, words[1], 64);
+    _tile_loadd(6, words[2], 64);
+    _tile_loadd(7, words[3], 64);
     for (size_t i = 0; i < rounds; i++) {
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);

@@ -91,13 +91,18 @@ void ck_scalar_pack_queries(void *to, const float *q, size_t ldq, size_t rows, s
             half[2] = half[0];
             for (size_t p = 0; p < 3; p++) {
                 size_t c = p * size + d;
-                *word_at(to, c / CK_TILE_STEP * CK_TILE_BYTES + r * 64 + c % CK_TILE_STEP * 2) = half[p];
+                *word_at(to, c / CK_TILE_STEP * CK_TILE_BYTES + c % CK_TILE_STEP / 2 * 64 + r * 4 + c % 2 * 2) = half[p];
             }
         }
 }
 
+/// Where the tile of a step and token is among keys.
+CK_INLINE size_t key_tile(size_t steps, size_t step, size_t token) {
+    return (token / 32 * steps + step) * 2 * CK_TILE_BYTES + token % 32 / CK_TILE * CK_TILE_BYTES;
+}
+
 void ck_scalar_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {
-    memset(to, 0, ck_query_bytes(size));
+    memset(to, 0, ck_key_bytes(size));
     for (size_t r = 0; r < rows; r++)
         for (size_t d = 0; d < size; d++) {
             uint16_t half[3];
@@ -105,24 +110,24 @@ void ck_scalar_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size
             half[1] = half[0];
             for (size_t p = 0; p < 3; p++) {
                 size_t c = p * size + d;
-                *word_at(to, c / CK_TILE_STEP * CK_TILE_BYTES + c % CK_TILE_STEP / 2 * 64 + r * 4 + c % 2 * 2) = half[p];
+                *word_at(to, key_tile(0, c / CK_TILE_STEP, r) + r % CK_TILE * 64 + c % CK_TILE_STEP * 2) = half[p];
             }
         }
 }
 
-void ck_scalar_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size, size_t half) {
-    for (size_t r = 0; r < CK_TILE; r++)
-        for (size_t c = 0; c < value_tiles(size) * CK_TILE; c++) {
-            uint16_t halves[2] = {0, 0};
-            if (r < rows && c < 2 * size) split_pair(&halves[0], &halves[1], v[r * ldv + c % size]);
-            *word_at(to, c / CK_TILE * CK_TILE_BYTES + r * 64 + c % CK_TILE * 4 + half * 2) = halves[c / size & 1];
+void ck_scalar_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size) {
+    memset(to, 0, ck_value_bytes(size));
+    for (size_t r = 0; r < rows; r++)
+        for (size_t d = 0; d < size; d++) {
+            uint16_t half[2];
+            split_pair(&half[0], &half[1], v[r * ldv + d]);
+            for (size_t p = 0; p < 2; p++) *word_at(to, (p * size + d) * 64 + r % CK_TILE * 4 + r / CK_TILE * 2) = half[p];
         }
 }
 
 /// 2^x for x <= 0, or a little above.
 static float power(float x) {
-    float whole = floorf(x), f = x - whole, p = CK_EXP2_5;
-    p = fmaf(p, f, CK_EXP2_4);
+    float whole = floorf(x), f = x - whole, p = CK_EXP2_4;
     p = fmaf(p, f, CK_EXP2_3);
     p = fmaf(p, f, CK_EXP2_2);
     p = fmaf(p, f, CK_EXP2_1);
@@ -134,19 +139,20 @@ static uint16_t cut(float x) { return (uint16_t)(bits_of(x) >> 16); }
 
 void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_blocks, const void *k, const void *v,
                               size_t tokens, size_t size, void *scratch) {
-    tile_scratch s = scratch_parts(scratch, size);
+    const block_scratch s = scratch_parts(scratch, size).block[0];
     const size_t steps = query_steps(size), tiles = value_tiles(size), high_tiles = high_value_tiles(size);
     for (size_t row = 0; row < row_blocks * CK_TILE; row++) {
-        float sums[2 * 4096 + 16] = {0}, totals[16] = {0}, most = 0;
+        float sums[2 * 4096 + 16] = {0}, total = 0, most = 0;
         for (size_t block = 0; block < tokens; block += CK_TILE_KEYS) {
             const size_t count = ck_smaller(tokens - block, CK_TILE_KEYS), subs = (count + 31) / 32;
             float *x = s.scores, largest = CK_NO_SCORE;
             for (size_t t = 0; t < subs * 32; t++) {
-                const char *keys = (const char *)k + (block + t) / CK_TILE * steps * CK_TILE_BYTES;
                 const char *queries = (const char *)q + row / CK_TILE * steps * CK_TILE_BYTES;
                 float c = 0;
-                for (size_t step = 0; step < steps; step++)
-                    c = add_products(c, queries + step * CK_TILE_BYTES, keys + step * CK_TILE_BYTES, row % CK_TILE, t % CK_TILE);
+                for (size_t step = 0; step < steps; step++) {
+                    const char *keys = (const char *)k + key_tile(steps, step, block + t);
+                    c = add_products(c, keys, queries + step * CK_TILE_BYTES, t % CK_TILE, row % CK_TILE);
+                }
                 x[t] = t < count ? c : CK_NO_SCORE;
                 if (x[t] > largest) largest = x[t];
             }
@@ -155,33 +161,31 @@ void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_bl
             } else if (largest > most + CK_SCORE_SLACK) {
                 float factor = power(most - largest);
                 most = largest;
-                for (size_t lane = 0; lane < 16; lane++) totals[lane] *= factor;
+                total *= factor;
                 for (size_t c = 0; c < tiles * CK_TILE; c++) sums[c] *= factor;
             }
-            // Weights as the tiles have them: token t beside token t + 16.
+            // Weights as the tiles have them, those of this query alone: token t beside token t + 16.
             for (size_t sub = 0; sub < subs; sub++)
-                for (size_t lane = 0; lane < 16; lane++) {
+                for (size_t t = 0; t < CK_TILE; t++) {
                     float pair[2];
                     for (size_t p = 0; p < 2; p++) {
-                        pair[p] = power(x[sub * 32 + p * 16 + lane] - most);
-                        size_t at = sub * 512 + 2 * lane + p;
-                        s.high[at] = cut(pair[p]);
-                        s.low[at] = cut(pair[p] - widened(s.high[at]));
+                        pair[p] = power(x[sub * 32 + p * CK_TILE + t] - most);
+                        const size_t at = sub * CK_TILE_BYTES + t * 64 + p * 2;
+                        *word_at(s.high, at) = cut(pair[p]);
+                        *word_at(s.low, at) = cut(pair[p] - widened(*word_at(s.high, at)));
                     }
-                    totals[lane] += pair[0] + pair[1];
+                    total += pair[0] + pair[1];
                 }
             const char *values = (const char *)v + block / 32 * tiles * CK_TILE_BYTES;
             for (size_t c = 0; c < tiles * CK_TILE; c++)
                 for (size_t sub = 0; sub < subs; sub++) {
                     const char *tile = values + (sub * tiles + c / CK_TILE) * CK_TILE_BYTES;
-                    sums[c] = add_products(sums[c], (char *)(s.high + sub * 512), tile, 0, c % CK_TILE);
+                    sums[c] = add_products(sums[c], tile, s.high + sub * CK_TILE_BYTES, c % CK_TILE, 0);
                     if (c / CK_TILE < high_tiles)
-                        sums[c] = add_products(sums[c], (char *)(s.low + sub * 512), tile, 0, c % CK_TILE);
+                        sums[c] = add_products(sums[c], tile, s.low + sub * CK_TILE_BYTES, c % CK_TILE, 0);
                 }
         }
-        for (size_t half = 8; half > 0; half /= 2)
-            for (size_t lane = 0; lane < half; lane++) totals[lane] += totals[lane + half];
-        const float factor = 1 / totals[0];
+        const float factor = 1 / total;
         for (size_t d = 0; d < size; d++) y[row * ldy + d] = (sums[d] + sums[size + d]) * factor;
     }
 }

@@ -71,11 +71,10 @@ struct TowerHeads {
         }
         let block = TowerRows.blockRows
         for half in 0..<TowerBatch.unit / block {
-            let rows = from + half * block * stride
-            tiles.pointee.pack_queries(query + half * ck_query_bytes(size), rows, stride, block, size, scale)
-            tiles.pointee.pack_keys(key + half * ck_query_bytes(size), rows + width, stride, block, size)
-            tiles.pointee.pack_values(value, rows + 2 * width, stride, block, size, half)
+            tiles.pointee.pack_queries(query + half * ck_query_bytes(size), from + half * block * stride, stride, block, size, scale)
         }
+        tiles.pointee.pack_keys(key, from + width, stride, TowerBatch.unit, size)
+        tiles.pointee.pack_values(value, from + 2 * width, stride, TowerBatch.unit, size)
     }
 
     // MARK: Attending

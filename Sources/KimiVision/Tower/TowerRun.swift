@@ -14,6 +14,8 @@ final class TowerRun {
     private let batch: TowerBatch
     private let work: TowerWork
     private let cancellation: Cancellation
+    /// Called after each turn.
+    private let between: () -> Void
     var times = TowerTimes()
 
     private var pool: WorkerPool { text.pool }
@@ -21,10 +23,12 @@ final class TowerRun {
 
     init(
         config: VisionConfig, text: TextModel, weights: TowerWeights, arithmetic: TowerArithmetic, grid: PositionGrid,
-        batch: TowerBatch, work: TowerWork, cancellation: Cancellation
+        batch: TowerBatch, work: TowerWork, cancellation: Cancellation,
+        between: @escaping () -> Void
     ) {
         (self.config, self.text, self.weights, self.arithmetic) = (config, text, weights, arithmetic)
         (self.grid, self.batch, self.work, self.cancellation) = (grid, batch, work, cancellation)
+        self.between = between
     }
 
     /// Has the pool for some work, and the mapped weights held meanwhile.
@@ -41,6 +45,7 @@ final class TowerRun {
             // What was computed of a file that somebody cut meanwhile counts for nothing.
             try text.readHold?.check()
         }
+        between()
     }
 
     /// A turn for each chunk of rows.

@@ -71,11 +71,12 @@ package final class VisionTower: @unchecked Sendable {
 
     /// Encodes one picture or one chunk of a clip.
     ///
+    /// - Parameter between: called after each turn, when the threads are free.
     /// - Throws: as the other `encode` does.
     package func encode(
-        _ source: some PatchSource, digest: MediaDigest, cancellation: Cancellation
+        _ source: some PatchSource, digest: MediaDigest, cancellation: Cancellation, between: @escaping () -> Void = {}
     ) throws(KimiError) -> MediaFeatures {
-        guard let features = try encode([(source, digest)], cancellation: cancellation).first else {
+        guard let features = try encode([(source, digest)], cancellation: cancellation, between: between).first else {
             throw KimiError(.internal, "a picture without features")
         }
         return features
@@ -86,7 +87,7 @@ package final class VisionTower: @unchecked Sendable {
     /// - Throws: `cancelled`, at the latest after a turn; `invalidArgument` for a grid that the tower cannot take; `outOfMemory`;
     ///   `io` if a mapped file is cut; `numeric` if features are not finite.
     package func encode(
-        _ sources: [(source: any PatchSource, digest: MediaDigest)], cancellation: Cancellation
+        _ sources: [(source: any PatchSource, digest: MediaDigest)], cancellation: Cancellation, between: @escaping () -> Void = {}
     ) throws(KimiError) -> [MediaFeatures] {
         let grids = sources.map { $0.source.grid }
         for grid in grids { try TowerBatch.check(grid, config) }
@@ -101,7 +102,7 @@ package final class VisionTower: @unchecked Sendable {
                     }
                     guard added else { break }
                 }
-                try run(batch, cancellation)
+                try run(batch, cancellation, between)
                 features += batch.pictures.map(\.features)
             }
             return features
@@ -109,11 +110,11 @@ package final class VisionTower: @unchecked Sendable {
     }
 
     /// The tower in the order of the maths.
-    private func run(_ batch: TowerBatch, _ cancellation: Cancellation) throws(KimiError) {
+    private func run(_ batch: TowerBatch, _ cancellation: Cancellation, _ between: @escaping () -> Void) throws(KimiError) {
         let work = try TowerWork(batch, config, arithmetic, text: text)
         let run = TowerRun(
             config: config, text: text, weights: weights, arithmetic: arithmetic, grid: grid, batch: batch, work: work,
-            cancellation: cancellation)
+            cancellation: cancellation, between: between)
         defer { total.add(run.times) }
         try run.embed()
         for block in weights.blocks {

@@ -111,7 +111,7 @@ struct BenchRun {
         let facts = MachineFacts(try Topology.current())
         let meter = try LimitMeter(
             pool: model.text.pool, memory: StreamMemory(lastLevelCacheBytes: facts.lastLevelCacheBytes))
-        let work = VisionWork(tower: eyes.tower, cancellation: cancellation)
+        let work = VisionWork(tower: eyes.tower, meter: meter, cancellation: cancellation)
         let sizes = command.size.isEmpty ? ["256x256", "512x512", "1024x1024"].compactMap(PictureSize.init) : command.size
         let bar = ProgressBar("measuring", unit: .share)
         defer { bar.finish() }
@@ -128,7 +128,7 @@ struct BenchRun {
                     done += 1
                     bar.update(done, of: sizes.count * (command.repeats + 1))
                 },
-                work: { try work.encode(grid) })
+                pauses: { work.pauses }, work: { try work.encode(grid) })
             let after = eyes.tower.times
             let repeats = Double(command.repeats + 1)
             results.append(VisionResult(

@@ -42,9 +42,13 @@ struct VisionReport: BenchReport {
     /// maths asks for.
     private func share(_ result: VisionResult, useful: Bool) -> Spread {
         Spread(result.measurement.samples.map { sample in
-            let peak = (sample.before.peak(of: tower.path) + sample.after.peak(of: tower.path)) / 2
-            return Double(useful ? result.multiplyAdds : sample.count.multiplyAdds) / sample.seconds / peak
+            Double(useful ? result.multiplyAdds : sample.count.multiplyAdds) / sample.seconds / peak(sample)
         })
+    }
+
+    /// What was possible between the turns of a repeat; of one without a pause, around it.
+    private func peak(_ sample: Measurement.Sample) -> Double {
+        sample.meanwhile ?? (sample.before.peak(of: tower.path) + sample.after.peak(of: tower.path)) / 2
     }
 
     func print() {
@@ -54,7 +58,7 @@ struct VisionReport: BenchReport {
             right: Set(1...10))
         for result in results {
             let speed = result.measurement.tokensPerSecond
-            let peak = result.measurement.peak { $0.peak(of: tower.path) }?.median ?? 0
+            let peak = Spread(result.measurement.samples.map(peak)).median
             table.row([
                 result.size.text, Units.count(result.plan.patches), Units.count(result.plan.tokens),
                 Units.elapsed(result.measurement.seconds.median), Units.decimal(speed.median, 0), Units.decimal(speed.min, 0),
@@ -74,7 +78,7 @@ struct VisionReport: BenchReport {
         let words = [facts.processor.isEmpty ? nil : facts.processor, "\(model.text.pool.threads) threads", model.text.isaName, facts.date]
         Terminal.output.write(
             words.compactMap { $0 }.joined(separator: ", ") + "\n"
-                + "products of \(tower.path.words); GMAC/s: multiply-adds made; peak: of such in registers, measured between the repeats;\n"
+                + "products of \(tower.path.words); GMAC/s: multiply-adds made; peak: of such in registers, measured every 50 ms between turns;\n"
                 + "made, needed: shares of that peak, of all multiply-adds made and of those that the maths asks for\n")
     }
 
@@ -97,7 +101,7 @@ struct VisionReport: BenchReport {
                         json.object("stage_seconds") { json in
                             for stage in TowerStage.allCases { json.member(stage.rawValue, result.stages[stage] ?? 0) }
                         }
-                        if let peak = result.measurement.peak({ $0.peak(of: tower.path) }) { json.member("path_peak", peak) }
+                        json.member("path_peak", Spread(result.measurement.samples.map(peak)))
                         json.member("share_made", share(result, useful: false))
                         json.member("share_needed", share(result, useful: true))
                         json.measurement(result.measurement, unit: "patches")
