@@ -138,7 +138,7 @@ struct TilesTests {
 
     @Test(
         "Attention of pairs is that of the floats to 2e-5, with tiles as with the twin",
-        arguments: [(1, 1, 8), (4, 4, 24), (16, 16, 72), (20, 33, 24), (50, 300, 72), (33, 600, 20), (17, 129, 16), (250, 1100, 8)], [1, 6] as [Float])
+        arguments: [(1, 1, 8), (4, 4, 24), (16, 16, 72), (20, 33, 24), (50, 300, 72), (33, 600, 20), (17, 129, 16), (250, 1100, 8), (40, 1030, 72)], [1, 6] as [Float])
     func attention(_ shape: (Int, Int, Int), spread: Float) throws {
         var random = Random(shape.0 * 7 + shape.1)
         let (rows, tokens, size) = shape
@@ -161,7 +161,10 @@ struct TilesTests {
             let tolerance = 2e-5 + Double(spread * spread) * 2e-4
             for d in 0..<size {
                 let expected = (0..<tokens).reduce(0.0) { $0 + weights[$1] * Double(heads.v[$1 * size + d]) } / total
-                #expect(abs(Double(y[row * size + d]) - expected) < tolerance)
+                // Of many, weights have one half: 2^-9 of each, and as much of the total, whose common part goes away.
+                let apart = (0..<tokens).reduce(0.0) { $0 + weights[$1] * abs(Double(heads.v[$1 * size + d]) - expected) } / total
+                let rounding = tokens < Int(CK_TILE_AVERAGED) ? 0 : apart / 256
+                #expect(abs(Double(y[row * size + d]) - expected) < tolerance + rounding)
             }
         }
         guard Self.hasTiles else { return }

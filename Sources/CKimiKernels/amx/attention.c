@@ -28,14 +28,22 @@ typedef struct weighing {
     __m512 most[2], total[2], largest[2];
 } weighing;
 
-/// Scores of tokens t and t + 16 become weights, for one block of queries.
-CK_INLINE void weigh_block(weighing *w, size_t b) {
+/// Scores of tokens t and t + 16 become weights, for one block of queries: both halves of each, or one rounded half.
+CK_INLINE void weigh_block(weighing *w, size_t b, int is_paired) {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
     const __m512 x0 = _mm512_load_ps(w->x + b * CK_SCORE_BYTES), x1 = _mm512_load_ps(w->x + b * CK_SCORE_BYTES + 64);
     w->largest[b] = _mm512_max_ps(x1, _mm512_max_ps(x0, w->largest[b]));
     const __m512 p0 = power(_mm512_sub_ps(x0, w->most[b])), p1 = power(_mm512_sub_ps(x1, w->most[b]));
+    __m512i b0 = _mm512_castps_si512(p0), b1 = _mm512_castps_si512(p1);
+    if (!is_paired) {
+        const __m512i half = _mm512_set1_epi32(0x8000);
+        b0 = _mm512_and_si512(_mm512_add_epi32(b0, half), upper);
+        b1 = _mm512_and_si512(_mm512_add_epi32(b1, half), upper);
+        w->total[b] = _mm512_add_ps(w->total[b], _mm512_add_ps(_mm512_castsi512_ps(b0), _mm512_castsi512_ps(b1)));
+        _mm512_store_si512(w->high + b * CK_WEIGHT_BYTES, _mm512_or_si512(_mm512_srli_epi32(b0, 16), b1));
+        return;
+    }
     w->total[b] = _mm512_add_ps(w->total[b], _mm512_add_ps(p0, p1));
-    const __m512i b0 = _mm512_castps_si512(p0), b1 = _mm512_castps_si512(p1);
     const __m512 h0 = _mm512_castsi512_ps(_mm512_and_si512(b0, upper)), h1 = _mm512_castsi512_ps(_mm512_and_si512(b1, upper));
     const __m512i l0 = _mm512_castps_si512(_mm512_sub_ps(p0, h0)), l1 = _mm512_castps_si512(_mm512_sub_ps(p1, h1));
     // x | (y & z): the upper halves of the two are only put together.
@@ -44,10 +52,10 @@ CK_INLINE void weigh_block(weighing *w, size_t b) {
 }
 
 /// Weights of the next two tokens, if there are any.
-CK_INLINE void weigh(weighing *w) {
+CK_INLINE void weigh(weighing *w, int is_paired) {
     if (w->x == w->end) return;
-    weigh_block(w, 0);
-    weigh_block(w, 1);
+    weigh_block(w, 0, is_paired);
+    weigh_block(w, 1, is_paired);
     w->x += 128;
     w->high += 64;
     w->low += 64;
@@ -67,7 +75,8 @@ CK_INLINE void ask_ahead(tile_attention *a) {
 }
 
 /// Scores of two blocks of queries and `subs` times 32 keys. Tiles of the next step are loaded as soon as those of this one are used.
-CK_INLINE void tile_scores(tile_attention *a, float *scores, const char *q, const char *q2, const char *k, size_t subs, weighing *w) {
+CK_INLINE void tile_scores(tile_attention *a, float *scores, const char *q, const char *q2, const char *k, size_t subs,
+                           weighing *w, int is_paired) {
     const char *last = k + (subs * a->steps - 1) * 2 * CK_TILE_BYTES;
     _tile_loadd(4, k, 64);
     _tile_loadd(5, k + CK_TILE_BYTES, 64);
@@ -87,7 +96,7 @@ CK_INLINE void tile_scores(tile_attention *a, float *scores, const char *q, cons
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
             _tile_loadd(5, k + CK_TILE_BYTES, 64);
-            weigh(w);
+            weigh(w, is_paired);
         }
         char *to = (char *)scores + sub * 2 * CK_TILE_BYTES;
         _tile_stored(0, to, 128);
@@ -100,7 +109,7 @@ CK_INLINE void tile_scores(tile_attention *a, float *scores, const char *q, cons
 /// sums += values times weights, for one or two tiles of elements, `low` of which have high halves of values, and two blocks of
 /// queries.
 CK_INLINE void tile_sums(const tile_attention *a, float *sums, const char *v, const block_scratch *p, size_t subs, size_t elements,
-                         size_t low, weighing *w) {
+                         size_t low, weighing *w, int is_paired) {
     const size_t tile = CK_TILE * CK_TILE, next = a->tiles * CK_TILE_BYTES;
     _tile_loadd(4, v, 64);
     if (elements > 1) _tile_loadd(5, v + CK_TILE_BYTES, 64);
@@ -120,7 +129,7 @@ CK_INLINE void tile_sums(const tile_attention *a, float *sums, const char *v, co
         if (elements > 1) {
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
-            weigh(w);
+            weigh(w, is_paired);
         }
         if (low > 0) {
             _tile_loadd(6, l, 64);
@@ -134,7 +143,7 @@ CK_INLINE void tile_sums(const tile_attention *a, float *sums, const char *v, co
             _tile_dpbf16ps(3, 5, 7);
         }
         if (elements > 1) _tile_loadd(5, v + CK_TILE_BYTES, 64);
-        weigh(w);
+        weigh(w, is_paired);
     }
     _tile_stored(0, sums, 64);
     _tile_stored(1, sums + tile, 64);
@@ -144,19 +153,20 @@ CK_INLINE void tile_sums(const tile_attention *a, float *sums, const char *v, co
     }
 }
 
-CK_INLINE void all_sums(const tile_attention *a, float *sums, const char *v, const block_scratch *p, size_t subs, weighing *w) {
+CK_INLINE void all_sums(const tile_attention *a, float *sums, const char *v, const block_scratch *p, size_t subs, weighing *w,
+                        int is_paired) {
     for (size_t tile = 0; tile < a->tiles; tile += 2, sums += 4 * CK_TILE * CK_TILE, v += 2 * CK_TILE_BYTES) {
-        const size_t low = tile >= a->high_tiles ? 0 : a->high_tiles - tile;
+        const size_t low = !is_paired || tile >= a->high_tiles ? 0 : a->high_tiles - tile;
         if (tile + 1 < a->tiles && low == 0)
-            tile_sums(a, sums, v, p, subs, 2, 0, w);
+            tile_sums(a, sums, v, p, subs, 2, 0, w, is_paired);
         else if (tile + 1 < a->tiles && low == 1)
-            tile_sums(a, sums, v, p, subs, 2, 1, w);
+            tile_sums(a, sums, v, p, subs, 2, 1, w, is_paired);
         else if (tile + 1 < a->tiles)
-            tile_sums(a, sums, v, p, subs, 2, 2, w);
+            tile_sums(a, sums, v, p, subs, 2, 2, w, is_paired);
         else if (low == 0)
-            tile_sums(a, sums, v, p, subs, 1, 0, w);
+            tile_sums(a, sums, v, p, subs, 1, 0, w, is_paired);
         else
-            tile_sums(a, sums, v, p, subs, 1, 1, w);
+            tile_sums(a, sums, v, p, subs, 1, 1, w, is_paired);
     }
 }
 
@@ -178,7 +188,7 @@ static void find_most(__m512 most[2], const float *scores, size_t subs) {
 
 /// Queries whose scores of this block pass `most` too far: sums of the blocks before are scaled, and weights of this one made anew.
 static __attribute__((noinline)) void raise_most(const tile_attention *a, weighing *w, const __m512 total[2], const __mmask16 above[2],
-                                                 float *sums, const block_scratch *p) {
+                                                 float *sums, const block_scratch *p, int is_paired) {
     for (size_t b = 0; b < 2; b++) {
         const __m512 factor = power(_mm512_sub_ps(w->most[b], w->largest[b]));
         w->most[b] = _mm512_mask_mov_ps(w->most[b], above[b], w->largest[b]);
@@ -193,12 +203,12 @@ static __attribute__((noinline)) void raise_most(const tile_attention *a, weighi
     w->x = (const char *)p->scores;
     w->high = p->high;
     w->low = p->low;
-    while (w->x != w->end) weigh(w);
+    while (w->x != w->end) weigh(w, is_paired);
 }
 
 /// One pair of blocks of queries and up to CK_TILE_SPAN keys, which are the first ones or not.
-static void attend_span(tile_attention *a, const char *q, const char *q2, size_t pair, const char *k, const char *v, size_t count,
-                        int is_first) {
+CK_INLINE void attend_span(tile_attention *a, const char *q, const char *q2, size_t pair, const char *k, const char *v, size_t count,
+                           int is_first, int is_paired) {
     const size_t block_keys = CK_TILE_KEYS / 32 * a->steps * 2 * CK_TILE_BYTES, block_values = CK_TILE_KEYS / 32 * a->tiles * CK_TILE_BYTES;
     const size_t blocks = (count + CK_TILE_KEYS - 1) / CK_TILE_KEYS;
     float *sums = a->s.sums + pair * 32 * a->tiles * CK_TILE, *most = a->s.most + pair * 32, *totals = a->s.totals + pair * 32;
@@ -223,14 +233,14 @@ static void attend_span(tile_attention *a, const char *q, const char *q2, size_t
         }
         if (made < blocks) {
             const size_t keys = ck_smaller(count - made * CK_TILE_KEYS, CK_TILE_KEYS);
-            tile_scores(a, other->scores, q, q2, k + made * block_keys, (keys + 31) / 32, &w);
+            tile_scores(a, other->scores, q, q2, k + made * block_keys, (keys + 31) / 32, &w, is_paired);
             leave_out(other->scores, keys);
         }
         if (step > 1) {
             const size_t keys = ck_smaller(count - summed * CK_TILE_KEYS, CK_TILE_KEYS);
-            all_sums(a, sums, v + summed * block_values, other, (keys + 31) / 32, &w);
+            all_sums(a, sums, v + summed * block_values, other, (keys + 31) / 32, &w, is_paired);
         }
-        while (w.x != w.end) weigh(&w);
+        while (w.x != w.end) weigh(&w, is_paired);
         __mmask16 above[2];
         for (size_t b = 0; b < 2; b++) {
             const __m512 bound = _mm512_add_ps(w.most[b], _mm512_set1_ps(CK_SCORE_SLACK));
@@ -238,7 +248,7 @@ static void attend_span(tile_attention *a, const char *q, const char *q2, size_t
         }
         if (__builtin_expect(above[0] | above[1], 0)) {
             weighing anew = w; // a copy, so that w itself can stay in registers
-            raise_most(a, &anew, total, above, sums, p);
+            raise_most(a, &anew, total, above, sums, p, is_paired);
             w = anew;
         }
         w.largest[0] = w.largest[1] = _mm512_set1_ps(CK_NO_SCORE);
@@ -292,7 +302,10 @@ void ck_amx_tile_attention(float *y, size_t ldy, const void *q, size_t row_block
             const size_t at = pair * share;
             a.ahead = at < next_keys ? keys + CK_TILE_SPAN / 32 * key_bytes + at
                                      : values + CK_TILE_SPAN / 32 * value_bytes + (at - next_keys);
-            attend_span(&a, first, second, pair, keys, values, count, span == 0);
+            if (tokens < CK_TILE_AVERAGED)
+                attend_span(&a, first, second, pair, keys, values, count, span == 0, 1);
+            else
+                attend_span(&a, first, second, pair, keys, values, count, span == 0, 0);
         }
     }
     tiles_release();

@@ -35,6 +35,10 @@ struct ck_matrix;
 #define CK_TILE_SPAN 512
 #define CK_TILE_ROWS 256
 
+/// Keys from which on attention's weights have one half instead of two: roundings of so many average out, and a weight of nearly all
+/// is nearly exact, as the total is that of the rounded ones.
+#define CK_TILE_AVERAGED 1024
+
 typedef struct ck_tiles {
     /// Writes columns first ... first + count - 1 of row `row` (of 16) of a block of rows as pairs. `first` is a multiple of 32, and
     /// so is the count unless it ends with the row; what is missing to the next multiple becomes 0. A block has
@@ -59,7 +63,8 @@ typedef struct ck_tiles {
 
     /// Softmax attention of one head: row_blocks (1 ... CK_TILE_ROWS / 16) blocks of queries to all `tokens` keys, without a mask.
     /// y[r * ldy + d], d < size, for all 16 row_blocks rows. The products are those of pairs (query and key: high and high, low
-    /// and high, high and low; weights: high and all of the value, low and the value's high half).
+    /// and high, high and low; weights: high and all of the value, low and the value's high half; from CK_TILE_AVERAGED tokens on
+    /// weights are rounded to the nearest half, which meets all of the value).
     /// Keys are taken by CK_TILE_KEYS in rising order; weights are 2^(score - m) with m the row's largest score of the first keys, which
     /// later ones raise only where they pass it by more than 8 (sums are multiplied by 2^(m - m') then).
     /// `scratch` has ck_attention_scratch(size) bytes, aligned to 64.

@@ -137,11 +137,15 @@ static float power(float x) {
 
 static uint16_t cut(float x) { return (uint16_t)(bits_of(x) >> 16); }
 
+/// To the nearest bfloat16, of two equally near ones the larger: x >= 0.
+static float nearest_half(float x) { return widened((uint16_t)((bits_of(x) + 0x8000) >> 16)); }
+
 void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_blocks, const void *k, const void *v,
                               size_t tokens, size_t size, void *scratch) {
     const block_scratch s = scratch_parts(scratch, size).block[0];
     const size_t steps = query_steps(size), tiles = value_tiles(size), high_tiles = high_value_tiles(size);
     for (size_t row = 0; row < row_blocks * CK_TILE; row++) {
+        const int is_paired = tokens < CK_TILE_AVERAGED;
         float sums[2 * 4096 + 16] = {0}, total = 0, most = 0;
         for (size_t block = 0; block < tokens; block += CK_TILE_KEYS) {
             const size_t count = ck_smaller(tokens - block, CK_TILE_KEYS), subs = (count + 31) / 32;
@@ -171,6 +175,7 @@ void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_bl
                     for (size_t p = 0; p < 2; p++) {
                         pair[p] = power(x[sub * 32 + p * CK_TILE + t] - most);
                         const size_t at = sub * CK_TILE_BYTES + t * 64 + p * 2;
+                        if (!is_paired) pair[p] = nearest_half(pair[p]);
                         *word_at(s.high, at) = cut(pair[p]);
                         *word_at(s.low, at) = cut(pair[p] - widened(*word_at(s.high, at)));
                     }
@@ -181,7 +186,7 @@ void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_bl
                 for (size_t sub = 0; sub < subs; sub++) {
                     const char *tile = values + (sub * tiles + c / CK_TILE) * CK_TILE_BYTES;
                     sums[c] = add_products(sums[c], tile, s.high + sub * CK_TILE_BYTES, c % CK_TILE, 0);
-                    if (c / CK_TILE < high_tiles)
+                    if (is_paired && c / CK_TILE < high_tiles)
                         sums[c] = add_products(sums[c], tile, s.low + sub * CK_TILE_BYTES, c % CK_TILE, 0);
                 }
         }

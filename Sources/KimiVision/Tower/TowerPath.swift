@@ -32,7 +32,7 @@ extension VisionTower {
         let (patches, hidden, inner, merged) = (grid.count, config.hiddenSize, config.intermediateSize, config.mergedSize)
         func product(_ columns: Int, _ rows: Int) -> Int { 2 &* Self.steps(columns) &* rows }
         let block = product(hidden, 4 &* hidden) &+ product(hidden, inner) &+ product(inner, hidden)
-        let pair = Self.executedOfPair(headSize: config.headSize)
+        let pair = Self.executedOfPair(headSize: config.headSize, patches: patches)
         let attention = patches &* patches &* config.headCount &* pair
         return patches &* product(config.patchElements, hidden)
             &+ config.layerCount &* (patches &* block &+ attention)
@@ -46,10 +46,10 @@ extension VisionTower {
     }
 
     /// Of a query and a key: high, low and high halves of the one against high, high and low ones of the other; the weight's high
-    /// half times both halves of the value, its low half times the high one.
-    private static func executedOfPair(headSize: Int) -> Int {
+    /// half times both halves of the value, its low half, if it has one, times the high one.
+    private static func executedOfPair(headSize: Int, patches: Int) -> Int {
         let tile = Int(CK_TILE)
         func tiles(_ columns: Int) -> Int { (columns + tile - 1) / tile * tile }
-        return steps(3 * headSize) + tiles(2 * headSize) + tiles(headSize)
+        return steps(3 * headSize) + tiles(2 * headSize) + (patches < Int(CK_TILE_AVERAGED) ? tiles(headSize) : 0)
     }
 }
