@@ -40,7 +40,7 @@ struct TowerTiles {
     private static let leastRows = 64
     private static let plainOutputs = 256
     /// Of pairs: outputs whose sums go to memory and back, and those whose do not.
-    private static let mostSums = 1152
+    static let mostSums = 1152
     private static let pairPart = 64
 
     /// - Parameter pairs: columns of a row of pairs; nil for other forms.
@@ -52,7 +52,7 @@ struct TowerTiles {
             let groups = max(1, (Self.tilesOfThread * threads + rowTiles - 1) / rowTiles)
             let group = ((outputs + groups - 1) / groups + Self.pairPart - 1) / Self.pairPart * Self.pairPart
             self.outputs = staying ? group : min(group, Self.mostSums)
-            part = staying ? Self.pairPart : self.outputs
+            part = staying ? Self.pairPart : min(outputs, Self.mostSums)
         } else {
             var tile = Self.mostRows
             let columns = (outputs + Self.plainOutputs - 1) / Self.plainOutputs
@@ -72,7 +72,8 @@ struct TowerTiles {
     static let floats = max(mostRows * plainOutputs, Int(CK_PAIR_ROWS) * mostSums)
 }
 
-private struct TowerProductJob {
+/// A product of some rows as threads compute it.
+struct TowerProductJob {
     let arithmetic: TowerArithmetic
     let product: TowerProduct
     let rows: Int
@@ -81,33 +82,54 @@ private struct TowerProductJob {
     let scratch: UnsafeMutablePointer<Float>
 }
 
-extension TowerProduct {
-    /// Computes the product of `rows` rows on all threads of the pool.
-    func run(_ arithmetic: TowerArithmetic, rows: Int, pool: WorkerPool, scratch: UnsafeMutablePointer<Float>) {
-        let tiles = TowerTiles(rows: rows, outputs: linear.rows, pairs: packed == nil ? nil : linear.columns, threads: pool.threads)
-        var job = TowerProductJob(arithmetic: arithmetic, product: self, rows: rows, tiles: tiles, scratch: scratch)
+extension TowerProductJob {
+    init(_ product: TowerProduct, _ arithmetic: TowerArithmetic, rows: Int, threads: Int, scratch: UnsafeMutablePointer<Float>) {
+        let pairs = product.packed == nil ? nil : product.linear.columns
+        self.init(
+            arithmetic: arithmetic, product: product, rows: rows,
+            tiles: TowerTiles(rows: rows, outputs: product.linear.rows, pairs: pairs, threads: threads), scratch: scratch)
+    }
+
+    /// Computes all rows on all threads of the pool.
+    func run(on pool: WorkerPool) {
+        var job = self
         pool.run(multiplyTiles, &job, count: tiles.count, grain: 1)
+    }
+
+    /// One tile.
+    fileprivate func compute(tile: Int, worker: Int) {
+        let row = tile % tiles.rowTiles * tiles.rows
+        let first = tile / tiles.rowTiles * tiles.outputs
+        compute(
+            row..<min(row + tiles.rows, rows), outputs: first..<min(first + tiles.outputs, product.linear.rows), part: tiles.part,
+            worker: worker)
+    }
+
+    /// All outputs of some rows of pairs, at most `CK_PAIR_ROWS`.
+    func compute(_ rows: Range<Int>, worker: Int) {
+        for first in stride(from: 0, to: product.linear.rows, by: TowerTiles.mostSums) {
+            compute(rows, outputs: first..<min(first + TowerTiles.mostSums, product.linear.rows), part: tiles.part, worker: worker)
+        }
+    }
+
+    private func compute(_ rows: Range<Int>, outputs: Range<Int>, part: Int, worker: Int) {
+        var matrix = product.linear.matrix
+        let scratch = scratch + worker * TowerTiles.floats
+        for output in stride(from: outputs.lowerBound, to: outputs.upperBound, by: part) {
+            let count = min(part, outputs.upperBound - output)
+            arithmetic.multiply(
+                &matrix, packed: product.packed, product.x, first: rows.lowerBound, rows: rows.count, into: scratch - output,
+                stride: part, from: output, to: output + count)
+            for index in 0..<rows.count { finish(rows.lowerBound + index, scratch + index * part, output, count) }
+        }
     }
 }
 
 private func multiplyTiles(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
     // Safe because `run` passes exactly this type and waits for the job.
     guard let job = context?.assumingMemoryBound(to: TowerProductJob.self).pointee else { return }
-    var matrix = job.product.linear.matrix
-    let scratch = job.scratch + worker * TowerTiles.floats
     // Neighbours have the same weights.
-    for tile in begin..<end {
-        let row = tile % job.tiles.rowTiles * job.tiles.rows
-        let first = tile / job.tiles.rowTiles * job.tiles.outputs
-        let rows = min(job.tiles.rows, job.rows - row)
-        for output in stride(from: first, to: min(first + job.tiles.outputs, matrix.rows), by: job.tiles.part) {
-            let outputs = min(job.tiles.part, matrix.rows - output)
-            job.arithmetic.multiply(
-                &matrix, packed: job.product.packed, job.product.x, first: row, rows: rows, into: scratch - output,
-                stride: job.tiles.part, from: output, to: output + outputs)
-            for index in 0..<rows { job.finish(row + index, scratch + index * job.tiles.part, output, outputs) }
-        }
-    }
+    for tile in begin..<end { job.compute(tile: tile, worker: worker) }
 }
 
 extension TowerProductJob {

@@ -63,9 +63,10 @@ final class TowerRun {
         grid.fillTurns(work.turns, count: sides)
         let packed = try pack([weights.patch], .patches)
         try chunks(.patches) { first, rows in
-            each(fillPatches, first, rows, form: arithmetic.form(weights.patch))
-            multiply(weights.patch, packed.first, work.patches, into: work.stream + first * hidden, .store, rows: rows)
-            each(placePatches, first, rows)
+            let pixels = job(first, form: arithmetic.form(weights.patch))
+            let patches = product(
+                weights.patch, packed.first, work.patches, into: work.stream + first * hidden, .store, rows: rows)
+            take(rows, [.rows { group, _ in pixels.fill(group) }, .product(patches), .rows { pixels.place($0, worker: $1) }])
         }
     }
 
@@ -73,9 +74,9 @@ final class TowerRun {
     func attention(_ block: TowerBlock) throws(KimiError) {
         let packed = try pack([block.queryKeyValue], .heads)
         try chunks(.heads) { first, rows in
-            each(normalizeRows, first, rows, norm: block.attentionNorm, form: arithmetic.form(block.queryKeyValue))
-            multiply(block.queryKeyValue, packed.first, work.normed, into: work.queryKeyValue, .store, rows: rows)
-            each(rotateHeads, first, rows)
+            let job = job(first, norm: block.attentionNorm, form: arithmetic.form(block.queryKeyValue))
+            let heads = product(block.queryKeyValue, packed.first, work.normed, into: work.queryKeyValue, .store, rows: rows)
+            take(rows, [.rows { job.normalize($0, worker: $1) }, .product(heads), .rows { job.rotate($0, worker: $1) }])
         }
         var done = 0
         while done < batch.items {
@@ -93,14 +94,20 @@ final class TowerRun {
         let packed = try pack([output, up, down], .mlp)
         try chunks(.mlp) { first, rows in
             let stream = work.stream + first * hidden
-            each(prepareAttended, first, rows, form: arithmetic.form(output))
             let attended = work.attended(from: first, arithmetic.form(output), hidden)
-            multiply(output, packed.first, attended, into: stream, .add, rows: rows)
-            each(normalizeRows, first, rows, norm: block.mlpNorm, form: arithmetic.form(up))
-            multiply(
-                up, packed.second, work.normed, into: work.inner.floats,
-                .gelu(byErf: false, arithmetic.form(down), rows: work.inner), rows: rows)
-            multiply(down, packed.third, work.inner, into: stream, .add, rows: rows)
+            let job = (
+                attended: job(first, form: arithmetic.form(output)), norm: job(first, norm: block.mlpNorm, form: arithmetic.form(up)))
+            let products = (
+                product(output, packed.first, attended, into: stream, .add, rows: rows),
+                product(
+                    up, packed.second, work.normed, into: work.inner.floats,
+                    .gelu(byErf: false, arithmetic.form(down), rows: work.inner), rows: rows),
+                product(down, packed.third, work.inner, into: stream, .add, rows: rows)
+            )
+            take(rows, [
+                .rows { group, _ in job.attended.prepareAttended(group) }, .product(products.0),
+                .rows { job.norm.normalize($0, worker: $1) }, .product(products.1), .product(products.2),
+            ])
         }
     }
 
@@ -115,10 +122,11 @@ final class TowerRun {
                 mergeNorm: weights.mergeNorm, first: first, form: arithmetic.form(up))
             try turn(.projector) {
                 pool.run(mergeTokens, &job, count: count, grain: 1)
-                multiply(
+                product(
                     up, packed.first, work.merged, into: work.mergedInner.floats,
-                    .gelu(byErf: true, arithmetic.form(down), rows: work.mergedInner), rows: count)
-                multiply(down, packed.second, work.mergedInner, into: work.projected, .store, rows: count)
+                    .gelu(byErf: true, arithmetic.form(down), rows: work.mergedInner), rows: count
+                ).run(on: pool)
+                product(down, packed.second, work.mergedInner, into: work.projected, .store, rows: count).run(on: pool)
                 job.deliver(count)
             }
         }
@@ -145,23 +153,22 @@ final class TowerRun {
 
     // MARK: Jobs
 
-    private func multiply(
+    private func product(
         _ linear: TowerLinear, _ packed: UnsafeRawPointer?, _ x: TowerRows, into y: UnsafeMutablePointer<Float>,
         _ finish: TowerProduct.Finish, rows: Int
-    ) {
-        TowerProduct(linear: linear, packed: packed, x: x, y: y, finish: finish)
-            .run(arithmetic, rows: rows, pool: pool, scratch: work.tiles)
+    ) -> TowerProductJob {
+        TowerProductJob(
+            TowerProduct(linear: linear, packed: packed, x: x, y: y, finish: finish), arithmetic, rows: rows, threads: pool.threads,
+            scratch: work.tiles)
     }
 
-    /// Runs a job on the groups of a chunk.
-    private func each(
-        _ task: @convention(c) (UnsafeMutableRawPointer?, Int, Int, Int) -> Void, _ first: Int, _ rows: Int, norm: TowerNorm? = nil,
-        form: TowerArithmetic.Form = .floats
-    ) {
-        var job = TowerRowJob(
-            arithmetic: arithmetic, config: config, batch: batch, work: work, grid: grid, first: first, norm: norm, form: form)
-        pool.run(task, &job, count: rows / TowerBatch.unit, grain: 1)
+    /// A job on the groups of the chunk that begins with a row.
+    private func job(_ first: Int, norm: TowerNorm? = nil, form: TowerArithmetic.Form) -> TowerRowJob {
+        TowerRowJob(arithmetic: arithmetic, config: config, batch: batch, work: work, grid: grid, first: first, norm: norm, form: form)
     }
+
+    /// Takes the rows of a chunk through some steps.
+    private func take(_ rows: Int, _ steps: [TowerStep]) { TowerSteps(steps: steps, rows: rows).run(arithmetic, on: pool) }
 }
 
 private struct TowerAttentionJob {
@@ -187,31 +194,6 @@ private struct TowerPackJob {
 }
 
 // What the workers run. Each is safe because the functions above pass exactly this type and wait for the job.
-
-private func fillPatches(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
-    guard let job = context?.assumingMemoryBound(to: TowerRowJob.self).pointee else { return }
-    for group in begin..<end { job.fill(group) }
-}
-
-private func placePatches(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
-    guard let job = context?.assumingMemoryBound(to: TowerRowJob.self).pointee else { return }
-    for group in begin..<end { job.place(group, worker: worker) }
-}
-
-private func normalizeRows(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
-    guard let job = context?.assumingMemoryBound(to: TowerRowJob.self).pointee else { return }
-    for group in begin..<end { job.normalize(group, worker: worker) }
-}
-
-private func rotateHeads(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
-    guard let job = context?.assumingMemoryBound(to: TowerRowJob.self).pointee else { return }
-    for group in begin..<end { job.rotate(group, worker: worker) }
-}
-
-private func prepareAttended(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
-    guard let job = context?.assumingMemoryBound(to: TowerRowJob.self).pointee else { return }
-    for group in begin..<end { job.prepareAttended(group) }
-}
 
 private func attendItems(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
     guard let job = context?.assumingMemoryBound(to: TowerAttentionJob.self).pointee else { return }

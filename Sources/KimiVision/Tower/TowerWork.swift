@@ -97,8 +97,8 @@ struct TowerWorkPlaces {
     /// Of all of them; nil if that is beyond `Int`.
     let total: Int?
 
-    /// Rows of a chunk: enough that weights are read seldom.
-    private static let mostChunkRows = 1024
+    /// Rows of a chunk: enough that weights are read seldom, and threads wait for each other seldom.
+    private static let mostChunkRows = 2048
 
     /// - Parameters:
     ///   - rows: a multiple of `TowerBatch.unit`.

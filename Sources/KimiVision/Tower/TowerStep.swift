@@ -1,0 +1,71 @@
+import CKimiKernels
+import KimiModel
+import KimiTopology
+
+/// A step of a stage, which reads what the step before made of the same rows.
+enum TowerStep {
+    /// What is done to a group of `TowerBatch.unit` rows by itself.
+    case rows((_ group: Int, _ worker: Int) -> Void)
+    case product(TowerProductJob)
+}
+
+/// Some steps of some rows.
+///
+/// With tiles, and rows enough for all threads, a thread takes `CK_PAIR_ROWS` of them through all steps: what one makes is in its
+/// cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all threads share each step.
+struct TowerSteps {
+    let steps: [TowerStep]
+    let rows: Int
+
+    /// Rows that a thread takes through.
+    private static let span = Int(CK_PAIR_ROWS)
+    /// So many spans a thread that they end at about the same time.
+    private static let spansOfThread = 4
+
+    func run(_ arithmetic: TowerArithmetic, on pool: WorkerPool) {
+        let spans = (rows + Self.span - 1) / Self.span
+        if arithmetic.tiles != nil, areOfPairs, spans >= Self.spansOfThread * pool.threads {
+            var job = self
+            pool.run(takeSpans, &job, count: spans, grain: 1)
+            return
+        }
+        for step in steps {
+            switch step {
+            case .rows(let body):
+                var job = body
+                pool.run(takeGroups, &job, count: rows / TowerBatch.unit, grain: 1)
+            case .product(let product): product.run(on: pool)
+            }
+        }
+    }
+
+    private var areOfPairs: Bool {
+        steps.allSatisfy {
+            guard case .product(let product) = $0 else { return true }
+            return product.product.packed != nil
+        }
+    }
+
+    fileprivate func take(span: Int, worker: Int) {
+        let range = span * Self.span..<min((span + 1) * Self.span, rows)
+        for step in steps {
+            switch step {
+            case .rows(let body):
+                for group in range.lowerBound / TowerBatch.unit..<range.upperBound / TowerBatch.unit { body(group, worker) }
+            case .product(let product): product.compute(range, worker: worker)
+            }
+        }
+    }
+}
+
+// What the workers run. Each is safe because the function above passes exactly this type and waits for the job.
+
+private func takeSpans(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+    guard let job = context?.assumingMemoryBound(to: TowerSteps.self).pointee else { return }
+    for span in begin..<end { job.take(span: span, worker: worker) }
+}
+
+private func takeGroups(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int, _ worker: Int) {
+    guard let body = context?.assumingMemoryBound(to: ((Int, Int) -> Void).self).pointee else { return }
+    for group in begin..<end { body(group, worker) }
+}
