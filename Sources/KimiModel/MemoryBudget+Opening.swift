@@ -8,11 +8,13 @@ struct OpeningMemory {
     let tables: Int
     let workspace: Int
     let attention: Int
+    /// What is charged by itself once the model is open, and without which the model is none: the vision tower.
+    let eyes: Int
     /// The most rows of a step, and the bytes of work space and attention for another number; nil if that is beyond any memory.
     let maxRows: Int
     let scratch: (_ rows: Int) -> Int?
 
-    var total: Int { parts.reduce(0) { $0 + $1.bytes } }
+    var total: Int { parts.reduce(eyes) { $0 + $1.bytes } }
 
     var parts: [(kind: MemoryBudget.Kind, bytes: Int)] {
         [(.weights, copied + converted), (.tables, tables), (.workspace, workspace), (.attention, attention)]
@@ -54,8 +56,8 @@ extension MemoryBudget {
 
     private func refusal(_ opening: OpeningMemory, _ shortage: Shortage) -> KimiError {
         let parts = opening.parts.filter { $0.bytes > 0 }.sorted { $0.bytes > $1.bytes }
-            .map { "\($0.kind.words) \(Self.amount($0.bytes))" }.joined(separator: ", ")
-        let need = "opening this checkpoint needs \(Self.amount(opening.total)) (\(parts))"
+            .map { "\($0.kind.words) \(Self.amount($0.bytes))" } + (opening.eyes > 0 ? ["vision tower \(Self.amount(opening.eyes))"] : [])
+        let need = "opening this checkpoint needs \(Self.amount(opening.total)) (\(parts.joined(separator: ", ")))"
         var remedies: [String]
         switch shortage {
         case .limit(let limit, let left):

@@ -99,6 +99,8 @@ package final class TextModel: @unchecked Sendable {
         /// How often experts are chosen, for what is to stay in memory with `.stream`; nil: nobody knows yet.
         package var heat: ExpertHeat?
         package var memory = MemoryOptions()
+        /// Bytes of the vision tower that is opened behind this model.
+        package var eyes = 0
         /// Takes the place of the level's own kernels; for tests. Must live as long as the model.
         package var kernels: UnsafePointer<ck_kernels>?
 
@@ -172,7 +174,7 @@ package final class TextModel: @unchecked Sendable {
         weights = try Weights(&loader, checkpoint: checkpoint, kernels: kernels.pointee)
         try budget.admit(OpeningMemory(
             copied: loader.bytes.copied, converted: loader.bytes.converted, tables: loader.tableBytes,
-            workspace: workspace.byteCount, attention: attentionPlan.byteCount, maxRows: options.maxRows,
+            workspace: workspace.byteCount, attention: attentionPlan.byteCount, eyes: options.eyes, maxRows: options.maxRows,
             scratch: { rows in (try? scratch(rows: rows)).map { $0.byteCount + $1.byteCount } }))
         let total = max(loader.pendingBytes, 1)
         try loader.fill(

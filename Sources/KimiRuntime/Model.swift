@@ -91,9 +91,11 @@ package final class Model: Sendable {
         textOptions.loadPolicy = placing.load
         textOptions.placement = placing.placement
         textOptions.heat = placing.heat
+        let isSeeing = VisionTower.exists(in: checkpoint) && options.eyes == nil
+        if isSeeing { textOptions.eyes = VisionTower.memoryBytes(of: checkpoint, isMapped: placing.load == .map) }
         let report = progress ?? { _, _ in }
         // A tower that is read, too, comes last.
-        let reads = placing.load != .map && VisionTower.exists(in: checkpoint) && options.eyes == nil
+        let reads = placing.load != .map && isSeeing
         let towerBytes = reads ? CostReport(checkpoint).kinds.first { $0.kind == .vision }?.cost.stored ?? 0 : 0
         var textBytes = 0
         text = try TextModel(checkpoint: checkpoint, topology: topology, options: textOptions) { (done, total) throws(KimiError) in

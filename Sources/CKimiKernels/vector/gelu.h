@@ -31,22 +31,18 @@ CK_INLINE lanes gelu_erf_lanes(lanes t) {
     return lanes_fma_negated(size, tail, lanes_max(t, lanes_zero()));
 }
 
-void CK_NAME(gelu_tanh)(float *y, const float *x, const float *bias, size_t n) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) lanes_store(y + i, gelu_tanh_lanes(lanes_add(lanes_load(x + i), lanes_load(bias + i))));
-    if (i < n) {
-        size_t count = n - i;
-        lanes t = lanes_add(lanes_load_part(x + i, count), lanes_load_part(bias + i, count));
-        lanes_store_part(y + i, gelu_tanh_lanes(t), count);
+/// y = gelu(x + bias), by lanes of 16 and a rest.
+#define CK_GELU(name)                                                                                                 \
+    void CK_NAME(name)(float *y, const float *x, const float *bias, size_t n) {                                       \
+        size_t i = 0;                                                                                                 \
+        for (; i + 16 <= n; i += 16)                                                                                  \
+            lanes_store(y + i, name##_lanes(lanes_add(lanes_load(x + i), lanes_load(bias + i))));                     \
+        if (i < n) {                                                                                                  \
+            size_t count = n - i;                                                                                     \
+            lanes t = lanes_add(lanes_load_part(x + i, count), lanes_load_part(bias + i, count));                     \
+            lanes_store_part(y + i, name##_lanes(t), count);                                                          \
+        }                                                                                                             \
     }
-}
 
-void CK_NAME(gelu_erf)(float *y, const float *x, const float *bias, size_t n) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) lanes_store(y + i, gelu_erf_lanes(lanes_add(lanes_load(x + i), lanes_load(bias + i))));
-    if (i < n) {
-        size_t count = n - i;
-        lanes t = lanes_add(lanes_load_part(x + i, count), lanes_load_part(bias + i, count));
-        lanes_store_part(y + i, gelu_erf_lanes(t), count);
-    }
-}
+CK_GELU(gelu_tanh)
+CK_GELU(gelu_erf)

@@ -23,20 +23,26 @@ struct TowerLoader {
     init(_ text: TextModel) throws(KimiError) {
         self.text = text
         isMapped = text.loadPolicy == .map
-        var (matrixTotal, vectorTotal) = (0, 0)
-        text.checkpoint.forEachTensor { (name, tensor) throws(Never) in
-            guard name.hasPrefix("vision_tower.") || name.hasPrefix("mm_projector.") else { return }
-            // Safe from overflow because the files hold all tensors whole.
-            matrixTotal += tensor.byteCount + Self.alignment
-            if tensor.shape.count == 1 { vectorTotal += 2 * tensor.byteCount + Self.alignment }
-        }
+        let bytes = Self.bytes(of: text.checkpoint)
         vectors = try ChargedMemory(
-            byteCount: vectorTotal, on: text.budget, for: .tables, what: "norms and biases of the vision tower")
+            byteCount: bytes.vectors, on: text.budget, for: .tables, what: "norms and biases of the vision tower")
         matrices = isMapped
             ? nil
             : try ChargedMemory(
-                byteCount: matrixTotal, on: text.budget, for: .weights, what: "a copy of the vision tower", pages: .transparent)
+                byteCount: bytes.matrices, on: text.budget, for: .weights, what: "a copy of the vision tower", pages: .transparent)
         if let matrices { text.share(matrices.memory) }
+    }
+
+    /// What is taken at most: for matrices, if they are copied, and for norms and biases.
+    static func bytes(of checkpoint: Checkpoint) -> (matrices: Int, vectors: Int) {
+        var bytes = (matrices: 0, vectors: 0)
+        checkpoint.forEachTensor { (name, tensor) throws(Never) in
+            guard name.hasPrefix("vision_tower.") || name.hasPrefix("mm_projector.") else { return }
+            // Safe from overflow because the files hold all tensors whole.
+            bytes.matrices += tensor.byteCount + alignment
+            if tensor.shape.count == 1 { bytes.vectors += 2 * tensor.byteCount + alignment }
+        }
+        return bytes
     }
 
     // MARK: Kinds of tensors

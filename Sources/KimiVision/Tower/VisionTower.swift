@@ -42,6 +42,13 @@ package final class VisionTower: @unchecked Sendable {
     /// Whether a checkpoint has a tower.
     package static func exists(in checkpoint: Checkpoint) -> Bool { checkpoint.config.vision != nil && checkpoint.hasVisionTensors }
 
+    /// Bytes of memory that the tower of a checkpoint takes, of its own weights alone where the others stay in their files; 0 without one.
+    package static func memoryBytes(of checkpoint: Checkpoint, isMapped: Bool) -> Int {
+        guard exists(in: checkpoint) else { return 0 }
+        let bytes = TowerLoader.bytes(of: checkpoint)
+        return bytes.vectors + (isMapped ? 0 : bytes.matrices)
+    }
+
     /// Says that a checkpoint has none.
     package static func blind(_ checkpoint: Checkpoint) -> KimiError {
         let reason = checkpoint.config.vision == nil
