@@ -87,6 +87,19 @@ struct TowerTests {
         }
     }
 
+    // So many that a thread takes some rows through all steps of a stage; three threads share each step of as many.
+    @Test("Over a thousand patches: near the exact features, with the same bits with any number of threads", arguments: levels)
+    func many(isa: Int32) throws {
+        let source = MadePatches(PatchGrid(frames: 1, rows: 36, columns: 32), seed: 4)
+        let exact = try tower(Self.folder, isa: isa).tower.rows(source)
+        let right = try tower(Self.folder, isa: isa, threads: 1, exact: false).tower.rows(source)
+        #expect(relativeDifference(right, exact) < 4e-4)
+        for threads in [2, 3] {
+            let found = try tower(Self.folder, isa: isa, threads: threads, exact: false).tower.rows(source)
+            #expect(identical(found, right), "\(threads) threads")
+        }
+    }
+
     @Test(
         "Grids of all kinds, pictures and chunks of clips, against double precision",
         arguments: [
