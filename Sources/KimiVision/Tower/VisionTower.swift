@@ -46,7 +46,9 @@ package final class VisionTower: @unchecked Sendable {
     package static func memoryBytes(of checkpoint: Checkpoint, isMapped: Bool) -> Int {
         guard exists(in: checkpoint) else { return 0 }
         let bytes = TowerLoader.bytes(of: checkpoint)
-        return bytes.vectors + (isMapped ? 0 : bytes.matrices)
+        // As memory is had: in whole pages.
+        func pages(_ bytes: Int) -> Int { (max(bytes, 1) + 4095) / 4096 * 4096 }
+        return pages(bytes.vectors) + (isMapped ? 0 : pages(bytes.matrices))
     }
 
     /// Says that a checkpoint has none.
