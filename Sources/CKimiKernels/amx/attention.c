@@ -1,10 +1,10 @@
 #if defined(__x86_64__)
 #include "tiles.h"
 
-// Two blocks of queries meet 128 keys at a time. Tiles make the scores of the next keys and the sums of the ones before while vectors
-// make weights of the scores in between, a few instructions after each step of tiles: the two have units of their own. Scores and
-// weights of three such blocks are about what the first cache holds; keys and values of four are in the second, for all queries of
-// the call.
+// Two blocks of queries meet 128 keys at a time. Tiles make the scores of the next keys and the sums of the ones before while
+// vectors make weights of the scores in between, a few instructions after each step of tiles: the two have units of their own.
+// Scores and weights of three such blocks are about what the first cache holds; keys and values of four are in the second, for all
+// queries of the call.
 
 /// 2^x for x <= 0, or a little above.
 CK_INLINE __m512 power(__m512 x) {
@@ -74,7 +74,8 @@ CK_INLINE void ask_ahead(tile_attention *a) {
     for (size_t l = 0; l < a->ahead_lines; l++, a->ahead += 64) __builtin_prefetch(a->ahead, 0, 2);
 }
 
-/// Scores of two blocks of queries and `subs` times 32 keys. Tiles of the next step are loaded as soon as those of this one are used.
+/// Scores of two blocks of queries and `subs` times 32 keys. Tiles of the next step are loaded as soon as those of this one are
+/// used.
 CK_INLINE void tile_scores(tile_attention *a, float *scores, const char *q, const char *q2, const char *k, size_t subs,
                            weighing *w, int is_paired) {
     const char *last = k + (subs * a->steps - 1) * 2 * CK_TILE_BYTES;
@@ -182,13 +183,14 @@ static void leave_out(float *scores, size_t count) {
 static void find_most(__m512 most[2], const float *scores, size_t subs) {
     for (size_t b = 0; b < 2; b++) {
         most[b] = _mm512_set1_ps(CK_NO_SCORE);
-        for (size_t t = 0; t < subs * 32; t++) most[b] = _mm512_max_ps(_mm512_load_ps(scores + b * CK_SCORE_BYTES / 4 + t * CK_TILE), most[b]);
+        const float *x = scores + b * CK_SCORE_BYTES / 4;
+        for (size_t t = 0; t < subs * 32; t++) most[b] = _mm512_max_ps(_mm512_load_ps(x + t * CK_TILE), most[b]);
     }
 }
 
 /// Queries whose scores of this block pass `most` too far: sums of the blocks before are scaled, and weights of this one made anew.
-static __attribute__((noinline)) void raise_most(const tile_attention *a, weighing *w, const __m512 total[2], const __mmask16 above[2],
-                                                 float *sums, const block_scratch *p, int is_paired) {
+static __attribute__((noinline)) void raise_most(const tile_attention *a, weighing *w, const __m512 total[2],
+                                                 const __mmask16 above[2], float *sums, const block_scratch *p, int is_paired) {
     for (size_t b = 0; b < 2; b++) {
         const __m512 factor = power(_mm512_sub_ps(w->most[b], w->largest[b]));
         w->most[b] = _mm512_mask_mov_ps(w->most[b], above[b], w->largest[b]);
@@ -207,9 +209,10 @@ static __attribute__((noinline)) void raise_most(const tile_attention *a, weighi
 }
 
 /// One pair of blocks of queries and up to CK_TILE_SPAN keys, which are the first ones or not.
-CK_INLINE void attend_span(tile_attention *a, const char *q, const char *q2, size_t pair, const char *k, const char *v, size_t count,
-                           int is_first, int is_paired) {
-    const size_t block_keys = CK_TILE_KEYS / 32 * a->steps * 2 * CK_TILE_BYTES, block_values = CK_TILE_KEYS / 32 * a->tiles * CK_TILE_BYTES;
+CK_INLINE void attend_span(tile_attention *a, const char *q, const char *q2, size_t pair, const char *k, const char *v,
+                           size_t count, int is_first, int is_paired) {
+    const size_t block_keys = CK_TILE_KEYS / 32 * a->steps * 2 * CK_TILE_BYTES;
+    const size_t block_values = CK_TILE_KEYS / 32 * a->tiles * CK_TILE_BYTES;
     const size_t blocks = (count + CK_TILE_KEYS - 1) / CK_TILE_KEYS;
     float *sums = a->s.sums + pair * 32 * a->tiles * CK_TILE, *most = a->s.most + pair * 32, *totals = a->s.totals + pair * 32;
     weighing w = {.x = NULL, .end = NULL};
@@ -280,8 +283,10 @@ static void finish_block(float *y, size_t ldy, const float *sums, const float *t
 
 void ck_amx_tile_attention(float *y, size_t ldy, const void *q, size_t row_blocks, const void *k, const void *v, size_t tokens,
                            size_t size, void *scratch) {
-    tile_attention a = {
-        .s = scratch_parts(scratch, size), .steps = query_steps(size), .tiles = value_tiles(size), .high_tiles = high_value_tiles(size)};
+    tile_attention a = {.s = scratch_parts(scratch, size)};
+    a.steps = query_steps(size);
+    a.tiles = value_tiles(size);
+    a.high_tiles = high_value_tiles(size);
     const size_t pairs = (row_blocks + 1) / 2, block_bytes = a.steps * CK_TILE_BYTES;
     const size_t key_bytes = 2 * block_bytes, value_bytes = a.tiles * CK_TILE_BYTES; // of 32 tokens
     memset(a.s.sums, 0, pairs * 32 * a.tiles * CK_TILE * 4);

@@ -49,8 +49,10 @@ void ck_amx_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size
 }
 
 void ck_amx_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {
-    for (size_t r = 0; r < 32; r++)
-        lay_row((char *)to + r / CK_TILE * CK_TILE_BYTES, 2 * CK_TILE_BYTES, r % CK_TILE, r < rows ? k + r * ldk : NULL, size, 1, 0);
+    for (size_t r = 0; r < 32; r++) {
+        char *tile = (char *)to + r / CK_TILE * CK_TILE_BYTES;
+        lay_row(tile, 2 * CK_TILE_BYTES, r % CK_TILE, r < rows ? k + r * ldk : NULL, size, 1, 0);
+    }
 }
 
 void ck_amx_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size) {

@@ -30,8 +30,8 @@ void ck_amx_pack_weights(void *to, const ck_matrix *w, size_t first, size_t rows
         }
 }
 
-/// What is asked for meanwhile, some lines a step: weights that the next call of multiply_tiles reads, of two blocks, and rows of the
-/// next steps. Asking never faults.
+/// What is asked for meanwhile, some lines a step: weights that the next call of multiply_tiles reads, of two blocks, and rows of
+/// the next steps. Asking never faults.
 typedef struct pair_ahead {
     const char *w, *x;
     size_t w_block;          ///< bytes from the one block of weights to the other
