@@ -66,6 +66,28 @@ class Questions(ProgramTest):
         self.assertIn("--image", self.failure("run", TINY, "Hello", "--mode", "thinking", code=64))
 
 
+class Chatting(ProgramTest):
+    def test_in_a_chat(self) -> None:
+        def talk(*lines: str) -> list[dict]:
+            out = self.output("chat", TINY, "--json", "--seed", 5, "--max-tokens", 12, "--mode", "instant",
+                              input="".join(line + "\n" for line in lines).encode())
+            return [json.loads(line) for line in out.decode().splitlines()]
+        saved = self.folder / "talk.json"
+        events = talk(f"/image {VISION / 'wide.png'}", f"/image {VISION / 'small.png'}", "/image", "What is that?", "/image", "And?",
+                      "/retry", f"/save {saved}")
+        media = [event for event in events if event["event"] == "media"]
+        self.assertEqual([event["tokens"] for event in media[:2]], [40, 1])
+        self.assertIn("wide.png", [event for event in events if event["event"] == "reply"][0]["text"])
+        self.assertIn("nothing goes", [event for event in events if event["event"] == "reply"][1]["text"])
+        self.assertEqual(len([event for event in events if event["event"] == "finish"]), 3)
+        told = json.loads(saved.read_text())["messages"]
+        self.assertEqual([part["type"] for part in told[0]["content"]], ["image_url", "image_url", "text"])
+        again = talk(f"/load {saved}", "And then?")
+        self.assertEqual(len([event for event in again if event["event"] == "finish"]), 1)
+        self.assertIn("none.png", self.failure("chat", TINY, input=f"/image {self.folder / 'none.png'}\n".encode()))
+        self.assertIn("vision", self.failure("chat", TEXT_ONLY, input=f"/image {VISION / 'wide.png'}\n".encode()))
+
+
 class Benchmark(ProgramTest):
     def test_sizes_stages_and_shares(self) -> None:
         told = self.json("bench", TINY, "--vision", "--size", "280x140", "--size", "28x56", "--repeats", 2, "--threads", 1)

@@ -1,9 +1,11 @@
+import Glibc
 import KimiChat
 import KimiCore
+import KimiVision
 
 /// The commands of a chat, by name.
 enum ChatCommand: String, CaseIterable {
-    case help, mode, think, tools, system, budget, seed, temperature, stats, retry, undo, reset, save, load, quit
+    case help, mode, think, tools, image, video, system, budget, seed, temperature, stats, retry, undo, reset, save, load, quit
 
     var usage: String {
         switch self {
@@ -11,6 +13,8 @@ enum ChatCommand: String, CaseIterable {
         case .mode: "/mode [instant|thinking|agent]"
         case .think: "/think [on|off]"
         case .tools: "/tools [on|off|use|try NAME] [show]"
+        case .image: "/image [FILE|off]"
+        case .video: "/video [FILE|off]"
         case .system: "/system [TEXT|off]"
         case .budget: "/budget [TOKENS|off]"
         case .seed: "/seed [NUMBER|off]"
@@ -26,6 +30,8 @@ enum ChatCommand: String, CaseIterable {
         case .mode: "answer at once, reason first, or reason and call tools in a loop"
         case .think: "the last reasoning in full; on: reasoning stays to be seen from now on"
         case .tools: "the tools that the model may call; switch one or all, call for one, try one by hand, show the last result"
+        case .image: "a picture that goes with the next message; several are allowed; off: none"
+        case .video: "the same with a video"
         case .system: "what the model is told before everything else"
         case .budget: "the most tokens of reasoning; off: what the mode has"
         case .seed: "make answers repeatable"
@@ -47,7 +53,7 @@ enum ChatCommand: String, CaseIterable {
         case .think: ["on", "off"]
         case .tools: ["on", "off", "use", "try", "show"] + tools
         case .system, .budget, .seed, .temperature: ["off"]
-        case .save, .load: nil
+        case .save, .load, .image, .video: nil
         default: []
         }
     }
@@ -102,6 +108,8 @@ extension ChatConsole {
         case .mode: try changeMode(rest)
         case .think: try think(rest)
         case .tools: try changeTools(rest)
+        case .image: try show(.image, rest)
+        case .video: try show(.video, rest)
         case .system: changeSystem(rest)
         case .budget: try change(\.budget, rest, "the reasoning budget", "tokens, such as /budget 32000") { Int($0) }
         case .seed: try change(\.seed, rest, "the seed", "a whole number, such as /seed 7") { UInt64($0) }
@@ -111,7 +119,7 @@ extension ChatConsole {
             view.say(lastReport.table)
         case .retry: try retry()
         case .undo:
-            guard let text = conversation.undo() else { throw Failure("there is nothing to take back", next: "/system changes the system text.") }
+            guard let text = conversation.undo()?.content else { throw Failure("there is nothing to take back", next: "/system changes the system text.") }
             view.note("taken back: \(text.prefix(80))\(text.count > 80 ? "..." : "")")
         case .reset:
             conversation.reset()
@@ -212,9 +220,26 @@ extension ChatConsole {
 
     // MARK: The conversation
 
+    /// Shows, adds or forgets what goes with the next message.
+    private func show(_ kind: MediaPart.Kind, _ name: String) throws {
+        let names = { [self] in shown.map(\.source).joined(separator: ", ") }
+        switch name {
+        case "": view.say(shown.isEmpty ? "nothing goes with the next message; /image FILE and /video FILE add to it" : names())
+        case "off":
+            shown = []
+            view.note("nothing goes with the next message")
+        default:
+            guard model.eyes != nil else { throw Failure(VisionTower.blind(model.checkpoint)) }
+            let path = ConversationFile.expanded(name)
+            guard access(path, R_OK) == 0 else { throw Failure("cannot read \(path)", errno: errno, next: "Give the name of a picture or video.") }
+            shown.append(MediaPart(kind: kind, source: path))
+            view.note("with the next message: \(names())")
+        }
+    }
+
     private func retry() throws {
         let before = conversation
-        guard let text = conversation.undo() else { throw Failure("there is no message to answer again", next: "Write one.") }
+        guard let message = conversation.undo() else { throw Failure("there is no message to answer again", next: "Write one.") }
         do {
             // The same seed would give the same answer.
             if let seed = settings.seed {
@@ -222,7 +247,7 @@ extension ChatConsole {
                 view.note("the seed is \(seed &+ 1) now, for another answer")
             }
             let asked = conversation.messages.count
-            try answer(text)
+            try answer(message.content, again: message)
             // A stopped answer leaves the old one.
             if conversation.messages.count == asked { conversation = before }
         } catch {

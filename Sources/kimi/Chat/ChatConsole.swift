@@ -20,6 +20,8 @@ final class ChatConsole {
     var lastReport: TurnReport?
     /// How the next answer must begin: with a call of this tool, or of any.
     var nextCall: RequiredCall?
+    /// What goes with the next message.
+    var shown: [MediaPart] = []
     var wantsToEnd = false
 
     enum RequiredCall {
@@ -109,13 +111,16 @@ final class ChatConsole {
 
     /// One message and all that follows from it. The conversation stays as it was unless the turn finishes.
     ///
-    /// - Parameter seed: in place of the chosen one.
-    func answer(_ message: String, seed: UInt64? = nil) throws {
+    /// - Parameters:
+    ///   - seed: in place of the chosen one.
+    ///   - again: a message whose pictures and clips these are, in place of those that are shown next.
+    func answer(_ message: String, seed: UInt64? = nil, again: Conversation.Message? = nil) throws {
         var asked = conversation
-        asked.messages.append(Conversation.Message(role: "user", content: message))
+        asked.messages.append(try again ?? Conversation.Message(role: "user", content: message, parts: parts(message)))
         let active = tools.active
         var options = settings.options(hasTools: !active.isEmpty)
         if let seed { options.seed = seed }
+        options.allowsFiles = true // of /image and /video
         let request = try Self.request(asked, active, nextCall)
         nextCall = nil
 
@@ -136,11 +141,28 @@ final class ChatConsole {
             view.note("stopped; your message and what was said to it are taken back (arrow up brings the message again)")
             return
         }
+        if again == nil { shown = [] }
         conversation = try Conversation(json: Array(try chat.messagesJSON().utf8), file: "the conversation")
         let report = meter.report(end.usage)
         lastReport = report
         view.report(report, finish: finish)
         if let words = Self.remark(finish) { view.note(words) }
+    }
+
+    /// The parts of a message with what is shown next; nil if that is nothing.
+    private func parts(_ text: String) throws(KimiError) -> [JSON]? {
+        guard !shown.isEmpty else { return nil }
+        var json = JSONWriter()
+        json.object { json in
+            json.array("parts") { json in
+                for part in shown { part.write(to: &json) }
+                json.object { json in
+                    json.member("type", "text")
+                    json.member("text", text)
+                }
+            }
+        }
+        return try JSON.parse(Array(json.text.utf8), file: "the message")["parts"]?.arrayValue
     }
 
     /// What to do about an end that is none.
@@ -156,7 +178,7 @@ final class ChatConsole {
     /// - Throws: what the library would say to the conversation if it were asked to go on with it.
     func check(_ conversation: Conversation) throws {
         _ = try model.chatFormat().prompt(
-            of: try Self.request(conversation, tools.active, nil), mode: settings.mode, eyes: ChatEyes(model, allowsFiles: false))
+            of: try Self.request(conversation, tools.active, nil), mode: settings.mode, eyes: ChatEyes(model, allowsFiles: true))
     }
 
     private static func request(_ conversation: Conversation, _ tools: [ChatTool], _ required: RequiredCall?) throws -> ChatRequest {

@@ -11,6 +11,8 @@ struct Conversation {
     struct Message: Equatable {
         var role: String
         var content: String
+        /// The whole content, if there is more in it than text: parts in OpenAI's terms.
+        var parts: [JSON]?
         var reasoning: String?
         var calls: [Call] = []
         /// Of a tool's result: the call it answers and the tool.
@@ -42,12 +44,12 @@ struct Conversation {
         messages.lastIndex { $0.role == "user" }.map { messages[$0...] } ?? []
     }
 
-    /// Takes back the last message of the user with all that followed; returns its text, or nil if there is none.
-    mutating func undo() -> String? {
+    /// Takes back the last message of the user with all that followed, and returns it; nil if there is none.
+    mutating func undo() -> Message? {
         guard let index = messages.lastIndex(where: { $0.role == "user" }) else { return nil }
-        let text = messages[index].content
+        let message = messages[index]
         messages.removeSubrange(index...)
-        return text
+        return message
     }
 
     mutating func reset() { messages = system.map { [Message(role: "system", content: $0)] } ?? [] }
@@ -59,7 +61,11 @@ struct Conversation {
             for message in messages {
                 json.object { json in
                     json.member("role", message.role)
-                    json.member("content", message.content)
+                    if let parts = message.parts {
+                        json.array("content") { json in for part in parts { json.element(part) } }
+                    } else {
+                        json.member("content", message.content)
+                    }
                     if let reasoning = message.reasoning, !reasoning.isEmpty { json.member("reasoning_content", reasoning) }
                     if !message.calls.isEmpty {
                         json.array("tool_calls") { json in for call in message.calls { Self.write(call, to: &json) } }
@@ -103,7 +109,8 @@ struct Conversation {
         guard let role = value["role"]?.stringValue, ["system", "developer", "user", "assistant", "tool"].contains(role) else {
             throw wrong("role", "must be \"system\", \"user\", \"assistant\" or \"tool\"")
         }
-        var message = Message(role: role == "developer" ? "system" : role, content: try text(value["content"], wrong))
+        let content = try content(value["content"], wrong)
+        var message = Message(role: role == "developer" ? "system" : role, content: content.text, parts: content.parts)
         message.reasoning = value["reasoning_content"]?.stringValue
         message.callID = value["tool_call_id"]?.stringValue
         message.name = value["name"]?.stringValue
@@ -117,16 +124,22 @@ struct Conversation {
         return message
     }
 
-    /// The text of a content: a string, parts of text, or nothing.
-    private static func text(_ content: JSON?, _ wrong: (String, String) -> KimiError) throws(KimiError) -> String {
-        guard let content else { return "" }
-        if let text = content.stringValue { return text }
-        guard let parts = content.arrayValue else { throw wrong("content", "must be a string or parts of text") }
-        var whole = ""
+    /// The text of a content, a string, parts or nothing; and the parts, if there are others than text.
+    private static func content(
+        _ content: JSON?, _ wrong: (String, String) -> KimiError
+    ) throws(KimiError) -> (text: String, parts: [JSON]?) {
+        guard let content else { return ("", nil) }
+        if let text = content.stringValue { return (text, nil) }
+        guard let parts = content.arrayValue else { throw wrong("content", "must be a string, or parts of text, pictures and videos") }
+        var (whole, isText) = ("", true)
         for part in parts {
-            guard let text = part["text"]?.stringValue else { throw wrong("content", "has a part that is no text") }
-            whole += text
+            if let text = part["text"]?.stringValue {
+                whole += text
+            } else {
+                guard part["type"]?.stringValue != nil else { throw wrong("content", "has a part that is no text and says no type") }
+                isText = false
+            }
         }
-        return whole
+        return (whole, isText ? nil : parts)
     }
 }

@@ -35,7 +35,7 @@ enum ConversationFile {
     }
 
     /// With the home folder in place of ~.
-    private static func expanded(_ path: String) -> String {
+    static func expanded(_ path: String) -> String {
         guard path == "~" || path.hasPrefix("~/"), let home = Terminal.variable("HOME") else { return path }
         return home + path.dropFirst()
     }
@@ -76,7 +76,10 @@ enum ConversationFile {
         for message in conversation.messages {
             switch message.role {
             case "system": parts.append("## System\n\n" + message.content)
-            case "user": parts.append("## You\n\n" + message.content)
+            case "user":
+                let media = (message.parts ?? []).compactMap { $0["type"]?.stringValue }.filter { $0 != "text" }
+                let words = media.map { "*\($0.contains("video") ? "a video" : "a picture")*\n\n" }.joined()
+                parts.append("## You\n\n" + words + message.content)
             case "tool": parts.append("**Result\(message.name.map { " of \($0)" } ?? "")**\n\n" + fenced(message.content))
             default:
                 var text = "## Kimi\n"

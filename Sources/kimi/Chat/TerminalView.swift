@@ -20,6 +20,9 @@ final class TerminalView: ChatView {
     /// Remarks that wait for the end of a thought.
     private var remarks: [String] = []
     private static let argumentRoom = 300
+    private var looking: ProgressBar?
+    private var mediaTokens = 0
+    private var promptTokens = 0
 
     init(_ screen: Terminal, style: TextStyle, showsThoughts: Bool, withStatistics: Bool) {
         (self.screen, self.style, self.showsThoughts, self.withStatistics) = (screen, style, showsThoughts, withStatistics)
@@ -43,7 +46,8 @@ final class TerminalView: ChatView {
         switch event.kind {
         case .start:
             hasContent = false
-            bar = ProgressBar("reading the prompt", unit: .tokens, total: event.total - event.done)
+            promptTokens = event.total - event.done
+            bar = ProgressBar("reading the prompt", unit: .tokens, total: promptTokens)
         case .prompt: bar?.update(event.done, of: event.total)
         case .reasoning: think(event.text)
         case .content: answer(event.text)
@@ -54,7 +58,8 @@ final class TerminalView: ChatView {
         case .callArguments: showArguments(event.text)
         case .callEnd: endLine()
         case .callRejected: note(Self.rejection(event))
-        case .resultNeeded, .media: break
+        case .resultNeeded: break
+        case .media: look(event)
         case .result: line(style.dim("  \(arrow) \(Self.folded(event.text))"))
         case .notice: if thought == nil { note(event.text) } else { remarks.append(event.text) }
         case .finish: endLine()
@@ -62,6 +67,21 @@ final class TerminalView: ChatView {
     }
 
     // MARK: Parts of a turn
+
+    /// A picture or chunk of a clip is a row of features, or was one already.
+    private func look(_ event: ChatEvent) {
+        if event.done == 1 {
+            endBar()
+            (mediaTokens, looking) = (0, ProgressBar("looking", unit: .share))
+        }
+        mediaTokens += event.usage.media
+        looking?.update(event.done, of: event.total)
+        guard event.done == event.total else { return }
+        looking?.finish()
+        looking = nil
+        line(style.dim("looked at \(event.total == 1 ? "a picture" : "\(event.total) pictures"): \(Units.count(mediaTokens)) tokens"))
+        bar = ProgressBar("reading the prompt", unit: .tokens, total: promptTokens)
+    }
 
     private func think(_ text: String) {
         endBar()

@@ -4,6 +4,28 @@ import KimiChat
 import KimiCore
 import KimiRuntime
 
+/// A picture or a clip as a part of a message, in the chat format.
+struct MediaPart {
+    enum Kind: String {
+        case image = "image_url"
+        case video = "video_url"
+    }
+
+    let kind: Kind
+    /// A path, or a URL that the library accepts.
+    let source: String
+
+    func write(to json: inout JSONWriter) {
+        json.object { json in
+            json.member("type", kind.rawValue)
+            json.object(kind.rawValue) { json in json.member("url", place) }
+        }
+    }
+
+    /// A file's path in a form that no URL has; else what was given, which may be a URL.
+    private var place: String { source.hasPrefix("/") || access(source, F_OK) != 0 ? source : "./" + source }
+}
+
 /// A question about pictures and clips: one message of a conversation, in the chat format.
 struct MediaQuestion {
     let images: [String]
@@ -18,8 +40,8 @@ struct MediaQuestion {
                 json.object { json in
                     json.member("role", "user")
                     json.array("content") { json in
-                        for image in images { Self.part("image_url", image, &json) }
-                        for video in videos { Self.part("video_url", video, &json) }
+                        for image in images { MediaPart(kind: .image, source: image).write(to: &json) }
+                        for video in videos { MediaPart(kind: .video, source: video).write(to: &json) }
                         if !text.isEmpty {
                             json.object { json in
                                 json.member("type", "text")
@@ -31,18 +53,6 @@ struct MediaQuestion {
             }
         }
         return try ChatRequest(json: Array(json.text.utf8))
-    }
-
-    private static func part(_ name: String, _ source: String, _ json: inout JSONWriter) {
-        json.object { json in
-            json.member("type", name)
-            json.object(name) { json in json.member("url", place(source)) }
-        }
-    }
-
-    /// A file's path in a form that no URL has; else what was given, which may be a URL.
-    private static func place(_ source: String) -> String {
-        source.hasPrefix("/") || access(source, F_OK) != 0 ? source : "./" + source
     }
 }
 
