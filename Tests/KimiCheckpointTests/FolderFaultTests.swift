@@ -245,7 +245,10 @@ import Glibc
         /// The lists may have a line twice, or lack one, where other tests open files and map memory while they are read; what is left
         /// behind stays in them.
         func found(_ count: Int, of part: String) throws -> Bool {
-            for _ in 0..<20 where try links(to: part) == count && mappings(of: part) == count { return true }
+            for _ in 0..<200 {
+                if try links(to: part) == count && mappings(of: part) == count { return true }
+                usleep(5000) // others may be busy with files and memory for as long as that
+            }
             return false
         }
         let part = folder.url.lastPathComponent
