@@ -95,18 +95,16 @@ final class TowerRun {
         try chunks(.mlp) { first, rows in
             let stream = work.stream + first * hidden
             let attended = work.attended(from: first, arithmetic.form(output), hidden)
-            let job = (
-                attended: job(first, form: arithmetic.form(output)), norm: job(first, norm: block.mlpNorm, form: arithmetic.form(up)))
-            let products = (
-                product(output, packed.first, attended, into: stream, .add, rows: rows),
-                product(
-                    up, packed.second, work.normed, into: work.inner.floats,
-                    .gelu(byErf: false, arithmetic.form(down), rows: work.inner), rows: rows),
-                product(down, packed.third, work.inner, into: stream, .add, rows: rows)
-            )
+            let before = job(first, form: arithmetic.form(output))
+            let norm = job(first, norm: block.mlpNorm, form: arithmetic.form(up))
             take(rows, [
-                .rows { group, _ in job.attended.prepareAttended(group) }, .product(products.0),
-                .rows { job.norm.normalize($0, worker: $1) }, .product(products.1), .product(products.2),
+                .rows { group, _ in before.prepareAttended(group) },
+                .product(product(output, packed.first, attended, into: stream, .add, rows: rows)),
+                .rows { norm.normalize($0, worker: $1) },
+                .product(product(
+                    up, packed.second, work.normed, into: work.inner.floats,
+                    .gelu(byErf: false, arithmetic.form(down), rows: work.inner), rows: rows)),
+                .product(product(down, packed.third, work.inner, into: stream, .add, rows: rows)),
             ])
         }
     }
@@ -168,7 +166,7 @@ final class TowerRun {
     }
 
     /// Takes the rows of a chunk through some steps.
-    private func take(_ rows: Int, _ steps: [TowerStep]) { TowerSteps(steps: steps, rows: rows).run(arithmetic, on: pool) }
+    private func take(_ rows: Int, _ steps: [TowerStep]) { TowerSteps(steps: steps, rows: rows).run(on: pool) }
 }
 
 private struct TowerAttentionJob {

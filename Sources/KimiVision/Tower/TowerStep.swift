@@ -22,9 +22,9 @@ struct TowerSteps {
     /// So many spans a thread that they end at about the same time.
     private static let spansOfThread = 4
 
-    func run(_ arithmetic: TowerArithmetic, on pool: WorkerPool) {
+    func run(on pool: WorkerPool) {
         let spans = (rows + Self.span - 1) / Self.span
-        if arithmetic.tiles != nil, areOfPairs, spans >= Self.spansOfThread * pool.threads {
+        if areOfPairs, spans >= Self.spansOfThread * pool.threads {
             var job = self
             pool.run(takeSpans, &job, count: spans, grain: 1)
             return

@@ -153,15 +153,7 @@ final class ChatConsole {
     private func parts(_ text: String) throws(KimiError) -> [JSON]? {
         guard !shown.isEmpty else { return nil }
         var json = JSONWriter()
-        json.object { json in
-            json.array("parts") { json in
-                for part in shown { part.write(to: &json) }
-                json.object { json in
-                    json.member("type", "text")
-                    json.member("text", text)
-                }
-            }
-        }
+        json.object { json in MediaPart.write(shown, text, as: "parts", to: &json) }
         return try JSON.parse(Array(json.text.utf8), file: "the message")["parts"]?.arrayValue
     }
 

@@ -20,7 +20,6 @@ final class TerminalView: ChatView {
     /// Remarks that wait for the end of a thought.
     private var remarks: [String] = []
     private static let argumentRoom = 300
-    private var looking: ProgressBar?
     private var mediaTokens = 0
     private var promptTokens = 0
 
@@ -72,13 +71,12 @@ final class TerminalView: ChatView {
     private func look(_ event: ChatEvent) {
         if event.done == 1 {
             endBar()
-            (mediaTokens, looking) = (0, ProgressBar("looking", unit: .share))
+            (mediaTokens, bar) = (0, ProgressBar("looking", unit: .share))
         }
         mediaTokens += event.usage.media
-        looking?.update(event.done, of: event.total)
+        bar?.update(event.done, of: event.total)
         guard event.done == event.total else { return }
-        looking?.finish()
-        looking = nil
+        endBar()
         line(style.dim("looked at \(event.total == 1 ? "a picture" : "\(event.total) pictures"): \(Units.count(mediaTokens)) tokens"))
         bar = ProgressBar("reading the prompt", unit: .tokens, total: promptTokens)
     }

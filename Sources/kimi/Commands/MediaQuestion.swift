@@ -15,10 +15,23 @@ struct MediaPart {
     /// A path, or a URL that the library accepts.
     let source: String
 
-    func write(to json: inout JSONWriter) {
+    private func write(to json: inout JSONWriter) {
         json.object { json in
             json.member("type", kind.rawValue)
             json.object(kind.rawValue) { json in json.member("url", place) }
+        }
+    }
+
+    /// The content of a message: parts, and then its text, if there is one.
+    static func write(_ parts: [MediaPart], _ text: String, as name: String, to json: inout JSONWriter) {
+        json.array(name) { json in
+            for part in parts { part.write(to: &json) }
+            if !text.isEmpty {
+                json.object { json in
+                    json.member("type", "text")
+                    json.member("text", text)
+                }
+            }
         }
     }
 
@@ -39,16 +52,8 @@ struct MediaQuestion {
             json.array("messages") { json in
                 json.object { json in
                     json.member("role", "user")
-                    json.array("content") { json in
-                        for image in images { MediaPart(kind: .image, source: image).write(to: &json) }
-                        for video in videos { MediaPart(kind: .video, source: video).write(to: &json) }
-                        if !text.isEmpty {
-                            json.object { json in
-                                json.member("type", "text")
-                                json.member("text", text)
-                            }
-                        }
-                    }
+                    let parts = images.map { MediaPart(kind: .image, source: $0) } + videos.map { MediaPart(kind: .video, source: $0) }
+                    MediaPart.write(parts, text, as: "content", to: &json)
                 }
             }
         }
