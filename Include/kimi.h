@@ -385,7 +385,7 @@ kimi_status kimi_plan_options_init(kimi_plan_options *options, size_t size);
  * options may be NULL for the defaults. *out_json is one JSON object: format "kimi-plan", version 1; model (from_config_alone, sizes);
  * machine; policy, and policy_chosen if it was chosen by prediction; context, sequences, cache; nodes, each with node (its index),
  * number, package, threads, computes, memory_bytes (or null), usable_bytes, bytes by kind (embedding, attention, dense_mlp, router,
- * shared_experts, routed_experts, replicas, norms, head, cache, buffers, all), free_bytes and read_per_token; bytes of all nodes;
+ * shared_experts, routed_experts, replicas, norms, head, cache, buffers, vision, all), free_bytes and read_per_token; bytes of all nodes;
  * experts (how many are split, whole, everywhere, distant, streamed; resident_bytes or null, streamed_bytes, hit_rate,
  * read_from_disk_per_token); imbalance and worst_layer_imbalance (largest over mean of what nodes read, less 1); prediction
  * (tokens_per_second: single and batch, each low and high; assumptions); comparison, if asked for; notes. Speeds are predictions, not

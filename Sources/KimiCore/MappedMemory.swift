@@ -26,7 +26,7 @@ package final class MappedMemory: @unchecked Sendable {
     ///   - pages: where all of it will be used, the system may give huge pages, which take fewer look-ups to read through.
     ///   - isReserved: whether huge pages that are set apart are kept for it from the start; tests say no, to run out of them.
     package init(byteCount: Int, what: String, pages: Pages = .small, isReserved: Bool = true) throws(KimiError) {
-        guard byteCount >= 0, let size = Checked.roundUp(max(byteCount, 1), to: 4096),
+        guard byteCount >= 0, let size = Checked.roundUp(max(byteCount, 1), to: Self.page),
             let hugeSize = Checked.roundUp(max(byteCount, 1), to: Self.hugePage)
         else {
             throw KimiError(.outOfMemory, "\(what): a size of \(byteCount) bytes is beyond any memory")
@@ -49,7 +49,11 @@ package final class MappedMemory: @unchecked Sendable {
         isHuge = false
     }
 
+    private static let page = 4096
     package static let hugePage = 2 << 20
+
+    /// What memory of so many bytes takes, in small pages; `Int.max` beyond any memory.
+    package static func pages(_ byteCount: Int) -> Int { Checked.roundUp(max(byteCount, 1), to: page) ?? .max }
     /// MAP_HUGETLB, pages of 2 MiB: 21 shifted to where the size stands.
     private static let hugeFlag: Int32 = 0x40000 | 21 << 26
 

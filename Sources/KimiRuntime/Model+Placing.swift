@@ -2,6 +2,7 @@ import KimiCheckpoint
 import KimiCore
 import KimiModel
 import KimiTopology
+import KimiVision
 
 extension Model {
     /// How a checkpoint is to be loaded, and on which nodes.
@@ -43,6 +44,8 @@ extension Model {
         plan.heat = heat
         plan.replicateBytes = memory.replicateBytes
         plan.residentBytes = memory.residentBytes
+        // One of the host's own is its own to count.
+        if options.eyes == nil { plan.eyes = VisionTower.memoryBytes(of: checkpoint, isMapped: options.loadPolicy == .map) }
         // Mapped weights belong to the page cache, whatever there is of it.
         plan.memoryLimit = options.loadPolicy == .map ? nil : limit?.bytes
         plan.mayStream = options.loadPolicy != .copy

@@ -2,6 +2,7 @@ import KimiCheckpoint
 import KimiCore
 import KimiModel
 import KimiTopology
+import KimiVision
 
 /// A question about a folder and a machine: where would everything lie, and how fast would that be? Reads headers at most.
 package struct PlanRequest: Sendable {
@@ -46,8 +47,9 @@ package struct PlanRequest: Sendable {
         } else {
             try Topology.current()
         }
-        let inventory = try self.inventory()
+        let (inventory, eyes) = try contents()
         var options = options
+        options.eyes = eyes
         if let heat {
             options.heat = try ExpertHeat(file: heat, layers: inventory.config.layerCount, experts: inventory.config.expertCount)
         }
@@ -65,10 +67,13 @@ package struct PlanRequest: Sendable {
             comparison: compares ? try PlacementComparison(inventory, topology, options) : nil)
     }
 
-    private func inventory() throws(KimiError) -> ModelInventory {
+    /// What is to be placed, and the bytes of the vision tower beside it.
+    private func contents() throws(KimiError) -> (ModelInventory, eyes: Int) {
         guard try ModelConfig.hasWeights(folder: folder) else {
-            return try ModelInventory(try ModelConfig(folder: folder), dense: dense)
+            let config = try ModelConfig(folder: folder)
+            return (try ModelInventory(config, dense: dense), try config.vision.map(VisionTower.memoryBytes) ?? 0)
         }
-        return try ModelInventory(try Checkpoint(folder: folder, log: log), dense: dense)
+        let checkpoint = try Checkpoint(folder: folder, log: log)
+        return (try ModelInventory(checkpoint, dense: dense), VisionTower.memoryBytes(of: checkpoint, isMapped: false))
     }
 }

@@ -286,6 +286,23 @@ import Testing
         #expect(least.status == .outOfMemory && least.message.contains("more"))
     }
 
+    @Test("a vision tower has its room, which is no one else's", arguments: machines.map(\.text))
+    func vision(_ machine: String) throws {
+        let inventory = try Self.inventory()
+        let topology = try Topology.synthetic(machine)
+        var options = PlanOptions()
+        let blind = try PlacementPlanner.plan(inventory, topology, options)
+        options.eyes = 940_000_001
+        let seeing = try PlacementPlanner.plan(inventory, topology, options)
+        check(seeing, inventory)
+        #expect(seeing.total(.vision) == options.eyes)
+        #expect(blind.total(.vision) == 0)
+        // As much as all memory: refused, and named.
+        options.eyes = 1 << 50
+        let error = try #require(throws: KimiError.self) { try PlacementPlanner.plan(inventory, topology, options) }
+        #expect(error.status == .outOfMemory && error.message.contains("vision tower"))
+    }
+
     @Test("where caches and buffers alone are too large, what is said to help helps", arguments: [2, 16, 26])
     func cachesAlone(_ limit: Int) throws {
         let inventory = try Self.inventory()

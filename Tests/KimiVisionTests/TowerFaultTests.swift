@@ -33,6 +33,16 @@ struct TowerFaultTests {
         #expect(!VisionTower.exists(in: try Checkpoint(folder: folder.path)))
     }
 
+    @Test("What a tower will take is known from its files, and from its configuration")
+    func size() throws {
+        let checkpoint = try Checkpoint(folder: Self.folder)
+        let config = try #require(checkpoint.config.vision)
+        let copied = VisionTower.memoryBytes(of: checkpoint, isMapped: false)
+        #expect(try VisionTower.memoryBytes(of: config) == copied)
+        #expect(try tower(Self.folder, policy: .copy).tower.weightBytes == copied)
+        #expect(try tower(Self.folder, policy: .map).tower.weightBytes == VisionTower.memoryBytes(of: checkpoint, isMapped: true))
+    }
+
     @Test("Every tensor that is missing, of another shape or type, is named", arguments: LoadPolicy.allCases)
     func tensors(policy: LoadPolicy) throws {
         var checkpoint = TinyCheckpoint()

@@ -19,10 +19,12 @@ class Plans(ProgramTest):
 
     def test_headers_without_weights_say_the_same_as_the_configuration(self) -> None:
         folder = self.folder / "k25"
-        self.output("synth", "--geometry", "k25", "--headers-only", folder)
+        self.output("synth", "--geometry", "k25", "--headers-only", "--vision", folder)
         plans = [self.json("plan", source, "--synthetic", TWO, "--policy", "expert") for source in (folder, K25)]
         self.assertEqual([plan["model"].pop("from_config_alone") for plan in plans], [False, True])
         self.assertEqual(plans[0], plans[1])
+        # The published tower: 27 layers of 15.2 million weights, and a projector of 54 million.
+        self.assertAlmostEqual(plans[0]["bytes"]["vision"], 0.94e9, delta=0.03e9)
 
     def test_heat(self) -> None:
         heat = self.folder / "heat.json"

@@ -23,6 +23,11 @@ class Questions(ProgramTest):
         self.assertEqual([one["was_cached"] for one in told["media"]], [False, False, True, False])
         self.assertEqual(told["finish_reason"], "length")
         self.assertNotIn("reasoning", told)
+        figures = told["statistics"]
+        self.assertEqual([figures[name] for name in ("media_encoded", "media_reused")], [3, 1])
+        self.assertEqual(figures["media_tokens"], sum(SIZES[name]["tokens"] for name in names))
+        table = self.run_kimi("run", TINY, *pictures, "What is this?", *self.ask, "--stats").stderr.decode()
+        self.assertRegex(table, r"looked at\W+3\W+1 at hand")
         streamed = self.output("run", TINY, *pictures, "What is this?", *self.ask)
         self.assertEqual(streamed.decode(errors="replace").strip("\n"), told["text"].strip("\n"))
 

@@ -19,6 +19,8 @@ package struct PlacementPlan: Sendable {
         case cache
         /// Scratch memory of a step, and logits of each sequence.
         case buffers
+        /// The vision tower's weights.
+        case vision
 
         init(_ kind: WeightKind) {
             self = switch kind {

@@ -14,6 +14,7 @@ extension PlacementPlanner {
             accounts[k].bytes[.norms, default: 0] += inventory.vectorBytes
             accounts[k].bytes[.cache] = cache(k)
             accounts[k].bytes[.buffers] = buffers(k)
+            accounts[k].bytes[.vision] = vision(k)
             accounts[k].readPerToken = Double(split.matrixReads[k])
         }
         let places = places(placement, distant: distant, room: room)

@@ -72,7 +72,8 @@ extension PlacementPlanner {
 
     func refusal(missing: Int, streaming: Int) -> KimiError {
         let total = inventory.matrixBytes + inventory.expertBytes
-        let need = "weights \(Self.amount(total)), caches \(Self.amount(cacheBytes)), buffers \(Self.amount(bufferBytes))"
+        var need = "weights \(Self.amount(total)), caches \(Self.amount(cacheBytes)), buffers \(Self.amount(bufferBytes))"
+        if options.eyes > 0 { need += ", vision tower \(Self.amount(options.eyes))" }
         let have = nodes.computing.reduce(0) { $0 + $1.capacity }
         return KimiError(
             .outOfMemory,

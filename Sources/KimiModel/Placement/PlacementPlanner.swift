@@ -158,11 +158,12 @@ package struct PlacementPlanner {
     /// What node k has for weights.
     func roomForWeights(_ k: Int) -> Int { nodes.computing[k].capacity - fixed(k) }
 
-    /// What node k holds whatever is planned: copies of norms, its blocks of the caches, its part of the work space.
-    func fixed(_ k: Int) -> Int { inventory.vectorBytes + cache(k) + buffers(k) }
+    /// What node k holds whatever is planned: copies of norms, its blocks of the caches, its parts of the work space and of the vision tower.
+    func fixed(_ k: Int) -> Int { inventory.vectorBytes + cache(k) + buffers(k) + vision(k) }
 
     func cache(_ k: Int) -> Int { Self.part(cacheBytes, k, of: nodes.computing.count) }
     func buffers(_ k: Int) -> Int { Self.part(bufferBytes, k, of: nodes.computing.count) }
+    func vision(_ k: Int) -> Int { Self.part(options.eyes, k, of: nodes.computing.count) }
     private static func part(_ bytes: Int, _ k: Int, of count: Int) -> Int { bytes / count + (k < bytes % count ? 1 : 0) }
 
     // MARK: Shares

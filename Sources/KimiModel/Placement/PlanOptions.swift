@@ -26,6 +26,8 @@ package struct PlanOptions: Sendable {
     package var residentBytes: Int?
     /// Whether experts that have no room may be read from the files when they are chosen.
     package var mayStream = true
+    /// Bytes of a vision tower's weights; 0 without one.
+    package var eyes = 0
     package var rates = MachineRates()
 
     package static let defaultContext = 8192

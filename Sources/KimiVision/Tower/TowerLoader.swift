@@ -45,6 +45,39 @@ struct TowerLoader {
         return bytes
     }
 
+    /// The same of a tower in BF16 that there is no file of; nil beyond any memory.
+    static func bytes(of config: VisionConfig) -> (matrices: Int, vectors: Int)? {
+        let (hidden, merged, text) = (config.hiddenSize, config.mergedSize, config.textHiddenSize)
+        // Products of two sizes each, which cannot overflow.
+        let outside = [
+            hidden * config.patchElements, config.positionRows * config.positionColumns * hidden, merged * merged, text * merged,
+        ]
+        let block = [3 * hidden * hidden, hidden * hidden, config.intermediateSize * hidden, hidden * config.intermediateSize]
+        let blockVectors = [3 * hidden, hidden, config.intermediateSize, hidden, hidden, hidden, hidden, hidden]
+        let outsideVectors = [hidden, hidden, hidden, hidden, hidden, merged, text]
+        func sum(_ sizes: [Int], width: Int) -> Int? {
+            var total = 0
+            for size in sizes {
+                guard let bytes = Checked.product(size, width), let next = Checked.sum(total, bytes, alignment), next < 1 << 60 else {
+                    return nil
+                }
+                total = next
+            }
+            return total
+        }
+        func all(_ outside: [Int], _ block: [Int], width: Int) -> Int? {
+            guard let once = sum(outside, width: width), let each = sum(block, width: width),
+                let blocks = Checked.product(each, config.layerCount), let total = Checked.sum(once, blocks), total < 1 << 60
+            else { return nil }
+            return total
+        }
+        // Vectors are read and widened: they lie in both.
+        guard let matrices = all(outside + outsideVectors, block + blockVectors, width: 2),
+            let vectors = all(outsideVectors, blockVectors, width: 4)
+        else { return nil }
+        return (matrices, vectors)
+    }
+
     // MARK: Kinds of tensors
 
     /// `name`.weight as [rows, columns], whatever its stored shape, and `name`.bias.

@@ -3,10 +3,31 @@ import KimiModel
 import KimiTopology
 
 /// A step of a stage, which reads what the step before made of the same rows.
-enum TowerStep {
+struct TowerStep {
+    /// Takes some rows, groups of `TowerBatch.unit`, through the step.
+    fileprivate let take: (_ rows: Range<Int>, _ worker: Int) -> Void
+    /// All threads take all rows through it.
+    fileprivate let share: (_ rows: Int, _ pool: WorkerPool) -> Void
+    /// Whether a thread is fast with `CK_PAIR_ROWS` rows of its own.
+    fileprivate let isForSpans: Bool
+
     /// What is done to a group of `TowerBatch.unit` rows by itself.
-    case rows((_ group: Int, _ worker: Int) -> Void)
-    case product(TowerProductJob)
+    static func rows(_ body: @escaping (_ group: Int, _ worker: Int) -> Void) -> TowerStep {
+        TowerStep(
+            take: { rows, worker in
+                for group in rows.lowerBound / TowerBatch.unit..<rows.upperBound / TowerBatch.unit { body(group, worker) }
+            },
+            share: { rows, pool in
+                var job = body
+                pool.run(takeGroups, &job, count: rows / TowerBatch.unit, grain: 1)
+            }, isForSpans: true)
+    }
+
+    static func product(_ job: TowerProductJob) -> TowerStep {
+        TowerStep(
+            take: { rows, worker in job.compute(rows, worker: worker) }, share: { _, pool in job.run(on: pool) },
+            isForSpans: job.product.packed != nil)
+    }
 }
 
 /// Some steps of some rows.
@@ -24,37 +45,17 @@ struct TowerSteps {
 
     func run(on pool: WorkerPool) {
         let spans = (rows + Self.span - 1) / Self.span
-        if areOfPairs, spans >= Self.spansOfThread * pool.threads {
+        if steps.allSatisfy(\.isForSpans), spans >= Self.spansOfThread * pool.threads {
             var job = self
             pool.run(takeSpans, &job, count: spans, grain: 1)
             return
         }
-        for step in steps {
-            switch step {
-            case .rows(let body):
-                var job = body
-                pool.run(takeGroups, &job, count: rows / TowerBatch.unit, grain: 1)
-            case .product(let product): product.run(on: pool)
-            }
-        }
-    }
-
-    private var areOfPairs: Bool {
-        steps.allSatisfy {
-            guard case .product(let product) = $0 else { return true }
-            return product.product.packed != nil
-        }
+        for step in steps { step.share(rows, pool) }
     }
 
     fileprivate func take(span: Int, worker: Int) {
         let range = span * Self.span..<min((span + 1) * Self.span, rows)
-        for step in steps {
-            switch step {
-            case .rows(let body):
-                for group in range.lowerBound / TowerBatch.unit..<range.upperBound / TowerBatch.unit { body(group, worker) }
-            case .product(let product): product.compute(range, worker: worker)
-            }
-        }
+        for step in steps { step.take(range, worker) }
     }
 }
 

@@ -46,9 +46,16 @@ package final class VisionTower: @unchecked Sendable {
     package static func memoryBytes(of checkpoint: Checkpoint, isMapped: Bool) -> Int {
         guard exists(in: checkpoint) else { return 0 }
         let bytes = TowerLoader.bytes(of: checkpoint)
-        // As memory is had: in whole pages.
-        func pages(_ bytes: Int) -> Int { (max(bytes, 1) + 4095) / 4096 * 4096 }
-        return pages(bytes.vectors) + (isMapped ? 0 : pages(bytes.matrices))
+        return MappedMemory.pages(bytes.vectors) + (isMapped ? 0 : MappedMemory.pages(bytes.matrices))
+    }
+
+    /// Bytes of memory that a tower in the published layout, BF16, would take.
+    ///
+    /// - Throws: `outOfMemory` if that is beyond any memory.
+    package static func memoryBytes(of config: VisionConfig) throws(KimiError) -> Int {
+        let bytes = TowerLoader.bytes(of: config)
+        guard let bytes else { throw KimiError(.outOfMemory, "the vision tower is beyond any memory", subject: "vision_config") }
+        return MappedMemory.pages(bytes.vectors) + MappedMemory.pages(bytes.matrices)
     }
 
     /// Says that a checkpoint has none.

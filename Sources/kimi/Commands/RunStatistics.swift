@@ -42,6 +42,10 @@ struct RunStatistics {
                 name, Units.count(tokens), Units.elapsed(time), speed.map { Units.decimal($0, $0 < 100 ? 2 : 0) } ?? "-")
         }
         row("prompt", counts.promptTokens, promptSeconds)
+        if counts.mediaTokens > 0 {
+            table.row("of it to see", Units.count(counts.mediaTokens), "", "")
+            table.row("looked at", Units.count(counts.mediaEncoded), "", counts.mediaReused > 0 ? "\(counts.mediaReused) at hand" : "")
+        }
         row("answer", counts.generatedTokens, generationSeconds)
         table.total("bytes read", "", Units.bytes(counts.bytesRead), readRate.map(Units.rate) ?? "-")
         if let experts { table.experts(experts.statistics, seconds: seconds) }
@@ -67,6 +71,9 @@ struct RunStatistics {
         json.member("bytes_read", counts.bytesRead)
         json.member("rows_exact", counts.exactRows)
         json.member("rows_fast", counts.fastRows)
+        json.member("media_tokens", counts.mediaTokens)
+        json.member("media_encoded", counts.mediaEncoded)
+        json.member("media_reused", counts.mediaReused)
         json.member("cache_bytes", cacheBytes)
         json.member("peak_memory_bytes", Self.peakMemory)
         json.member("threads", model.text.pool.threads)

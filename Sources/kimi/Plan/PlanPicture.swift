@@ -20,7 +20,7 @@ struct PlanPicture {
     private static let kinds: [(kind: PlacementPlan.Kind, colour: String)] = [
         (.routedExperts, "#0072b2"), (.replicas, "#003d66"), (.attention, "#e69f00"), (.sharedExperts, "#009e73"),
         (.denseMLP, "#56b4e9"), (.embedding, "#cc79a7"), (.head, "#7a3b61"), (.router, "#8c8c8c"), (.norms, "#4d4d4d"),
-        (.cache, "#d55e00"), (.buffers, "#f0e442"),
+        (.cache, "#d55e00"), (.buffers, "#f0e442"), (.vision, "#a6d5c3"),
     ]
     private static let homes = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a3b61", "#f0e442"]
     private static let splitColour = "#5b8fb9"

@@ -121,6 +121,7 @@ extension PlacementPlan.Kind {
         case .head: "lm_head"
         case .cache: "latent caches"
         case .buffers: "work buffers"
+        case .vision: "vision tower"
         default: rawValue
         }
     }
