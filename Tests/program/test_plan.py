@@ -18,13 +18,19 @@ class Plans(ProgramTest):
             self.assertIn(words, text)
 
     def test_headers_without_weights_say_the_same_as_the_configuration(self) -> None:
-        folder = self.folder / "k25"
-        self.output("synth", "--geometry", "k25", "--headers-only", "--vision", folder)
-        plans = [self.json("plan", source, "--synthetic", TWO, "--policy", "expert") for source in (folder, K25)]
-        self.assertEqual([plan["model"].pop("from_config_alone") for plan in plans], [False, True])
-        self.assertEqual(plans[0], plans[1])
-        # The published tower: 27 layers of 15.2 million weights, and a projector of 54 million.
-        self.assertAlmostEqual(plans[0]["bytes"]["vision"], 0.94e9, delta=0.03e9)
+        for vision in ((), ("--vision",)):
+            headers, alone = (self.folder / f"{name}{len(vision)}" for name in ("headers", "alone"))
+            self.output("synth", "--geometry", "k25", "--headers-only", *vision, headers)
+            if vision:
+                alone.mkdir()
+                (alone / "config.json").write_bytes((headers / "config.json").read_bytes())
+            else:
+                alone = K25
+            plans = [self.json("plan", source, "--synthetic", TWO, "--policy", "expert") for source in (headers, alone)]
+            self.assertEqual([plan["model"].pop("from_config_alone") for plan in plans], [False, True])
+            self.assertEqual(plans[0], plans[1])
+            # The published tower: 27 layers of 15.2 million weights, and a projector of 54 million.
+            self.assertAlmostEqual(plans[0]["bytes"]["vision"], 0.94e9 if vision else 0, delta=0.03e9)
 
     def test_heat(self) -> None:
         heat = self.folder / "heat.json"
