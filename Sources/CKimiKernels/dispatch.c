@@ -131,7 +131,7 @@ const ck_tiles *ck_tiles_for(int32_t isa) {
 
 size_t ck_pair_bytes(size_t columns) { return tile_steps(columns) * 2 * CK_TILE_BYTES; }
 
-size_t ck_query_bytes(size_t size) { return query_steps(size) * CK_TILE_BYTES; }
+size_t ck_query_bytes(size_t size) { return query_tiles(size) * CK_TILE_BYTES; }
 
 size_t ck_key_bytes(size_t size) { return 2 * ck_query_bytes(size); }
 

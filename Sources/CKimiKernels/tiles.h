@@ -13,9 +13,15 @@ CK_INLINE size_t tile_steps(size_t columns) { return (columns + CK_TILE_STEP - 1
 // Attention's products are computed the other way round: a key is a row of its tile, a query a column of its own, so that scores of
 // 16 queries stand side by side and softmax goes down a column.
 
-/// Tiles of 16 queries or keys: high, low and high halves of the query one below the other, against high, high and low of the key side
-/// by side. Keys of 32 tokens: for each step the tile of the first 16 and that of the others.
-CK_INLINE size_t query_steps(size_t size) { return tile_steps(3 * size); }
+/// Tiles of 16 queries or keys: for each 32 elements that are there two, a query's low and then its high halves, a key's high and then
+/// its low ones, so that of the three products two follow each other with the same tile loaded. The elements that are left over would
+/// leave tiles empty; so the three products of those stand together, high, low and high halves of the query one below the other against
+/// high, high and low of the key side by side. Keys of 32 tokens: for each of these the tile of the first 16 and that of the others.
+CK_INLINE size_t whole_steps(size_t size) { return size / CK_TILE_STEP; }
+CK_INLINE size_t rest_steps(size_t size) { return tile_steps(3 * (size % CK_TILE_STEP)); }
+CK_INLINE size_t query_tiles(size_t size) { return 2 * whole_steps(size) + rest_steps(size); }
+/// Products of tiles that make a score.
+CK_INLINE size_t score_steps(size_t size) { return 3 * whole_steps(size) + rest_steps(size); }
 /// Tiles of 32 values: a row for each element, those of high halves first, then low ones, with words of token t beside those of token
 /// t + 16; and the tiles that hold high halves.
 CK_INLINE size_t value_tiles(size_t size) { return (2 * size + CK_TILE - 1) / CK_TILE; }

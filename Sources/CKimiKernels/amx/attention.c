@@ -64,7 +64,8 @@ CK_INLINE void weigh(weighing *w, int is_paired) {
 /// What a call works on.
 typedef struct tile_attention {
     tile_scratch s;
-    size_t steps, tiles, high_tiles;
+    size_t whole, rest;       ///< steps of scores
+    size_t tiles, high_tiles; ///< of values
     const char *ahead;  ///< what is asked for next, of the keys and values that come after these
     size_t ahead_lines; ///< a step
 } tile_attention;
@@ -74,29 +75,50 @@ CK_INLINE void ask_ahead(tile_attention *a) {
     for (size_t l = 0; l < a->ahead_lines; l++, a->ahead += 64) __builtin_prefetch(a->ahead, 0, 2);
 }
 
-/// Scores of two blocks of queries and `subs` times 32 keys. Tiles of the next step are loaded as soon as those of this one are
-/// used.
+/// Products of a pair of tiles of keys, which were loaded, with two of queries; the keys that come next are loaded as soon as these
+/// are used.
+CK_INLINE void score_step(const char **k, const char *last, int is_used_up) {
+    if (is_used_up) *k += *k < last ? 2 * CK_TILE_BYTES : 0;
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if (is_used_up) _tile_loadd(4, *k, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+    if (is_used_up) _tile_loadd(5, *k + CK_TILE_BYTES, 64);
+}
+
+/// Scores of two blocks of queries and `subs` times 32 keys.
 CK_INLINE void tile_scores(tile_attention *a, float *scores, const char *q, const char *q2, const char *k, size_t subs,
                            weighing *w, int is_paired) {
-    const char *last = k + (subs * a->steps - 1) * 2 * CK_TILE_BYTES;
+    const char *last = k + (subs * (2 * a->whole + a->rest) - 1) * 2 * CK_TILE_BYTES;
     _tile_loadd(4, k, 64);
     _tile_loadd(5, k + CK_TILE_BYTES, 64);
     for (size_t sub = 0; sub < subs; sub++) {
+        size_t at = 0; // tile of queries
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
-        for (size_t s = 0; s < a->steps; s++) {
-            k += k < last ? 2 * CK_TILE_BYTES : 0;
+        for (size_t s = 0; s < a->whole; s++, at += 2 * CK_TILE_BYTES) {
             ask_ahead(a);
-            _tile_loadd(6, q + s * CK_TILE_BYTES, 64);
-            _tile_loadd(7, q2 + s * CK_TILE_BYTES, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_loadd(4, k, 64);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
-            _tile_loadd(5, k + CK_TILE_BYTES, 64);
+            _tile_loadd(6, q + at, 64);
+            _tile_loadd(7, q2 + at, 64);
+            score_step(&k, last, 0);
+            weigh(w, is_paired);
+            ask_ahead(a);
+            _tile_loadd(6, q + at + CK_TILE_BYTES, 64);
+            _tile_loadd(7, q2 + at + CK_TILE_BYTES, 64);
+            score_step(&k, last, 1);
+            weigh(w, is_paired);
+            ask_ahead(a);
+            score_step(&k, last, 1);
+            weigh(w, is_paired);
+        }
+        for (size_t s = 0; s < a->rest; s++, at += CK_TILE_BYTES) {
+            ask_ahead(a);
+            _tile_loadd(6, q + at, 64);
+            _tile_loadd(7, q2 + at, 64);
+            score_step(&k, last, 1);
             weigh(w, is_paired);
         }
         char *to = (char *)scores + sub * 2 * CK_TILE_BYTES;
@@ -211,7 +233,7 @@ static __attribute__((noinline)) void raise_most(const tile_attention *a, weighi
 /// One pair of blocks of queries and up to CK_TILE_SPAN keys, which are the first ones or not.
 CK_INLINE void attend_span(tile_attention *a, const char *q, const char *q2, size_t pair, const char *k, const char *v,
                            size_t count, int is_first, int is_paired) {
-    const size_t block_keys = CK_TILE_KEYS / 32 * a->steps * 2 * CK_TILE_BYTES;
+    const size_t block_keys = CK_TILE_KEYS / 32 * (2 * a->whole + a->rest) * 2 * CK_TILE_BYTES;
     const size_t block_values = CK_TILE_KEYS / 32 * a->tiles * CK_TILE_BYTES;
     const size_t blocks = (count + CK_TILE_KEYS - 1) / CK_TILE_KEYS;
     float *sums = a->s.sums + pair * 32 * a->tiles * CK_TILE, *most = a->s.most + pair * 32, *totals = a->s.totals + pair * 32;
@@ -284,10 +306,11 @@ static void finish_block(float *y, size_t ldy, const float *sums, const float *t
 void ck_amx_tile_attention(float *y, size_t ldy, const void *q, size_t row_blocks, const void *k, const void *v, size_t tokens,
                            size_t size, void *scratch) {
     tile_attention a = {.s = scratch_parts(scratch, size)};
-    a.steps = query_steps(size);
+    a.whole = whole_steps(size);
+    a.rest = rest_steps(size);
     a.tiles = value_tiles(size);
     a.high_tiles = high_value_tiles(size);
-    const size_t pairs = (row_blocks + 1) / 2, block_bytes = a.steps * CK_TILE_BYTES;
+    const size_t pairs = (row_blocks + 1) / 2, block_bytes = query_tiles(size) * CK_TILE_BYTES;
     const size_t key_bytes = 2 * block_bytes, value_bytes = a.tiles * CK_TILE_BYTES; // of 32 tokens
     memset(a.s.sums, 0, pairs * 32 * a.tiles * CK_TILE * 4);
     memset(a.s.totals, 0, pairs * 32 * 4);
@@ -298,7 +321,7 @@ void ck_amx_tile_attention(float *y, size_t ldy, const void *q, size_t row_block
         const char *keys = (const char *)k + span / 32 * key_bytes, *values = (const char *)v + span / 32 * value_bytes;
         // Each pair of blocks asks for its share of the next span, of keys first and then of values.
         const size_t next_keys = (next + 31) / 32 * key_bytes, next_values = (next + 31) / 32 * value_bytes;
-        const size_t share = ((next_keys + next_values) / pairs + 63) / 64 * 64, steps = (count + 31) / 32 * a.steps;
+        const size_t share = ((next_keys + next_values) / pairs + 63) / 64 * 64, steps = (count + 31) / 32 * score_steps(size);
         a.ahead_lines = (share / 64 + steps - 1) / steps;
         for (size_t pair = 0; pair < pairs; pair++) {
             const char *first = (const char *)q + 2 * pair * block_bytes;

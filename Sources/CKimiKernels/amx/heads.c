@@ -19,19 +19,25 @@ CK_INLINE void split_row(uint16_t *high, uint16_t *low, const float *x, size_t s
     }
 }
 
-/// Row r of the tiles of a head: high halves, then low and high ones, or high and low ones, side by side over steps whose tiles are
-/// `stride` bytes apart. Without x the row is 0.
-CK_INLINE void lay_row(char *to, size_t stride, size_t r, const float *x, size_t size, float factor, int second_is_low) {
-    uint16_t row[3 * CK_LARGEST_HEAD + 64], low[CK_LARGEST_HEAD + 32];
-    const size_t steps = query_steps(size);
-    memset(row, 0, steps * 64);
-    if (x != NULL) {
-        split_row(row, low, x, size, factor);
-        memcpy(row + 2 * size, second_is_low ? row : low, size * 2);
-        memcpy(row + size, second_is_low ? low : row, size * 2);
+/// Row r of the tiles of a head, which are `stride` bytes apart, in the order that queries or keys have. Without x the row is 0.
+CK_INLINE void lay_row(char *to, size_t stride, size_t r, const float *x, size_t size, float factor, int is_query) {
+    uint16_t high[CK_LARGEST_HEAD + 32], low[CK_LARGEST_HEAD + 32], rest[3 * CK_TILE_STEP];
+    const size_t whole = whole_steps(size), left = size % CK_TILE_STEP, tiles = query_tiles(size);
+    if (x == NULL) {
+        for (size_t t = 0; t < tiles; t++) memset(to + t * stride + r * 64, 0, 64);
+        return;
     }
-    memset(row + 3 * size, 0, (steps * CK_TILE_STEP - 3 * size) * 2);
-    for (size_t s = 0; s < steps; s++) memcpy(to + s * stride + r * 64, row + s * CK_TILE_STEP, 64);
+    split_row(high, low, x, size, factor);
+    for (size_t s = 0; s < whole; s++) {
+        memcpy(to + 2 * s * stride + r * 64, (is_query ? low : high) + s * CK_TILE_STEP, 64);
+        memcpy(to + (2 * s + 1) * stride + r * 64, (is_query ? high : low) + s * CK_TILE_STEP, 64);
+    }
+    memset(rest, 0, sizeof rest);
+    const uint16_t *h = high + whole * CK_TILE_STEP, *l = low + whole * CK_TILE_STEP;
+    memcpy(rest, h, left * 2);
+    memcpy(rest + left, is_query ? l : h, left * 2);
+    memcpy(rest + 2 * left, is_query ? h : l, left * 2);
+    for (size_t t = 2 * whole; t < tiles; t++) memcpy(to + t * stride + r * 64, rest + (t - 2 * whole) * CK_TILE_STEP, 64);
 }
 
 /// What was a row of the tile becomes a column, and the other way round; elements are two words.
@@ -45,7 +51,7 @@ CK_INLINE void turn_tile(char *tile) {
 void ck_amx_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale) {
     for (size_t r = 0; r < CK_TILE; r++)
         lay_row(to, CK_TILE_BYTES, r, r < rows ? q + r * ldq : NULL, size, scale * CK_LOG2_E, 1);
-    for (size_t s = 0; s < query_steps(size); s++) turn_tile((char *)to + s * CK_TILE_BYTES);
+    for (size_t t = 0; t < query_tiles(size); t++) turn_tile((char *)to + t * CK_TILE_BYTES);
 }
 
 void ck_amx_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {

@@ -62,8 +62,8 @@ typedef struct ck_tiles {
     void (*pack_values)(void *to, const float *v, size_t ldv, size_t rows, size_t size);
 
     /// Softmax attention of one head: row_blocks (1 ... CK_TILE_ROWS / 16) blocks of queries to all `tokens` keys, without a mask.
-    /// y[r * ldy + d], d < size, for all 16 row_blocks rows. The products are those of pairs (query and key: high and high, low
-    /// and high, high and low; weights: high and all of the value, low and the value's high half; from CK_TILE_AVERAGED tokens on
+    /// y[r * ldy + d], d < size, for all 16 row_blocks rows. The products are those of pairs (query and key: low and high, high and
+    /// high, high and low, for each 32 elements in turn, and of what is left over high and high, low and high, high and low; weights: high and all of the value, low and the value's high half; from CK_TILE_AVERAGED tokens on
     /// weights are rounded to the nearest half, which meets all of the value).
     /// Keys are taken by CK_TILE_KEYS in rising order; weights are 2^(score - m) with m the row's largest score of the first keys, which
     /// later ones raise only where they pass it by more than 8 (sums are multiplied by 2^(m - m') then).

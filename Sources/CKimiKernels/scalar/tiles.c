@@ -81,38 +81,32 @@ void ck_scalar_matmul_pairs(float *y, size_t ldy, const void *x, size_t row_bloc
 
 // MARK: Attention
 
-void ck_scalar_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale) {
-    memset(to, 0, ck_query_bytes(size));
-    const float factor = scale * CK_LOG2_E;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t d = 0; d < size; d++) {
-            uint16_t half[3];
-            split_pair(&half[0], &half[1], q[r * ldq + d] * factor);
-            half[2] = half[0];
-            for (size_t p = 0; p < 3; p++) {
-                size_t c = p * size + d;
-                *word_at(to, c / CK_TILE_STEP * CK_TILE_BYTES + c % CK_TILE_STEP / 2 * 64 + r * 4 + c % 2 * 2) = half[p];
-            }
+/// The halves of row r of the tiles of a head, which are `stride` bytes apart: a row of each tile of keys, a column of each of queries.
+static void lay_row(void *to, size_t stride, size_t r, const float *x, size_t size, float factor, int is_query) {
+    const size_t whole = whole_steps(size), left = size % CK_TILE_STEP;
+    for (size_t d = 0; d < size; d++) {
+        uint16_t half[2];
+        split_pair(&half[0], &half[1], x[d] * factor);
+        const int is_whole = d < whole * CK_TILE_STEP;
+        for (size_t p = 0; p < (is_whole ? 2 : 3); p++) {
+            const size_t rest = p * left + d - whole * CK_TILE_STEP; // among what is left over
+            const size_t tile = is_whole ? d / CK_TILE_STEP * 2 + p : 2 * whole + rest / CK_TILE_STEP;
+            const size_t c = is_whole ? d % CK_TILE_STEP : rest % CK_TILE_STEP;
+            const int is_low = is_whole ? (p == 1) != is_query : p == (is_query ? 1 : 2);
+            *word_at(to, tile * stride + (is_query ? c / 2 * 64 + r * 4 + c % 2 * 2 : r * 64 + c * 2)) = half[is_low];
         }
+    }
 }
 
-/// Where the tile of a step and token is among keys.
-CK_INLINE size_t key_tile(size_t steps, size_t step, size_t token) {
-    return (token / 32 * steps + step) * 2 * CK_TILE_BYTES + token % 32 / CK_TILE * CK_TILE_BYTES;
+void ck_scalar_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale) {
+    memset(to, 0, ck_query_bytes(size));
+    for (size_t r = 0; r < rows; r++) lay_row(to, CK_TILE_BYTES, r, q + r * ldq, size, scale * CK_LOG2_E, 1);
 }
 
 void ck_scalar_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {
     memset(to, 0, ck_key_bytes(size));
     for (size_t r = 0; r < rows; r++)
-        for (size_t d = 0; d < size; d++) {
-            uint16_t half[3];
-            split_pair(&half[0], &half[2], k[r * ldk + d]);
-            half[1] = half[0];
-            for (size_t p = 0; p < 3; p++) {
-                size_t c = p * size + d;
-                *word_at(to, key_tile(0, c / CK_TILE_STEP, r) + r % CK_TILE * 64 + c % CK_TILE_STEP * 2) = half[p];
-            }
-        }
+        lay_row((char *)to + r / CK_TILE * CK_TILE_BYTES, 2 * CK_TILE_BYTES, r % CK_TILE, k + r * ldk, size, 1, 0);
 }
 
 void ck_scalar_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size) {
@@ -140,10 +134,25 @@ static uint16_t cut(float x) { return (uint16_t)(bits_of(x) >> 16); }
 /// To the nearest bfloat16, of two equally near ones the larger: x >= 0.
 static float nearest_half(float x) { return widened((uint16_t)((bits_of(x) + 0x8000) >> 16)); }
 
+/// The score of a key and a query of their tiles.
+static float score(const char *keys, size_t key, const char *queries, size_t query, size_t size) {
+    float c = 0;
+    for (size_t s = 0; s < whole_steps(size); s++) {
+        c = add_products(c, keys, queries, key, query);
+        c = add_products(c, keys, queries + CK_TILE_BYTES, key, query);
+        c = add_products(c, keys + 2 * CK_TILE_BYTES, queries + CK_TILE_BYTES, key, query);
+        keys += 4 * CK_TILE_BYTES;
+        queries += 2 * CK_TILE_BYTES;
+    }
+    for (size_t s = 0; s < rest_steps(size); s++, keys += 2 * CK_TILE_BYTES, queries += CK_TILE_BYTES)
+        c = add_products(c, keys, queries, key, query);
+    return c;
+}
+
 void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_blocks, const void *k, const void *v,
                               size_t tokens, size_t size, void *scratch) {
     const block_scratch s = scratch_parts(scratch, size).block[0];
-    const size_t steps = query_steps(size), tiles = value_tiles(size), high_tiles = high_value_tiles(size);
+    const size_t tiles = value_tiles(size), high_tiles = high_value_tiles(size);
     for (size_t row = 0; row < row_blocks * CK_TILE; row++) {
         const int is_paired = tokens < CK_TILE_AVERAGED;
         float sums[2 * 4096 + 16] = {0}, total = 0, most = 0;
@@ -151,12 +160,9 @@ void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_bl
             const size_t count = ck_smaller(tokens - block, CK_TILE_KEYS), subs = (count + 31) / 32;
             float *x = s.scores, largest = CK_NO_SCORE;
             for (size_t t = 0; t < subs * 32; t++) {
-                const char *queries = (const char *)q + row / CK_TILE * steps * CK_TILE_BYTES;
-                float c = 0;
-                for (size_t step = 0; step < steps; step++) {
-                    const char *keys = (const char *)k + key_tile(steps, step, block + t);
-                    c = add_products(c, keys, queries + step * CK_TILE_BYTES, t % CK_TILE, row % CK_TILE);
-                }
+                const char *queries = (const char *)q + row / CK_TILE * ck_query_bytes(size);
+                const char *keys = (const char *)k + (block + t) / 32 * ck_key_bytes(size) + t % 32 / CK_TILE * CK_TILE_BYTES;
+                const float c = score(keys, t % CK_TILE, queries, row % CK_TILE, size);
                 x[t] = t < count ? c : CK_NO_SCORE;
                 if (x[t] > largest) largest = x[t];
             }
