@@ -297,7 +297,9 @@ void kimi_model_close(kimi_model *model);
  * without a vision tower, else an object: layers, width, heads, mlp_width, patch_size and token_size (pixels of their sides), patch_limit
  * and frame_patch_limit (of a picture, and of a frame of a video, or null; larger ones are made smaller), side_limit (patches), sample_fps,
  * frames_per_chunk, weight_bytes (that are not mapped), and features: limit, bytes and pictures (chunks of videos included) that are kept,
- * hits (that were asked for and there) and encoded (that were not) since the model was opened.
+ * hits (that were asked for and there) and encoded (that were not) since the model was opened. steps, since then: passes through the
+ * model, rows (tokens) and shares (what one session had in a pass, added up) of all, most_shares of one pass, seconds in the model,
+ * between_seconds (what passes waited for sessions to come back with their next token) and waiting (sessions at this moment).
  * Only where routed experts are read when they are chosen (KIMI_LOAD_STREAM): expert_store, whose counts begin with the opening of
  * the model and are as of the end of the latest layer that was computed: slots (experts that have room in memory at once),
  * slot_bytes (of one of them), experts (routed experts of all layers), uses (an expert that one or more rows of a step chose in a
@@ -451,13 +453,22 @@ void kimi_decoder_destroy(kimi_decoder *decoder);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Session: one sequence of tokens and its latent cache
+ *
+ * Sessions of one model may compute at the same time, each from its own thread: what they want at the same moment is computed in one
+ * step, so that weights are read once for all of them. The bits of a session's results do not depend on the others. Between two generated
+ * tokens of a session there is at most one step of other sessions' prompts, of at most chunk_size tokens. Where cancelling ends the call of
+ * a session that computes alone within a layer, it ends that of one in company with the step.
  */
 
 typedef struct kimi_session kimi_session;
 
 typedef struct kimi_session_options {
     uint32_t struct_size;
-    int32_t reserved;
+    /**
+     * Of sessions that compute at the same time, those of higher priority have their steps first where not all find room in one: -100 to
+     * 100, 0 if not given. No session waits for ever. Forks have their original's.
+     */
+    int32_t priority;
     /**
      * The most tokens this session may hold: 1 to the model's limit; 0: that limit. Memory is taken as tokens come. A limit whose
      * cache could never fit is KIMI_ERROR_OUT_OF_MEMORY, and the message has the longest that would.

@@ -23,11 +23,8 @@ private var defaultOptions: kimi_session_options {
         let out = try require(outSession, "out_session")
         let model = try model(handle)
         let options = try options(callerOptions, defaults: defaultOptions, "kimi_session_options")
-        guard options.reserved == 0 else {
-            throw KimiError(.invalidArgument, "reserved is \(options.reserved); it must be 0", subject: "reserved")
-        }
         let limit = options.context_limit == 0 ? nil : Int(options.context_limit)
-        out.pointee = try Handles.add(.session(ChatSession(try Session(model: model, contextLimit: limit))))
+        out.pointee = try Handles.add(.session(ChatSession(try Session(model: model, contextLimit: limit, priority: Int(options.priority)))))
     }
 }
 

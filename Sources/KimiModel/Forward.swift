@@ -26,14 +26,17 @@ package struct StepRow {
     }
 }
 
-/// Where the logits of a step go: those of its last `rows` rows, one after another. `base` may be nil if `rows` is 0.
+/// Where the logits of a step go: those of some of its rows, one after another. `base` may be nil if there are none.
 package struct LogitsTarget {
     package let base: UnsafeMutablePointer<Float>?
     package let rows: Int
+    /// Which rows, in rising order; nil: the last `rows` of the step. Its owner keeps it alive during the step.
+    package let chosen: UnsafePointer<Int32>?
 
-    package init(_ base: UnsafeMutablePointer<Float>?, rows: Int) {
+    package init(_ base: UnsafeMutablePointer<Float>?, rows: Int, chosen: UnsafePointer<Int32>? = nil) {
         self.base = base
         self.rows = rows
+        self.chosen = chosen
     }
 }
 
@@ -83,7 +86,9 @@ extension TextModel {
             observer?(index, workspace, count)
         }
         try readHold?.check()
-        if let target = logits.base, logits.rows > 0 { try head(into: target, last: logits.rows, of: count) }
+        if let target = logits.base, logits.rows > 0 {
+            try head(into: target, from: gathered(logits, of: count), rows: logits.rows)
+        }
         statistics.countStep(rows: rows, logits: logits.rows, precision: precision)
         noteScratch(rows: count)
     }
@@ -121,15 +126,27 @@ extension TextModel {
         multiply(Product(matrix: mlp.down, x: w.inner, y: w.delta, finish: .add(to: w.hidden)), rows: rows)
     }
 
-    /// logits = head * norm(hidden) for the last rows of the step, exactly on either path: they are few.
-    private func head(into target: UnsafeMutablePointer<Float>, last: Int, of count: Int) throws(KimiError) {
+    /// The rows whose logits are wanted, side by side. After the last layer nobody else reads the stream.
+    private func gathered(_ logits: LogitsTarget, of count: Int) -> UnsafeMutablePointer<Float> {
+        let width = config.hiddenSize
+        guard let chosen = logits.chosen else { return workspace.hidden + (count - logits.rows) * width }
+        // A row's place is never behind where it comes from, as they rise.
+        for place in 0..<logits.rows where Int(chosen[place]) > place {
+            (workspace.hidden + place * width).update(from: workspace.hidden + Int(chosen[place]) * width, count: width)
+        }
+        return workspace.hidden
+    }
+
+    /// logits = head * norm(hidden) for some rows, exactly on either path: they are few.
+    private func head(
+        into target: UnsafeMutablePointer<Float>, from hidden: UnsafeMutablePointer<Float>, rows: Int
+    ) throws(KimiError) {
         let w = workspace
         arithmetic = Arithmetic(kernels: kernels, precision: .exact, dense: dense)
         normalize(
-            w.hidden + (count - last) * config.hiddenSize, into: w.normed, weight: weights.finalNorm,
-            integers: arithmetic.readsIntegers(weights.head), rows: last)
-        multiply(Product(matrix: weights.head, x: w.normed, y: target), rows: last)
-        guard kernels.pointee.all_finite(target, last * config.vocabularySize) != 0 else {
+            hidden, into: w.normed, weight: weights.finalNorm, integers: arithmetic.readsIntegers(weights.head), rows: rows)
+        multiply(Product(matrix: weights.head, x: w.normed, y: target), rows: rows)
+        guard kernels.pointee.all_finite(target, rows * config.vocabularySize) != 0 else {
             throw KimiError(
                 .numeric, "the logits hold NaN or infinity: a weight of this checkpoint is damaged or overflows",
                 file: checkpoint.folder)

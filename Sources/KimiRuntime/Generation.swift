@@ -57,6 +57,7 @@ struct GenerationLoop {
             // A padded vocabulary has logits for ids that the tokenizer does not know; they have no text.
             let matched = matcher.feed((try? decoder.feed(chosen.id)) ?? [])
             if let stop = matched.stop {
+                tokens.rest()
                 let event = GenerationEvent.finish(reason: .stop, id: chosen.id, stopString: stop, text: matched.text)
                 finished = .finish(reason: .stop, id: chosen.id, stopString: stop, text: [])
                 return event
@@ -68,6 +69,7 @@ struct GenerationLoop {
 
     /// Ends the generation and gives out what was held back, up to a stop string that may be in it.
     mutating func finish(_ reason: FinishReason, id: Int32? = nil) -> GenerationEvent {
+        tokens.rest()
         var matched = matcher.feed(decoder.finish())
         if matched.stop == nil {
             let rest = matcher.finish()

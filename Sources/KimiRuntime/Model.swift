@@ -12,6 +12,8 @@ package final class Model: Sendable {
     package let checkpoint: Checkpoint
     package let tokenizer: Tokenizer
     package let text: TextModel
+    /// What sessions want computed at the same time is computed together.
+    package let loop: StepLoop
     /// The most tokens a session may hold.
     package let contextLimit: Int
     package let options: Options
@@ -102,6 +104,7 @@ package final class Model: Sendable {
             textBytes = total
             try report(done, total + towerBytes)
         }
+        loop = StepLoop(text)
         self.checkpoint = checkpoint
         if let own = options.eyes {
             eyes = own

@@ -24,6 +24,7 @@ extension Model {
             }
             describePlacement(in: &json)
             describeMemory(in: &json)
+            describeSteps(in: &json)
             if let report = text.storeReport { json.object("expert_store") { json in report.describe(in: &json) } }
         }
         return json.text
@@ -52,6 +53,19 @@ extension Model {
             json.member("verified", report.isVerified)
             if let bytes = report.hugeBytes { json.member("huge_page_bytes", bytes) } else { json.null("huge_page_bytes") }
             json.array("shortfalls") { json in for words in report.shortfalls { json.element(words) } }
+        }
+    }
+
+    private func describeSteps(in json: inout JSONWriter) {
+        let counts = loop.report
+        json.object("steps") { json in
+            json.member("passes", counts.passes)
+            json.member("rows", counts.rows)
+            json.member("shares", counts.works)
+            json.member("most_shares", counts.mostWorks)
+            json.member("seconds", Double(counts.stepNanoseconds) * 1e-9)
+            json.member("between_seconds", Double(counts.betweenNanoseconds) * 1e-9)
+            json.member("waiting", counts.waiting)
         }
     }
 

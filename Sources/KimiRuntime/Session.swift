@@ -19,6 +19,9 @@ package final class Session: @unchecked Sendable {
     private var logitsAreCurrent = false
     private var statistics = Statistics()
 
+    /// What it has the model's loop compute.
+    private let work: StepWork
+
     private let occupancy = Mutex(Occupancy())
     private let visiblePosition: Atomic<Int>
 
@@ -41,9 +44,15 @@ package final class Session: @unchecked Sendable {
         package var mediaReused = 0
     }
 
+    /// Of sessions that compute at the same time, those of higher priority go first.
+    package static let priorityRange = -100...100
+
     /// - Parameter contextLimit: nil for the model's; else 1 to that.
     /// - Throws: `invalidArgument`; `outOfMemory` for a context whose cache would never fit.
-    package init(model: Model, contextLimit: Int? = nil) throws(KimiError) {
+    package init(model: Model, contextLimit: Int? = nil, priority: Int = 0) throws(KimiError) {
+        guard Self.priorityRange.contains(priority) else {
+            throw KimiError(.invalidArgument, "priority is \(priority); it must be -100 to 100", subject: "priority")
+        }
         let limit = contextLimit ?? model.contextLimit
         guard (1...model.contextLimit).contains(limit) else {
             throw KimiError(
@@ -53,12 +62,14 @@ package final class Session: @unchecked Sendable {
         // A limit that was asked for is to be of use; of the default nothing is reserved.
         if let contextLimit { try model.text.checkContext(contextLimit) }
         self.model = model
+        work = StepWork(cancellation: cancellation, priority: priority)
         sequence = try TokenSequence(pool: model.text.cache, contextLimit: limit)
         visiblePosition = Atomic(0)
     }
 
     private init(forking other: Session) throws(KimiError) {
         model = other.model
+        work = StepWork(cancellation: cancellation, priority: other.work.priority)
         sequence = try other.sequence.fork()
         pending = other.pending
         logits = other.logits
@@ -66,6 +77,11 @@ package final class Session: @unchecked Sendable {
         statistics.reusedTokens = other.count
         visiblePosition = Atomic(other.count)
     }
+
+    deinit { rest() }
+
+    /// A generation is complete, or the session is: steps of others need not wait for it any more.
+    func rest() { model.loop.leave(work) }
 
     // MARK: One call at a time
 
@@ -384,28 +400,15 @@ package final class Session: @unchecked Sendable {
         try cancellation.check()
         try sequence.prepare(ids.count)
         let begin = monotonicNanoseconds()
-        try model.text.withStep(cancellation) { () throws(KimiError) in
-            let counted = model.text.statistics
-            let (exactBefore, fastBefore) = (counted.exactRows, counted.fastRows)
-            let batch = model.text.stepRows
-            for index in 0..<ids.count {
-                batch[index] = StepRow(sequence: sequence, token: ids[index], position: sequence.count + index)
-            }
-            for span in media {
-                for place in span.range {
-                    batch[place] = StepRow(
-                        sequence: sequence, token: ids[place], position: sequence.count + place, features: span.row(at: place))
-                }
-            }
-            // The rows point into the features.
-            defer { withExtendedLifetime(media) {} }
-            try model.text.step(
-                UnsafeBufferPointer(rebasing: batch[0..<ids.count]),
-                logits: LogitsTarget(logits, rows: rows),
-                precision: model.text.precision(rows: ids.count), cancellation: cancellation)
-            statistics.bytesRead += counted.bytesOfStep
-            statistics.exactRows += counted.exactRows - exactBefore
-            statistics.fastRows += counted.fastRows - fastBefore
+        (work.kind, work.ids, work.media, work.sequence) = (generating ? .decode : .prompt, ids, media, sequence)
+        (work.logits, work.logitsRows) = (logits, rows)
+        // Rows point into the features.
+        defer { (work.media, work.sequence) = ([], nil) }
+        try model.loop.run(work)
+        statistics.bytesRead += work.bytesRead
+        switch work.precision {
+        case .exact: statistics.exactRows += ids.count
+        case .fast: statistics.fastRows += ids.count
         }
         let first = sequence.count
         sequence.append(ids)

@@ -78,6 +78,9 @@ package struct TokenLoop {
         generated += 1
     }
 
+    /// No more tokens are wanted for now: steps of other sessions need not wait for this one.
+    package func rest() { session.rest() }
+
     private mutating func nextChunk() throws(KimiError) -> Event {
         let end = promptDone + session.model.text.chunk(of: prompt.count - promptDone)
         // The whole prompt must fit, or none of it is evaluated.

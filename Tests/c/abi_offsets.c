@@ -176,7 +176,7 @@ int main(void) {
 
     STRUCT(kimi_session_options);
     FIELD(kimi_session_options, struct_size);
-    FIELD(kimi_session_options, reserved);
+    FIELD(kimi_session_options, priority);
     FIELD(kimi_session_options, context_limit);
     END(kimi_session_options);
 

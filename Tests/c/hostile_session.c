@@ -38,9 +38,13 @@ void hostile_session(void) {
         EXPECT_SAYING("context_limit", KIMI_ERROR_INVALID_ARGUMENT, kimi_session_create(model, &options, &out, &error));
         CHECK(out == NULL, "a limit of %lld leaves a session", (long long)limits[i]);
     }
-    kimi_session_options_init(&options, sizeof options);
-    options.reserved = 1;
-    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_session_create(model, &options, &out, &error));
+    const int32_t priorities[] = {-101, 101, INT32_MIN, INT32_MAX};
+    for (size_t i = 0; i < 4; i++, out = LOST) {
+        kimi_session_options_init(&options, sizeof options);
+        options.priority = priorities[i];
+        EXPECT_SAYING("priority", KIMI_ERROR_INVALID_ARGUMENT, kimi_session_create(model, &options, &out, &error));
+        CHECK(out == NULL, "a priority of %d leaves a session", priorities[i]);
+    }
     for (uint32_t size = 0; size < 4; size++) {
         options = (kimi_session_options){.struct_size = size};
         EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_session_create(model, &options, &out, &error));

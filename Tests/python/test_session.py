@@ -175,6 +175,31 @@ class Evaluation(KimiTest):
 
 
 class Threads(KimiTest):
+    def test_many_at_once(self) -> None:
+        """Threads that generate at the same time have the tokens of a lone run, in shared steps."""
+        def tokens(index: int) -> list[int]:
+            ids = PROMPTS["long"]["ids"][50 * index : 50 * index + 30]
+            with self.model.session(priority=index % 3 - 1) as session:
+                events = list(session.generate(ids, max_tokens=12, temperature=0, ignore_end=True))
+                return [event.id for event in events if isinstance(event, kimi.TokenEvent)]
+
+        alone = [tokens(index) for index in range(8)]
+        before = self.model.info["steps"]
+        found: dict[int, list[int]] = {}
+        threads = [threading.Thread(target=lambda index=index: found.__setitem__(index, tokens(index))) for index in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([found[index] for index in range(8)], alone)
+        after = self.model.info["steps"]
+        self.assertEqual(after["waiting"], 0)
+        self.assertEqual(after["shares"] - before["shares"], 8 * 12)
+        self.assertGreaterEqual(after["shares"], after["passes"])
+        for priority in (-101, 101):
+            with self.assertRaisesRegex(ValueError, "priority"):
+                self.model.session(priority=priority)
+
     def test_cancel_from_another_thread(self) -> None:
         ids = PROMPTS["long"]["ids"]
         # On the fast path a token's last places depend on the length of the step in which it was evaluated.

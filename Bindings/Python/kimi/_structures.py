@@ -73,7 +73,7 @@ class PlanOptions(ctypes.Structure):
 
 
 class SessionOptions(ctypes.Structure):
-    _fields_ = [("struct_size", c_uint32), ("reserved", c_int32), ("context_limit", c_int64)]
+    _fields_ = [("struct_size", c_uint32), ("priority", c_int32), ("context_limit", c_int64)]
 
 
 class StringView(ctypes.Structure):

@@ -321,9 +321,12 @@ class Model(Owned):
         """A decoder for a stream of ids."""
         return Decoder(self)
 
-    def session(self, context_limit: Optional[int] = None) -> Session:
-        """An empty session, holding at most `context_limit` tokens."""
-        return Session(self, context_limit)
+    def session(self, context_limit: Optional[int] = None, *, priority: int = 0) -> Session:
+        """An empty session, holding at most `context_limit` tokens.
+
+        Of sessions that compute at the same time, those of higher priority (-100 to 100) have their steps first.
+        """
+        return Session(self, context_limit, priority=priority)
 
 
 class Decoder(Owned):

@@ -30,7 +30,9 @@ class Session(Conversation):
 
     _release = "kimi_session_destroy"
 
-    def __init__(self, model: Model, context_limit: Optional[int] = None, *, _handle: Optional[int] = None) -> None:
+    def __init__(
+        self, model: Model, context_limit: Optional[int] = None, *, priority: int = 0, _handle: Optional[int] = None
+    ) -> None:
         super().__init__()
         self._handle = _handle
         self._model = model
@@ -41,6 +43,7 @@ class Session(Conversation):
         self._library.kimi_session_options_init(ctypes.byref(options), ctypes.sizeof(options))
         if context_limit is not None:
             options.context_limit = integer(context_limit, "context_limit", (1, INT64[1]))
+        options.priority = integer(priority, "priority", (-100, 100))
         handle = ctypes.c_void_p()
         try:
             self._library.call("kimi_session_create", model._handle, ctypes.byref(options), ctypes.byref(handle))
