@@ -57,9 +57,6 @@ final class Step {
     /// What the model said, as the conversation keeps it.
     var message: ChatMessage { ChatMessage(assistant: content, reasoning: reasoningText.isEmpty ? nil : reasoningText, calls: calls) }
 
-    /// The answer is complete: steps of other sessions need not wait for this one.
-    func rest() { tokens.rest() }
-
     /// Computes until something is to be reported or the answer ends. Within a call of the session.
     func advance(_ report: (ChatEvent) -> Void) throws(KimiError) -> StepEnd? {
         switch try tokens.next({ constraint.choice() }) {

@@ -81,7 +81,7 @@ package final class Session: @unchecked Sendable {
     deinit { rest() }
 
     /// A generation is complete, or the session is: steps of others need not wait for it any more.
-    func rest() { model.loop.leave(work) }
+    package func rest() { model.loop.leave(work) }
 
     // MARK: One call at a time
 

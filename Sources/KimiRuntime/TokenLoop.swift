@@ -79,7 +79,7 @@ package struct TokenLoop {
     }
 
     /// No more tokens are wanted for now: steps of other sessions need not wait for this one.
-    package func rest() { session.rest() }
+    func rest() { session.rest() }
 
     private mutating func nextChunk() throws(KimiError) -> Event {
         let end = promptDone + session.model.text.chunk(of: prompt.count - promptDone)

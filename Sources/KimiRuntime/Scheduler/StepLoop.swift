@@ -255,8 +255,8 @@ package final class StepLoop: @unchecked Sendable {
                 }
             }.get()
             let bytes = text.statistics.bytesOfStep
-            for work in works { (work.bytesRead, work.precision) = (bytes / rows * work.rows, precision) }
-            if let only = works.first, works.count == 1 { only.bytesRead = bytes }
+            // Each has its share of what all have read.
+            for work in works { (work.bytesRead, work.precision) = (bytes * work.rows / rows, precision) }
         }
         if works.count > 1, var from = target {
             for work in works where work.logitsRows > 0 {
