@@ -220,7 +220,8 @@ package final class ChatRun: @unchecked Sendable {
 
     /// A step's answer is complete: tools, or the end.
     private func end(_ ended: Step, _ reason: StepEnd) throws(KimiError) {
-        chat.session.rest()
+        // Unless the request was given up meanwhile.
+        try? chat.session.call(of: ticket) { chat.session.rest() }
         usage.generated += ended.generated
         usage.reasoning += ended.reasoning
         messages.append(ended.message)

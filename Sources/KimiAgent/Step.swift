@@ -64,6 +64,7 @@ final class Step {
             var event = ChatEvent(.prompt, step: run.step)
             (event.done, event.total) = (done, total)
             report(event)
+            if done == total { run.usage.cached += tokens.reused }
             return nil
         case .limit(let reason):
             return finish(reason == .context ? .context : .length, report)

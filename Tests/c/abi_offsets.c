@@ -148,6 +148,7 @@ int main(void) {
     FIELD(kimi_model_options, reserved2);
     FIELD(kimi_model_options, heat);
     FIELD(kimi_model_options, features_limit);
+    FIELD(kimi_model_options, prefix_limit);
     END(kimi_model_options);
 
     STRUCT(kimi_plan_options);

@@ -43,6 +43,7 @@ class ModelOptions(ctypes.Structure):
         ("reserved2", c_int32),
         ("heat", c_char_p),
         ("features_limit", c_int64),
+        ("prefix_limit", c_int64),
     ]
 
 

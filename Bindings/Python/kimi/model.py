@@ -58,6 +58,8 @@ class Model(Owned):
     - heat: the path of a heat file (`save_heat`); None: all experts are taken to be chosen alike.
     - features_limit: the most bytes to keep of what the vision tower made of pictures, for those that come again; 0 keeps nothing;
       None: 512 MiB.
+    - prefix_limit: the most bytes of cache to keep of what sessions have evaluated, for prompts that begin alike; 0 keeps nothing;
+      None: a sixteenth of the memory limit there is. `info["prefixes"]` tells how it fares.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
     - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
 
@@ -88,6 +90,7 @@ class Model(Owned):
         huge_pages: Optional[str] = None,
         heat: Optional[Path] = None,
         features_limit: Optional[int] = None,
+        prefix_limit: Optional[int] = None,
     ) -> None:
         self._library = library()
         self._specials: Optional[dict[str, int]] = None
@@ -127,6 +130,8 @@ class Model(Owned):
         if features_limit is not None:
             # In C 0 is the default, which here is None.
             options.features_limit = integer(features_limit, "features_limit", (0, INT64[1])) or -1
+        if prefix_limit is not None:
+            options.prefix_limit = integer(prefix_limit, "prefix_limit", (0, INT64[1])) or -1
         options.log_level = choice(log_level, "log_level", _LOG_LEVELS)
         # The library calls the log as long as a session of this model lives; sessions hold their model, and it the log.
         self._log = LogCallback(_log_trampoline(log)) if log is not None else LogCallback()
