@@ -80,8 +80,8 @@ package final class SwarmRun: Sendable {
         throw failure ?? KimiError(.invalidHandle, "the swarm was abandoned")
     }
 
-    /// The host gives the run up; when this returns, no agent computes any more, and the session is free. Not to be called on a thread
-    /// that a `parallel` callback of the host's needs to return.
+    /// The host gives the run up; when this returns, no agent computes any more, and the session is free. Callbacks that run
+    /// are not waited for.
     package func abandon() { core.abandon() }
 
     /// Stops an agent's tasks, which end as cancelled while the others go on; 0 stops all, and the run finishes as cancelled.
@@ -103,6 +103,9 @@ package final class SwarmRun: Sendable {
         try run.submit(callID, answer)
         core.monitor.locked { core.agents[agent].changed.broadcast() }
     }
+
+    /// Why a sub-agent cannot be called this, in words for the model; nil: it can.
+    package static func fault(inName name: String) -> String? { SwarmTools.fault(inName: name) }
 
     /// What was done so far.
     package var account: SwarmAccount { core.account }
