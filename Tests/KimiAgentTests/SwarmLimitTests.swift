@@ -14,14 +14,9 @@ struct SwarmLimitTests {
 
     @Test("a name that cannot be is an error for the model, and the others are made", arguments: [
         ("", "1 to 64"), (String(repeating: "x", count: 65), "1 to 64"), ("a\u{7}b", "control"), ("a\nb", "control"), ("a\u{2028}b", "control"),
-        ("main", "your own"), ("twin", "already"), (String(repeating: "long ", count: 2 << 20), "bytes"),
+        ("main", "your own"), ("twin", "already"), 
     ])
     func badName(_ name: String, _ words: String) throws {
-        // 10 MB are no text for the fixture's model to write: the tool gets them by hand.
-        guard name.utf8.count < 1000 else {
-            let fault = try #require(SwarmRun.fault(inName: name))
-            return #expect(fault.contains(words) && fault.utf8.count < 200)
-        }
         let plan = Plan(main: [
             Plan.calls(Plan.create("twin"), Plan.create(name), Plan.create("ok")), Plan.calls(Plan.assign("ok")), ScriptedAnswer("end"),
         ])
@@ -29,6 +24,14 @@ struct SwarmLimitTests {
         let all = try swarm.events()
         #expect(swarm.results[1].hasPrefix("Error: ") && swarm.results[1].contains(words), "\(swarm.results[1])")
         #expect(all.outcomes == [.finished] && all.account?.agents.map(\.name) == ["main", "twin", "ok"])
+    }
+
+    @Test("a name of 10 MB is refused in a short sentence, as one character or as many")
+    func longName() throws {
+        for name in [String(repeating: "long ", count: 2 << 20), "a" + String(repeating: "\u{301}", count: 5 << 20)] {
+            let fault = try #require(SwarmRun.fault(inName: name))
+            #expect(fault.contains("1 to 64 characters") && fault.utf8.count < 200)
+        }
     }
 
     @Test("names of 64 characters of any language are good")
@@ -223,32 +226,59 @@ struct SwarmLimitTests {
 
     // MARK: Memory
 
-    @Test("more sessions than memory: tasks wait for each other, and those that were done give up their caches", arguments: [4, 9])
-    func memory(blocks: Int) throws {
+    /// The fixture with room for so many blocks of 64 tokens beside what it takes itself: 4 layers of 80 floats a token.
+    private static func model(blocks: Int) throws -> Model {
         var options = Model.Options()
         (options.threads, options.loadPolicy) = (2, .map)
         let used = try Model(folder: Fixtures.path("tiny-kimi"), options: options).text.budget.used
-        // A block of 64 tokens: 4 layers of 80 floats. A conversation here has three to four, logits and sampler apart.
-        options.memory.limit = used + blocks * (64 * 4 * 80 * 4) + (1 << 19)
-        let model = try Model(folder: Fixtures.path("tiny-kimi"), options: options)
+        options.memory.limit = used + blocks * (64 * 4 * 80 * 4) + sessionBytes
+        return try Model(folder: Fixtures.path("tiny-kimi"), options: options)
+    }
+
+    /// For logits and samplers of all sessions, and the work space that the first step takes.
+    private static let sessionBytes = 512 << 10
+
+    /// Six agents, whose prompts take most of three blocks each.
+    private static let six: Plan = {
         let names = (0..<6).map { "agent \($0)" }
-        let plan = Plan(
+        return Plan(
             main: [
                 ScriptedAnswer(calls: names.map { Plan.create($0, String(repeating: "You count. ", count: 12)) }),
-                ScriptedAnswer(calls: names.map { Plan.assign($0) }), ScriptedAnswer("end"),
+                ScriptedAnswer(calls: names.map { Plan.assign($0) }), ScriptedAnswer(calls: names.map { Plan.assign($0) }), ScriptedAnswer("end"),
             ])
-        let swarm = try Swarm(plan, chat: ChatSession(Session(model: model)))
-        var all: [SwarmEvent] = []
-        do {
-            all = try swarm.events()
-        } catch let error as KimiError where error.status == .outOfMemory {
-            // Not even the main agent alone has room with so little: said as it is.
-            return #expect(blocks < 9)
-        }
-        #expect(all.outcomes.count == 6)
-        #expect(all.outcomes.allSatisfy { $0 == .finished || $0 == .memory })
-        if blocks == 9 { #expect(all.outcomes.contains(.finished)) }
+    }()
+
+    @Test("more sessions than memory: tasks wait for each other, idle agents give up their caches, and all are done")
+    func waitsForMemory() throws {
+        // The main agent's conversation takes some 30 blocks, and two sub-agents fit beside it.
+        let swarm = try Swarm(Self.six, chat: ChatSession(Session(model: Self.model(blocks: 38))))
+        let all = try swarm.events()
+        #expect(all.outcomes == [SwarmOutcome](repeating: .finished, count: 12))
+        #expect(all.contains { if case .memory = $0.kind { true } else { false } })
         #expect(all.account?.finish == .stop)
+    }
+
+    @Test("memory that is not enough for a task alone fails it, and the run goes on")
+    func noMemory() throws {
+        let tool = try plainTool("big") { _ in ToolAnswer(.ok, String(repeating: "So it goes. ", count: 1000)) }
+        let plan = Plan(
+            main: [
+                Plan.calls(Plan.create("a"), Plan.create("b")), Plan.calls(Plan.assign("a"), Plan.assign("b")), Plan.calls(Plan.assign("b")),
+                ScriptedAnswer("end"),
+            ],
+            [("a", 1, Plan.steps(2, tool: "big"))])
+        // What the tool says has over 4000 tokens, more than 60 blocks.
+        let swarm = try Swarm(plan, tools: [tool], chat: ChatSession(Session(model: Self.model(blocks: 50))))
+        let all = try swarm.events()
+        #expect(all.of(1).compactMap(\.outcome) == [.memory] && all.of(2).compactMap(\.outcome) == [.finished, .finished])
+        #expect(swarm.results.contains { $0.hasPrefix("Error: ") && $0.contains("not enough memory") })
+        #expect(all.account?.finish == .stop)
+    }
+
+    @Test("a main agent that has no room is an error of the run, as of a request")
+    func mainHasNoMemory() throws {
+        let swarm = try Swarm(Self.six, chat: ChatSession(Session(model: Self.model(blocks: 2))))
+        #expect(#expect(throws: KimiError.self) { try swarm.events() }?.status == .outOfMemory)
     }
 }
 

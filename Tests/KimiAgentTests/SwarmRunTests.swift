@@ -125,11 +125,10 @@ struct SwarmRunTests {
 
     private func free(_ change: (inout SwarmOptions) -> Void = { _ in }) throws -> (agents: [[String]], results: [String]) {
         let swarm = try Swarm(Self.free) { options in
-            (options.chat.maxTokens, options.chat.reasoningBudget) = (24, 8)
+            (options.taskTokens, options.chat.reasoningBudget) = (24, 8)
             change(&options)
         }
         let all = try swarm.events()
-        // The cut is the answer's length, which has its words, too.
         return ((0...3).map { all.of($0).map(\.words) }, swarm.results)
     }
 

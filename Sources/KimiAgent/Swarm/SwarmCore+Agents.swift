@@ -93,6 +93,7 @@ extension SwarmCore {
                 }
                 let task = agent.tasks.removeFirst()
                 agent.task = task
+                working += 1
                 let now = monotonicNanoseconds()
                 task.deadline = options.taskMilliseconds.map { now + $0 * 1_000_000 }
                 tasks[task.index].start = microseconds(now)
@@ -146,6 +147,7 @@ extension SwarmCore {
             agent.counts.generatedTokens += task.meter.count
             agent.task = nil
             task.answer = answer
+            working -= 1
             ended += 1
             for agent in agents { agent.changed.broadcast() }
         }

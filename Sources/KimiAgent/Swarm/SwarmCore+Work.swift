@@ -10,34 +10,52 @@ extension SwarmCore {
     /// Works on a task until it is over. On the agent's thread.
     func perform(_ task: SwarmTask) {
         let agent = task.agent
-        do throws(KimiError) {
-            let chat = try chat(of: agent)
-            let isNew = chat.past.isEmpty
-            let system = isNew && !agent.systemPrompt.isEmpty ? [ChatMessage(.system, text: agent.systemPrompt)] : []
-            let request = ChatRequest(messages: system + [ChatMessage(.user, text: task.prompt)])
-            var options = options.request(agent: agent.number, name: agent.name, task: task.number, seed: seed)
-            options.contextPolicy = policy(options.contextPolicy, for: agent)
-            options.member = SwarmMember(
-                tools: tools(agentTools, for: agent),
-                runTools: { [self] (calls, parallel, cancellation) throws(KimiError) in
-                    try during(.tool, agent) { () throws(KimiError) in
-                        try ToolThreads.run(calls, parallel: parallel, cancellation: cancellation)
-                    }
-                },
-                meter: task.meter, findsMemory: { [self] in findsMemory(agent) })
-            let run = try ChatRun(chat, request: request, options: options, isPolled: isPolled)
-            let finish = try drive(run, agent, task)
-            let said = chat.past.last { $0.role == .assistant }?.text ?? ""
-            end(task, outcome(finish, task), said: finish == .cancelled ? "" : said, error: "it called a tool that nobody answers")
-        } catch {
-            let stop = monitor.locked { task.stop }
-            switch error.status {
-            case .outOfMemory: end(task, stop ?? .memory, said: "", error: error.message)
-            case .contextFull: end(task, stop ?? .context, said: "", error: error.message)
-            case .cancelled: end(task, stop ?? .cancelled, said: "")
-            default: end(task, stop ?? .failed, said: "", error: error.message)
+        var wasAlone = false
+        while true {
+            let before = monitor.locked { (counts: agent.counts, steps: tasks[task.index].steps) }
+            do throws(KimiError) { return try attempt(task) } catch {
+                // Without room for its beginning it gives up what it holds, waits, and begins anew; once also if nobody else works.
+                guard error.status == .outOfMemory, task.meter.count == 0 else { return end(task, because: error) }
+                try? monitor.locked { agent.chat }?.session.reset()
+                if !findsMemory(agent) {
+                    guard !wasAlone else { return end(task, because: error) }
+                    wasAlone = true
+                }
+                monitor.locked { (agent.counts, tasks[task.index].steps) = before }
             }
         }
+    }
+
+    private func attempt(_ task: SwarmTask) throws(KimiError) {
+        let agent = task.agent
+        let chat = try chat(of: agent)
+        let isNew = chat.past.isEmpty
+        let system = isNew && !agent.systemPrompt.isEmpty ? [ChatMessage(.system, text: agent.systemPrompt)] : []
+        let request = ChatRequest(messages: system + [ChatMessage(.user, text: task.prompt)])
+        var options = options.request(agent: agent.number, name: agent.name, task: task.number, seed: seed)
+        options.contextPolicy = policy(options.contextPolicy, for: agent)
+        options.member = SwarmMember(
+            tools: tools(agentTools, for: agent),
+            runTools: { [self] (calls, parallel, cancellation) throws(KimiError) in
+                try during(.tool, agent) { () throws(KimiError) in
+                    try ToolThreads.run(calls, parallel: parallel, cancellation: cancellation)
+                }
+            },
+            meter: task.meter, findsMemory: { [self] in task.meter.count > 0 && findsMemory(agent) })
+        let run = try ChatRun(chat, request: request, options: options, isPolled: isPolled)
+        let finish = try drive(run, agent, task)
+        let said = chat.past.last { $0.role == .assistant }?.text ?? ""
+        end(task, outcome(finish, task), said: finish == .cancelled ? "" : said, error: "it called a tool that nobody answers")
+    }
+
+    private func end(_ task: SwarmTask, because error: KimiError) {
+        let outcome: SwarmOutcome = switch error.status {
+        case .outOfMemory: .memory
+        case .contextFull: .context
+        case .cancelled: .cancelled
+        default: .failed
+        }
+        end(task, monitor.locked { task.stop } ?? outcome, said: "", error: error.message)
     }
 
     private func outcome(_ finish: ChatEvent.Finish, _ task: SwarmTask) -> SwarmOutcome {
@@ -136,15 +154,19 @@ extension SwarmCore {
     /// Looks for memory where an agent had too little: idle sub-agents give up their caches, which their next task evaluates anew; if
     /// they have none, it waits until a task ends.
     ///
-    /// - Returns: false if there is nothing to wait for: all that work wait, too.
+    /// - Returns: false if there is nothing to wait for: all others that work wait, too.
     func findsMemory(_ agent: SwarmAgent) -> Bool {
+        let epoch = monitor.locked { ended }
         if freeIdle() { return true }
-        let epoch: Int? = monitor.locked {
-            guard agent.number != 0, active - waitingForMemory > 1 else { return nil }
+        enum Next { case again, wait, fail }
+        let next: Next = monitor.locked {
+            // One that ended just now is idle.
+            if ended != epoch { return .again }
+            guard agent.number != 0, working - waitingForMemory > 1 else { return .fail }
             waitingForMemory += 1
-            return ended
+            return .wait
         }
-        guard let epoch else { return false }
+        guard next == .wait else { return next == .again }
         say(.memory, agent)
         during(.wait, agent) {
             monitor.locked {
@@ -159,10 +181,10 @@ extension SwarmCore {
 
     /// Has agents without a task forget what is computed of their conversations; false if there was nothing.
     private func freeIdle() -> Bool {
-        let idle = monitor.locked { agents.dropFirst().filter { !$0.isActive }.compactMap(\.chat?.session) }
+        let idle = monitor.locked { agents.dropFirst().filter { $0.task == nil }.compactMap(\.chat?.session) }
         var hasFreed = false
         for session in idle where session.position > 0 {
-            // Busy: it has a task again.
+            // Busy: it has taken its next task.
             if (try? session.reset()) != nil { hasFreed = true }
         }
         return hasFreed

@@ -34,8 +34,9 @@ final class SwarmCore: @unchecked Sendable {
     var agents: [SwarmAgent]
     /// Sub-agents with tasks that have no thread yet.
     var line: [SwarmAgent] = []
-    /// Sub-agents with a thread, and those of them that wait for memory.
+    /// Sub-agents with a thread; those with a task in hand; and those of them that wait for memory.
     var active = 0
+    var working = 0
     var waitingForMemory = 0
     /// Tasks that are over.
     var ended = 0
