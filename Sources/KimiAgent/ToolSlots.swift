@@ -34,8 +34,8 @@ package final class ToolSlots: Sendable {
 }
 
 extension [ToolSlots] {
-    /// Runs `body` with a slot of each, or not at all if that is over before. They are entered in their order, which must be the same
-    /// for all who share two of them.
+    /// Runs `body` with a slot of each, or not at all if that is over before. They are entered in their order, which must be the
+    /// same for all who share two of them.
     func hold<T>(unless isOver: () -> Bool, _ body: () -> T) -> T? {
         var entered = 0
         defer { for slots in self[..<entered].reversed() { slots.leave() } }

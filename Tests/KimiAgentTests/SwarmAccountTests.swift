@@ -96,7 +96,8 @@ struct SwarmAccountTests {
     private func run() throws -> SwarmAccount {
         let swarm = try Swarm(Plan(
             main: [
-                Plan.calls(Plan.create("a\"b"), Plan.create("ü")), Plan.calls(Plan.assign("a\"b"), Plan.assign("ü"), Plan.assign("ü")),
+                Plan.calls(Plan.create("a\"b"), Plan.create("ü")),
+                Plan.calls(Plan.assign("a\"b"), Plan.assign("ü"), Plan.assign("ü")),
                 Plan.calls(.init("note", "{}")), ScriptedAnswer("end"),
             ],
             [("a\"b", 1, Plan.steps(3)), ("ü", 1, Plan.steps(2)), ("ü", 2, Plan.steps(1))]))

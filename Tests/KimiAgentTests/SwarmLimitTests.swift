@@ -13,12 +13,13 @@ struct SwarmLimitTests {
     // MARK: Names
 
     @Test("a name that cannot be is an error for the model, and the others are made", arguments: [
-        ("", "1 to 64"), (String(repeating: "x", count: 65), "1 to 64"), ("a\u{7}b", "control"), ("a\nb", "control"), ("a\u{2028}b", "control"),
+        ("", "1 to 64"), (String(repeating: "x", count: 65), "1 to 64"), ("a\u{7}b", "control"), ("a\nb", "control"),
+        ("a\u{2028}b", "control"),
         ("main", "your own"), ("twin", "already"), 
     ])
     func badName(_ name: String, _ words: String) throws {
         let plan = Plan(main: [
-            Plan.calls(Plan.create("twin"), Plan.create(name), Plan.create("ok")), Plan.calls(Plan.assign("ok")), ScriptedAnswer("end"),
+            Plan.calls(Plan.create("twin"), Plan.create(name), Plan.create("ok")), Plan.calls(Plan.assign("ok")), Plan.end,
         ])
         let swarm = try Swarm(plan)
         let all = try swarm.events()
@@ -38,8 +39,7 @@ struct SwarmLimitTests {
     func goodNames() throws {
         let names = [String(repeating: "x", count: 64), "研究员", "Ünal \"the 1st\"", "👩‍🔬", "Main"]
         for name in names { #expect(SwarmRun.fault(inName: name) == nil) }
-        let plan = Plan(
-            main: [ScriptedAnswer(calls: names.map { Plan.create($0) }), ScriptedAnswer(calls: names.map { Plan.assign($0) }), ScriptedAnswer("end")])
+        let plan = Plan(each: names, steps: Plan.steps(1))
         #expect(try Swarm(plan).events().outcomes.count == names.count)
     }
 
@@ -71,14 +71,13 @@ struct SwarmLimitTests {
     @Test("the 101st sub-agent is refused, and the 100 others work")
     func hundredAndOne() throws {
         let names = (1...101).map { "\($0)" }
-        let plan = Plan(main: [
-            ScriptedAnswer(calls: names.map { Plan.create($0, "") }), ScriptedAnswer(calls: names.map { Plan.assign($0, "x") }), ScriptedAnswer("end"),
-        ])
+        let plan = Plan(each: names, steps: Plan.steps(1), prompt: "")
         let swarm = try Swarm(plan)
         let all = try swarm.events()
         #expect(all.outcomes == [SwarmOutcome](repeating: .finished, count: 100))
         #expect(all.compactMap(\.budget) == [.agents])
-        #expect(swarm.results[100].contains("100 sub-agents are alive") && swarm.results.last?.contains("there is no sub-agent \"101\"") == true)
+        #expect(swarm.results[100].contains("100 sub-agents are alive"))
+        #expect(swarm.results.last?.contains("there is no sub-agent \"101\"") == true)
         #expect(all.account?.criticalSteps == 4 && all.account?.totalSteps == 103)
     }
 
@@ -124,9 +123,7 @@ struct SwarmLimitTests {
 
     /// One agent that would go on for long, and one that is done soon.
     private static func pair(_ steps: [ScriptedAnswer]) -> Plan {
-        Plan(
-            main: [Plan.calls(Plan.create("a"), Plan.create("b")), Plan.calls(Plan.assign("a"), Plan.assign("b")), ScriptedAnswer("end")],
-            [("a", 1, steps), ("b", 1, [ScriptedAnswer("fine")])])
+        Plan(a: steps, b: [ScriptedAnswer("fine")])
     }
 
     /// What is so of any run of `pair` in which a budget ended the first task.
@@ -185,7 +182,8 @@ struct SwarmLimitTests {
         let isOver = Released()
         defer { isOver.release() }
         let tool = try plainTool("endless") { _ in isOver.wait(); return ToolAnswer(.ok, "") }
-        let swarm = try Swarm(Self.pair(Plan.steps(2, tool: "endless")), tools: [tool], polled: polled) { $0.allMilliseconds = 2_500 }
+        let plan = Self.pair(Plan.steps(2, tool: "endless"))
+        let swarm = try Swarm(plan, tools: [tool], polled: polled) { $0.allMilliseconds = 2_500 }
         let all = try swarm.events()
         #expect(all.of(1).compactMap(\.outcome) == [.allTime] && all.of(2).compactMap(\.outcome) == [.finished])
         #expect(all.account?.finish == .cancelled && all.of(0).compactMap(\.budget) == [.allTime])
@@ -199,9 +197,12 @@ struct SwarmLimitTests {
 
     @Test("a full context of a sub-agent, at its prompt and after it")
     func context() throws {
+        let long = String(repeating: "word ", count: 300)
         let plan = Plan(
-            main: [Plan.calls(Plan.create("a"), Plan.create("b")), Plan.calls(Plan.assign("a", String(repeating: "word ", count: 300)), Plan.assign("b")), ScriptedAnswer("end")],
-            [("b", 1, [ScriptedAnswer(String(repeating: "word ", count: 300))])])
+            main: [
+                Plan.calls(Plan.create("a"), Plan.create("b")), Plan.calls(Plan.assign("a", long), Plan.assign("b")), Plan.end,
+            ],
+            [("b", 1, [ScriptedAnswer(long)])])
         let swarm = try Swarm(plan) { $0.contextLimit = 256 }
         let all = try swarm.events()
         #expect(all.of(1).compactMap(\.outcome) == [.context] && all.of(2).compactMap(\.outcome) == [.context])
@@ -239,14 +240,8 @@ struct SwarmLimitTests {
     private static let sessionBytes = 512 << 10
 
     /// Six agents, whose prompts take most of three blocks each.
-    private static let six: Plan = {
-        let names = (0..<6).map { "agent \($0)" }
-        return Plan(
-            main: [
-                ScriptedAnswer(calls: names.map { Plan.create($0, String(repeating: "You count. ", count: 12)) }),
-                ScriptedAnswer(calls: names.map { Plan.assign($0) }), ScriptedAnswer(calls: names.map { Plan.assign($0) }), ScriptedAnswer("end"),
-            ])
-    }()
+    private static let six = Plan(
+        each: (0..<6).map { "agent \($0)" }, steps: Plan.steps(1), prompt: String(repeating: "You count. ", count: 12), stages: 2)
 
     @Test("more sessions than memory: tasks wait for each other, idle agents give up their caches, and all are done")
     func waitsForMemory() throws {
@@ -263,8 +258,8 @@ struct SwarmLimitTests {
         let tool = try plainTool("big") { _ in ToolAnswer(.ok, String(repeating: "So it goes. ", count: 1000)) }
         let plan = Plan(
             main: [
-                Plan.calls(Plan.create("a"), Plan.create("b")), Plan.calls(Plan.assign("a"), Plan.assign("b")), Plan.calls(Plan.assign("b")),
-                ScriptedAnswer("end"),
+                Plan.calls(Plan.create("a"), Plan.create("b")), Plan.calls(Plan.assign("a"), Plan.assign("b")),
+                Plan.calls(Plan.assign("b")), Plan.end,
             ],
             [("a", 1, Plan.steps(2, tool: "big"))])
         // What the tool says has over 4000 tokens, more than 60 blocks.

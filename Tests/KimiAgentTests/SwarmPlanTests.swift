@@ -4,7 +4,7 @@ import KimiCore
 import Synchronization
 import Testing
 
-/// Plans whose critical steps are counted here by hand: M steps of the main agent, and for each stage the most that one sub-agent made.
+/// Plans whose critical steps are counted here by hand: the main agent's own, and for each stage the most that one sub-agent made.
 struct SwarmPlanTests {
     struct Case: Sendable, CustomTestStringConvertible {
         let testDescription: String
@@ -62,7 +62,8 @@ struct SwarmPlanTests {
             critical: 3 + 2, total: 3 + 2, outcomes: [.finished]),
         Case(
             testDescription: "a task that reaches its steps counts those it made",
-            plan: Plan(main: [makeThree, askThree, end], [("a", 1, Plan.steps(9)), ("b", 1, Plan.steps(2)), ("c", 1, Plan.steps(3))]),
+            plan: Plan(
+                main: [makeThree, askThree, end], [("a", 1, Plan.steps(9)), ("b", 1, Plan.steps(2)), ("c", 1, Plan.steps(3))]),
             critical: 3 + 3, total: 3 + 3 + 2 + 3, outcomes: [.steps, .finished, .finished], change: { $0.taskSteps = 3 }),
         Case(
             testDescription: "a task that runs out of tokens counts the step that was cut",

@@ -29,6 +29,26 @@ struct Plan: Sendable {
         .init("assign_task", #"{"agent":\#(JSONWriter.quoted(agent)),"prompt":\#(JSONWriter.quoted(prompt))}"#)
     }
 
+    static let end = ScriptedAnswer("end")
+
+    /// The plan of agents that are all made in one step and given a task each in the next.
+    init(each names: [String], steps: [ScriptedAnswer], prompt: String = "You count.", stages: Int = 1) {
+        let ask = ScriptedAnswer(calls: names.map { Plan.assign($0) })
+        self.init(
+            main: [ScriptedAnswer(calls: names.map { Plan.create($0, prompt) })] + [ScriptedAnswer](repeating: ask, count: stages)
+                + [Plan.end],
+            names.map { ($0, 1, steps) })
+    }
+
+    /// The plan of two agents, "a" and "b", with a task each.
+    init(a: [ScriptedAnswer], b: [ScriptedAnswer]) {
+        self.init(
+            main: [
+                Plan.calls(Plan.create("a"), Plan.create("b")), Plan.calls(Plan.assign("a"), Plan.assign("b")), Plan.end,
+            ],
+            [("a", 1, a), ("b", 1, b)])
+    }
+
     static func calls(_ calls: ScriptedAnswer.Call...) -> ScriptedAnswer { ScriptedAnswer(calls: calls) }
 
     /// Answers of so many steps, all but the last with a call of `tool`.
@@ -43,8 +63,8 @@ func plainTool(
     run: (@Sendable (ToolCallRequest) -> ToolAnswer)? = { _ in ToolAnswer(.ok, "noted") }
 ) throws -> HostTool {
     HostTool(
-        declaration: try ToolDeclaration(name: name, description: nil, schema: nil), timeoutMilliseconds: timeout, anyThread: anyThread,
-        slots: slots, run: run)
+        declaration: try ToolDeclaration(name: name, description: nil, schema: nil), timeoutMilliseconds: timeout,
+        anyThread: anyThread, slots: slots, run: run)
 }
 
 /// A swarm of the fixture checkpoint that follows a plan.
@@ -93,7 +113,7 @@ extension SwarmEvent {
     var words: String {
         switch kind {
         case .chat(let event):
-            "\(agent) \(task) \(event.kind) \(event.step) \(event.call ?? -1) \(event.text) \(event.callID) \(event.code) \(event.total)"
+            "\(agent) \(task) \(event.kind) \(event.step) \(event.callID) \(event.code) \(event.total) \(event.text)"
         case .created(let prompt): "\(agent) created \(name) \(prompt)"
         case .taskBegan(let prompt): "\(agent) \(task) began \(prompt)"
         case .taskEnded(let outcome, let result, let isCut): "\(agent) \(task) \(outcome) \(result) \(isCut)"

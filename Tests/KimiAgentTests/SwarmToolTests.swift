@@ -9,9 +9,7 @@ import Testing
 /// Tools of a swarm's agents: whose thread they run on, how many at a time, and what they may do wrong.
 struct SwarmToolTests {
     private static func pair(_ tool: String, steps: Int = 2, other: [ScriptedAnswer] = [ScriptedAnswer("fine")]) -> Plan {
-        Plan(
-            main: [Plan.calls(Plan.create("a"), Plan.create("b")), Plan.calls(Plan.assign("a"), Plan.assign("b")), ScriptedAnswer("end")],
-            [("a", 1, Plan.steps(steps, tool: tool)), ("b", 1, other)])
+        Plan(a: Plan.steps(steps, tool: tool), b: other)
     }
 
     @Test("a tool that belongs to the host's thread runs on it, alone, between two events", arguments: [1, 64])
@@ -27,8 +25,8 @@ struct SwarmToolTests {
         }
         let plan = Plan(
             main: [
-                Plan.calls(Plan.create("a"), Plan.create("b"), .init("mine", "{}")), Plan.calls(Plan.assign("a"), Plan.assign("b"), .init("mine", "{}")),
-                ScriptedAnswer("end"),
+                Plan.calls(Plan.create("a"), Plan.create("b"), .init("mine", "{}")),
+                Plan.calls(Plan.assign("a"), Plan.assign("b"), .init("mine", "{}")), Plan.end,
             ],
             [("a", 1, Plan.steps(4, tool: "mine")), ("b", 1, Plan.steps(4, tool: "mine"))])
         let all = try Swarm(plan, tools: [tool]) { $0.queueLimit = queue }.events()
@@ -58,11 +56,7 @@ struct SwarmToolTests {
             return ToolAnswer(.ok, "")
         }
         let names = (0..<6).map { "agent \($0)" }
-        let plan = Plan(
-            main: [
-                ScriptedAnswer(calls: names.map { Plan.create($0) }), ScriptedAnswer(calls: names.map { Plan.assign($0) }), ScriptedAnswer("end"),
-            ],
-            names.map { ($0, 1, Plan.steps(3, tool: "work")) })
+        let plan = Plan(each: names, steps: Plan.steps(3, tool: "work"))
         let events = try Swarm(plan, tools: [tool]) { $0.parallelTools = all }.events()
         #expect(events.outcomes == [SwarmOutcome](repeating: .finished, count: 6))
         #expect((1...min(own ?? 6, all ?? 6)).contains(most.withLock { $0 }))
@@ -75,7 +69,7 @@ struct SwarmToolTests {
         let table = ToolTable()
         table.add(try plainTool("lower"))
         let plan = Plan(
-            main: [Plan.calls(Plan.create("a"), Plan.assign("a"), .init("lower", "{}"), .init("upper", "{}")), ScriptedAnswer("end")],
+            main: [Plan.calls(Plan.create("a"), Plan.assign("a"), .init("lower", "{}"), .init("upper", "{}")), Plan.end],
             [("a", 1, [Plan.calls(.init("upper", "{}"), .init("lower", "{}")), ScriptedAnswer("ok")])])
         var options = SwarmOptions()
         options.script = { plan.answer($0, $1, $2) }
@@ -103,7 +97,10 @@ struct SwarmToolTests {
     func blocks(anyThread: Bool, timeout: Int?) throws {
         let release = Released()
         defer { release.release() }
-        let tool = try plainTool("stuck", anyThread: anyThread, timeout: timeout) { _ in release.wait(); return ToolAnswer(.ok, "") }
+        let tool = try plainTool("stuck", anyThread: anyThread, timeout: timeout) { _ in
+            release.wait()
+            return ToolAnswer(.ok, "")
+        }
         let swarm = try Swarm(Self.pair("stuck"), tools: [tool])
         let all = try swarm.events { event in
             // The other agent has finished while this one is stuck; then it is cancelled.
@@ -126,7 +123,7 @@ struct SwarmToolTests {
         #expect(all.outcomes == [.finished, .finished])
     }
 
-    @Test("a tool that calls back in is answered: another conversation works, the next event is refused as busy", arguments: [true, false])
+    @Test("a tool that calls back in is answered: another conversation works, the next event is busy", arguments: [true, false])
     func callsBack(anyThread: Bool) throws {
         let box = Mutex<SwarmRun?>(nil)
         let seen = Mutex<[Status]>([])
@@ -140,9 +137,10 @@ struct SwarmToolTests {
             } catch {
                 if let error = error as? KimiError { seen.withLock { $0.append(error.status) } }
             }
-            // On the host's thread that is inside `next` already; elsewhere the host is there, or it gets an event that is lost to it.
+            // On the host's thread, which is inside `next` already; on another it might get an event that the test then misses.
             if !anyThread {
-                do { _ = try run?.next() } catch { if let error = error as? KimiError { seen.withLock { $0.append(error.status) } } }
+                let error = #expect(throws: KimiError.self) { try run?.next() }
+                if let error { seen.withLock { $0.append(error.status) } }
             }
             return ToolAnswer(.ok, "back")
         }
@@ -176,7 +174,7 @@ struct SwarmToolTests {
 
     // MARK: Results from the host
 
-    @Test("calls of tools without callback are answered by agent and id, or end the task where nobody does", arguments: [true, false])
+    @Test("calls of tools without callback are answered by agent and id; where nobody does, the task fails", arguments: [true, false])
     func polled(_ polled: Bool) throws {
         let tool = try plainTool("ask", run: nil)
         let swarm = try Swarm(Self.pair("ask", steps: 3, other: Plan.steps(2, tool: "ask")), tools: [tool], polled: polled)

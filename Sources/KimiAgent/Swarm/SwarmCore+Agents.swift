@@ -24,7 +24,8 @@ extension SwarmCore {
         }
         switch outcome {
         case .exists:
-            return ToolAnswer(.failed, "there is a sub-agent \(SwarmTools.quoted(name)) already; assign tasks to it, or choose another name")
+            return ToolAnswer(
+                .failed, "there is a sub-agent \(SwarmTools.quoted(name)) already; assign tasks to it, or choose another name")
         case .full(let isFirst):
             let words = "\(options.agentLimit) sub-agents are alive, the most that may be"
             if isFirst { say(.budget(.agents, words), main) }
@@ -38,7 +39,7 @@ extension SwarmCore {
     /// Puts a task in line; the answer instead if that cannot be. On the main agent's thread.
     func assign(_ arguments: String, stage: Int) -> (task: SwarmTask?, refusal: ToolAnswer) {
         guard let (name, prompt) = SwarmTools.texts(arguments, "agent", "prompt"), !prompt.isEmpty else {
-            return (nil, ToolAnswer(.failed, "\(SwarmTools.assign) needs agent and prompt, two texts, of which the prompt is not empty"))
+            return (nil, ToolAnswer(.failed, "\(SwarmTools.assign) needs agent and prompt, two texts; the prompt must not be empty"))
         }
         guard name != SwarmTools.mainName else {
             return (nil, ToolAnswer(.failed, "you are \"\(SwarmTools.mainName)\": what you do yourself needs no task"))
@@ -133,7 +134,8 @@ extension SwarmCore {
         var answer = ToolAnswer(.ok, text)
         if outcome != .finished {
             let last = text.isEmpty ? "" : " Its last words: \(text)"
-            answer = ToolAnswer(.failed, "the task of sub-agent \(SwarmTools.quoted(agent.name)) was not finished: \(words(outcome, task, error)).\(last)")
+            let what = "the task of sub-agent \(SwarmTools.quoted(agent.name)) was not finished"
+            answer = ToolAnswer(.failed, "\(what): \(words(outcome, task, error)).\(last)")
         }
         say(.taskEnded(outcome, result: answer.text, isCut: isCut), agent)
         monitor.locked {

@@ -41,7 +41,6 @@ extension SwarmCore {
             say(.budget(.allTime, "the \(options.allMilliseconds ?? 0) milliseconds of the whole swarm are over"), main)
         }
         let last = finish.map { _ in SwarmEvent(kind: .finish(account), agent: 0, parent: nil, name: main.name, task: 0) }
-        monitor.locked { clock.broadcast() }
         close(last, failure)
         threadEnds()
     }
@@ -130,7 +129,8 @@ extension SwarmCore {
     }
 
     func unknown(_ number: Int) -> KimiError {
-        KimiError(.invalidArgument, "agent is \(number); the swarm has \(monitor.locked { agents.count }) agents, from 0", subject: "agent")
+        let count = monitor.locked { agents.count }
+        return KimiError(.invalidArgument, "agent is \(number); the swarm has \(count) agents, from 0", subject: "agent")
     }
 
     /// Nobody wants anything any more; returns when no thread of the swarm computes. Tools that run are left to themselves.
@@ -172,7 +172,9 @@ extension SwarmCore {
         monitor.locked {
             var account = SwarmAccount(agents: agents.map(\.counts), agentLimit: options.agentLimit)
             // Tasks in hand count what they have.
-            for case let task? in agents.map(\.task) where endedAt == nil { account.agents[task.agent.number].generatedTokens += task.meter.count }
+            for case let task? in agents.map(\.task) where endedAt == nil {
+                account.agents[task.agent.number].generatedTokens += task.meter.count
+            }
             account.tasks = tasks
             account.spans = agents.flatMap(\.timeline.spans)
             account.microseconds = endedAt ?? microseconds()

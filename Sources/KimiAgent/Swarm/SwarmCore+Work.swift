@@ -151,8 +151,8 @@ extension SwarmCore {
 
     // MARK: Memory
 
-    /// Looks for memory where an agent had too little: idle sub-agents give up their caches, which their next task evaluates anew; if
-    /// they have none, it waits until a task ends.
+    /// Looks for memory where an agent had too little: idle sub-agents give up their caches, which their next task evaluates anew;
+    /// if they have none, it waits until a task ends.
     ///
     /// - Returns: false if there is nothing to wait for: all others that work wait, too.
     func findsMemory(_ agent: SwarmAgent) -> Bool {

@@ -5,7 +5,8 @@ import KimiRuntime
 
 /// What the threads of a swarm share. It lives as long as one of them, or the host's `SwarmRun`, needs it.
 ///
-/// One lock for all: whoever holds it only moves things from one list to another. Computing, tools and the host's code run without it.
+/// One lock for all: whoever holds it only moves things from one list to another. Computing, tools and the host's code run without
+/// it.
 final class SwarmCore: @unchecked Sendable {
     // Safe because everything mutable is touched with `monitor` locked.
     let monitor = Monitor()
@@ -116,10 +117,11 @@ final class SwarmCore: @unchecked Sendable {
             (self.last, self.failure) = (last, failure)
             isOver = true
             arrived.broadcast()
+            clock.broadcast()
         }
     }
 
-    /// Nobody takes events any more.
+    /// Nobody takes events any more. With the lock held.
     func openQueue() {
         isAbandoned = true
         queue = Fifo()

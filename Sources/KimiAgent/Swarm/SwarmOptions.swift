@@ -30,10 +30,11 @@ package struct SwarmOptions: Sendable {
     package var agentMode = ChatMode.agent
     /// Events that may wait for the host before agents do.
     package var queueLimit = 1024
-    /// What main agent and sub-agents share. `mode`, `stepLimit` and `script` are the swarm's own; `append` is the main agent's. The
-    /// seed is the main agent's, and those of the tasks come from it.
+    /// What main agent and sub-agents share. `mode`, `stepLimit` and `script` are the swarm's own; `append` is the main agent's.
+    /// The seed is the main agent's, and those of the tasks come from it.
     package var chat = ChatOptions()
-    /// What an agent has to answer, by its name, the number of its task from 1 (0 for the main agent) and of the task's step from 0.
+    /// What an agent has to answer, by its name, the number of its task from 1 (0: the main agent's request) and of the task's step
+    /// from 0.
     package var script: (@Sendable (_ agent: String, _ task: Int, _ step: Int) -> ScriptedAnswer?)?
 
     package init() {}

@@ -68,7 +68,8 @@ package struct SwarmRewards: Sendable {
         }
     }
 
-    /// The mean of (agents with tasks - 1) / (width - 1) over the stages that began tasks, none counting more than 1; 0 without any.
+    /// The mean of (agents with tasks - 1) / (width - 1) over the stages that began tasks, none counting more than 1; 0 without
+    /// any.
     static func parallel(_ account: SwarmAccount, width: Int) -> Double {
         let widths = account.widths
         guard !widths.isEmpty, width > 1 else { return 0 }

@@ -3,11 +3,12 @@ import KimiCore
 import KimiModel
 import KimiRuntime
 
-/// A request that a swarm works on: a main agent, which may create sub-agents and give them tasks. Pull-driven, as `ChatRun` is: the
-/// host takes events, and what only its own thread may run is run while it asks for the next.
+/// A request that a swarm works on: a main agent, which may create sub-agents and give them tasks. Pull-driven, as `ChatRun` is:
+/// the host takes events, and what only its own thread may run is run while it asks for the next.
 ///
-/// Agents compute on threads of the swarm's own. They wait when the host takes no events, so nothing is lost and nothing piles up. When the run
-/// is let go, or abandoned, all of them end. `next` lets one thread in at a time; all else is for any thread, tools' callbacks included.
+/// Agents compute on threads of the swarm's own. They wait when the host takes no events, so nothing is lost and nothing piles up.
+/// When the run is let go, or abandoned, all of them end. `next` lets one thread in at a time; all else is for any thread, tools'
+/// callbacks included.
 package final class SwarmRun: Sendable {
     private let core: SwarmCore
     private let occupied = Occupied()
@@ -17,7 +18,8 @@ package final class SwarmRun: Sendable {
     /// - Parameters:
     ///   - agentTools: the tools of sub-agents; nil: those of the session.
     ///   - isPolled: whether the host answers calls of tools without callback, by `submit`.
-    /// - Throws: `invalidArgument` for an option out of its range or a tool that has the name of one of the swarm's; what `ChatRun` throws.
+    /// - Throws: `invalidArgument` for an option out of its range or a tool that has the name of one of the swarm's; what `ChatRun`
+    ///   throws.
     package init(
         _ chat: ChatSession, request: ChatRequest, agentTools: ToolTable? = nil, options: SwarmOptions = SwarmOptions(),
         isPolled: Bool
@@ -35,8 +37,8 @@ package final class SwarmRun: Sendable {
                 subject: "context_limit")
         }
         core = SwarmCore(
-            model: chat.session.model, main: chat, agentTools: agentTools, seed: options.chat.seed ?? request.seed, options: options,
-            isPolled: isPolled)
+            model: chat.session.model, main: chat, agentTools: agentTools, seed: options.chat.seed ?? request.seed,
+            options: options, isPolled: isPolled)
         var mainOptions = options.mainRequest()
         mainOptions.contextPolicy = core.policy(mainOptions.contextPolicy, for: core.main)
         guard let task = core.main.task else { throw KimiError(.internal, "a main agent without its request") }
@@ -62,8 +64,8 @@ package final class SwarmRun: Sendable {
 
     deinit { core.abandon() }
 
-    /// The next event; the finish again and again once it was reached, and likewise the main agent's error. Runs the callbacks of tools that
-    /// belong to this thread.
+    /// The next event; the finish again and again once it was reached, and likewise the main agent's error. Runs the callbacks of
+    /// tools that belong to this thread.
     ///
     /// - Throws: `busy` to a second thread, and to a callback of the thread's own; `invalidHandle` after `abandon`.
     package func next() throws(KimiError) -> SwarmEvent {

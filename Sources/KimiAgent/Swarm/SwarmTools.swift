@@ -21,8 +21,8 @@ enum SwarmTools {
                 ]),
             try declaration(
                 assign,
-                "Give a sub-agent a task and get its result. Tasks that are assigned in one step are worked on at the same time; a sub-agent "
-                    + "remembers its earlier tasks, and knows nothing else but what it is told.",
+                "Give a sub-agent a task and get its result. Tasks that are assigned in one step are worked on at the same time; a "
+                    + "sub-agent remembers its earlier tasks, and knows nothing else but what it is told.",
                 [
                     ("agent", "The name of a sub-agent that was created."),
                     ("prompt", "The task, with everything that is needed for it."),
