@@ -174,7 +174,7 @@ struct SwarmToolTests {
 
     // MARK: Results from the host
 
-    @Test("calls of tools without callback are answered by agent and id; where nobody does, the task fails", arguments: [true, false])
+    @Test("calls of tools without callback are answered by agent and id, or else fail the task", arguments: [true, false])
     func polled(_ polled: Bool) throws {
         let tool = try plainTool("ask", run: nil)
         let swarm = try Swarm(Self.pair("ask", steps: 3, other: Plan.steps(2, tool: "ask")), tools: [tool], polled: polled)

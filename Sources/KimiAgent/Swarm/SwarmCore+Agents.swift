@@ -39,7 +39,7 @@ extension SwarmCore {
     /// Puts a task in line; the answer instead if that cannot be. On the main agent's thread.
     func assign(_ arguments: String, stage: Int) -> (task: SwarmTask?, refusal: ToolAnswer) {
         guard let (name, prompt) = SwarmTools.texts(arguments, "agent", "prompt"), !prompt.isEmpty else {
-            return (nil, ToolAnswer(.failed, "\(SwarmTools.assign) needs agent and prompt, two texts; the prompt must not be empty"))
+            return (nil, ToolAnswer(.failed, "\(SwarmTools.assign) needs agent and prompt, two texts; a prompt is not empty"))
         }
         guard name != SwarmTools.mainName else {
             return (nil, ToolAnswer(.failed, "you are \"\(SwarmTools.mainName)\": what you do yourself needs no task"))
