@@ -114,13 +114,20 @@ struct SwarmRunTests {
         ],
         [("a", 1, []), ("b", 1, []), ("c", 1, []), ("a", 2, [])])
 
-    private func free(_ change: (inout SwarmOptions) -> Void = { _ in }) throws -> (agents: [[String]], results: [String]) {
+    /// What each agent's events and each agent's tasks say, and what the main agent read.
+    private func free(
+        _ change: (inout SwarmOptions) -> Void = { _ in }
+    ) throws -> (agents: [[String]], said: [String], results: [String]) {
         let swarm = try Swarm(Self.free) { options in
             (options.taskTokens, options.chat.reasoningBudget) = (24, 8)
             change(&options)
         }
         let all = try swarm.events()
-        return ((0...3).map { all.of($0).map(\.words) }, swarm.results)
+        let said = [(1, 1), (2, 1)].map { agent, task in
+            all.filter { $0.agent == agent && $0.task == task }.compactMap(\.chat)
+                .filter { $0.kind == .reasoning || $0.kind == .content }.map(\.text).joined()
+        }
+        return ((0...3).map { all.of($0).map(\.words) }, said, swarm.results)
     }
 
     @Test("a run repeats whatever the timing: one agent at a time, all at once, with a queue of one event")
@@ -129,9 +136,9 @@ struct SwarmRunTests {
         #expect(try free().agents == first.agents)
         #expect(try free { $0.parallelAgents = 1 }.agents == first.agents)
         #expect(try free { $0.queueLimit = 1 }.results == first.results)
-        // Agents with the same task have seeds of their own, and so have the tasks of one agent.
-        #expect(first.agents[1].dropFirst(2).map { $0.dropFirst(1) } != first.agents[2].dropFirst(2).map { $0.dropFirst(1) })
-        #expect(try free { $0.chat.seed = 2 }.agents[1] != first.agents[1])
+        // Agents with the same instructions and task have seeds of their own, and another seed gives others.
+        #expect(!first.said[0].isEmpty && first.said[0] != first.said[1])
+        #expect(try free { $0.chat.seed = 2 }.said != first.said)
     }
 
     @Test("a slow host with room for one event loses none")
