@@ -230,7 +230,8 @@ struct SwarmLimitTests {
     /// The fixture with room for so many blocks of 64 tokens beside what it takes itself: 4 layers of 80 floats a token.
     private static func model(blocks: Int) throws -> Model {
         var options = Model.Options()
-        (options.threads, options.loadPolicy) = (2, .map)
+        // Agents' prompts begin alike: what they share would leave room for more of them.
+        (options.threads, options.loadPolicy, options.prefixBytes) = (2, .map, 0)
         let used = try Model(folder: Fixtures.path("tiny-kimi"), options: options).text.budget.used
         options.memory.limit = used + blocks * (64 * 4 * 80 * 4) + sessionBytes
         return try Model(folder: Fixtures.path("tiny-kimi"), options: options)
