@@ -472,6 +472,16 @@ void kimi_decoder_destroy(kimi_decoder *decoder);
 
 typedef struct kimi_session kimi_session;
 
+/** Its call is KIMI_ERROR_OUT_OF_MEMORY, and the session is as it was. */
+#define KIMI_SHORTAGE_FAIL 0
+/**
+ * Its call waits until another session gives memory up, and is KIMI_ERROR_OUT_OF_MEMORY only where none has any that could become free.
+ * In return such a session's cache is given up for others that wait: at once while no call runs on it, the longest idle first, and
+ * between two steps of a call for those of higher priority and those whose call began earlier. Its tokens stay, and what was given
+ * up is evaluated again, to the same bits, when it goes on; not what comes before the end of its last picture or from a file, which is kept.
+ */
+#define KIMI_SHORTAGE_WAIT 1
+
 typedef struct kimi_session_options {
     uint32_t struct_size;
     /**
@@ -484,6 +494,9 @@ typedef struct kimi_session_options {
      * cache could never fit is KIMI_ERROR_OUT_OF_MEMORY, and the message has the longest that would.
      */
     int64_t context_limit;
+    /** What the session does that finds no memory for its next tokens: KIMI_SHORTAGE_... Forks do as their original. */
+    int32_t on_shortage;
+    int32_t reserved;
 } kimi_session_options;
 
 kimi_status kimi_session_options_init(kimi_session_options *options, size_t size);
@@ -1052,7 +1065,7 @@ kimi_status kimi_tools_to_typescript(const char *tools, size_t length, char **ou
 
 typedef struct kimi_session_stats {
     uint32_t struct_size;
-    int32_t reserved;
+    int32_t preemptions; /**< how often the cache was given up for other sessions */
     int64_t position; /**< tokens held now */
     int64_t prompt_tokens; /**< evaluated as input since the session was created */
     int64_t reused_tokens; /**< that came with a fork or a loaded file, or that other sessions had evaluated */
@@ -1067,6 +1080,7 @@ typedef struct kimi_session_stats {
     int64_t media_tokens; /**< of prompt_tokens, those of pictures and videos */
     int64_t media_encoded; /**< pictures and chunks of videos that this session's prompts had the vision tower look at */
     int64_t media_reused; /**< and those whose features were at hand; neither counts what the session's own cache held */
+    int64_t restored_tokens; /**< evaluated again after preemptions; in no other count of tokens */
 } kimi_session_stats;
 
 /** Set stats->struct_size first. KIMI_ERROR_BUSY while in use. */

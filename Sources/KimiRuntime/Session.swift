@@ -227,9 +227,10 @@ package final class Session: @unchecked Sendable {
     /// Gives up what can be evaluated again. Within a call, or in the place of one.
     @discardableResult
     private func letGo() -> Bool {
-        defer { noteBlocks() }
         guard sequence.letGo(to: model.prefixes) else { return false }
         statistics.preemptions += 1
+        noteBlocks()
+        model.line.noteFreed()
         return true
     }
 
@@ -237,10 +238,8 @@ package final class Session: @unchecked Sendable {
     /// again. Within a call.
     private func withMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
         while true {
-            if member.isAsked.exchange(false, ordering: .relaxed) {
-                letGo()
-                model.line.noteFreed()
-            }
+            let epoch = model.line.epoch
+            if member.isAsked.exchange(false, ordering: .relaxed) { letGo() }
             do throws(KimiError) {
                 if sequence.cached < sequence.count {
                     try restorePart()
@@ -250,7 +249,7 @@ package final class Session: @unchecked Sendable {
             } catch {
                 guard member.waits, error.status == .outOfMemory else { throw error }
                 noteBlocks()
-                try model.line.wait(member, refusal: error)
+                try model.line.wait(member, since: epoch, refusal: error)
                 try cancellation.check()
             }
         }
@@ -259,9 +258,10 @@ package final class Session: @unchecked Sendable {
     /// Runs `body`, which takes memory that is not the cache's; waits for some if the session does. Any thread.
     func withOtherMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
         while true {
+            let epoch = model.line.epoch
             do throws(KimiError) { return try body() } catch {
                 guard member.waits, error.status == .outOfMemory else { throw error }
-                try model.line.wait(member, refusal: error)
+                try model.line.wait(member, since: epoch, refusal: error)
             }
         }
     }

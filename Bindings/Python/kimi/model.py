@@ -326,12 +326,16 @@ class Model(Owned):
         """A decoder for a stream of ids."""
         return Decoder(self)
 
-    def session(self, context_limit: Optional[int] = None, *, priority: int = 0) -> Session:
+    def session(self, context_limit: Optional[int] = None, *, priority: int = 0, on_shortage: str = "fail") -> Session:
         """An empty session, holding at most `context_limit` tokens.
 
         Of sessions that compute at the same time, those of higher priority (-100 to 100) have their steps first.
+
+        on_shortage: what a call does that finds no memory for its next tokens. "fail": it is an Error (Status.OUT_OF_MEMORY), and the
+        session is as it was. "wait": it waits for other sessions' memory, and gives its own cache to those that came before, or while no
+        call runs on it; that is evaluated again, to the same bits, when it goes on.
         """
-        return Session(self, context_limit, priority=priority)
+        return Session(self, context_limit, priority=priority, on_shortage=on_shortage)
 
 
 class Decoder(Owned):
