@@ -190,8 +190,9 @@ typedef struct kimi_model kimi_model;
 /** Features of pictures within 1e-3 of their scale of what the published weights make of them. */
 #define KIMI_VISION_FULL 0
 /**
- * On processors with AMX products of the vision tower read bfloat16, as the reference's do, in half the time: features are off by about
- * 5e-3 of their scale. Other processors have nothing to gain by it: they compute as with _FULL. kimi_model_info tells which way runs.
+ * On processors with AMX products of the vision tower read bfloat16, as the reference's do, in half the time: features are off by
+ * about 5e-3 of their scale. Other processors have nothing to gain by it: they compute as with _FULL. kimi_model_info tells which
+ * way runs.
  */
 #define KIMI_VISION_BF16 1
 

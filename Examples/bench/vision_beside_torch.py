@@ -8,9 +8,9 @@
   --python PYTHON   a Python that has torch; this one if not given
 
 PyTorch computes the tower as the published code does: layer_norm, linear, rotation in complex floats, scaled_dot_product_attention,
-gelu. There are four sides: libkimi with `--vision-arithmetic full` (features within 1e-5 of their scale on processors with AMX) and PyTorch
-in float32, which are alike in precision; libkimi with `bf16` and PyTorch in bfloat16, which both are off by about 5e-3. Only ratios of one
-run count: the machine's speed moves with its neighbours. The project does not depend on PyTorch.
+gelu. There are four sides: libkimi with `--vision-arithmetic full` (features within 1e-3 of their scale, on published vectors 1e-5)
+and PyTorch in float32; libkimi with `bf16` and PyTorch in bfloat16, which both are off by about 5e-3. Only ratios of one run count:
+the machine's speed moves with its neighbours. The project does not depend on PyTorch.
 """
 
 import argparse
@@ -125,7 +125,8 @@ def main() -> int:
         ("kimi full", "torch bf16", "off by 1e-5, and by 5e-3"),
     ):
         ratios = [b / a for a, b in zip(seconds[ours], seconds[theirs])]
-        print(f"  {ours} is {statistics.median(ratios):.2f} times as fast as {theirs} ({min(ratios):.2f} to {max(ratios):.2f}): {words}")
+        middle, least, most = statistics.median(ratios), min(ratios), max(ratios)
+        print(f"  {ours} is {middle:.2f} times as fast as {theirs} ({least:.2f} to {most:.2f}): {words}")
     for kind, path in paths.items():
         print(f"  multiplications of kimi {kind} ({path}): {statistics.median(shares[kind]):.0%} of a peak of "
               f"{statistics.median(peaks[kind]) * 2e-12:.2f} TFLOP/s on {arguments.threads} threads")

@@ -15,11 +15,11 @@ CK_INLINE size_t tile_steps(size_t columns) { return (columns + CK_TILE_STEP - 1
 
 /// Tiles of 16 queries or keys.
 ///
-/// Pairs: for each 32 elements that are there two, a query's low and then its high halves, a key's high and then its low ones, so that
-/// of the three products two follow each other with the same tile loaded. The elements that are left over would leave tiles empty; so
-/// the three products of those stand together, high, low and high halves of the query one below the other against high, high and low of
-/// the key side by side. One half: a tile for each 32 elements. Keys of 32 tokens: for each of these the tile of the first 16 and that
-/// of the others.
+/// Pairs: for each 32 elements that are there two, a query's low and then its high halves, a key's high and then its low ones, so
+/// that of the three products two follow each other with the same tile loaded. The elements that are left over would leave tiles
+/// empty; so the three products of those stand together, high, low and high halves of the query one below the other against high,
+/// high and low of the key side by side. One half: a tile for each 32 elements. Keys of 32 tokens: for each of these the tile of
+/// the first 16 and that of the others.
 CK_INLINE size_t whole_steps(size_t size) { return size / CK_TILE_STEP; }
 CK_INLINE size_t rest_steps(size_t size) { return tile_steps(3 * (size % CK_TILE_STEP)); }
 CK_INLINE size_t query_tiles(size_t size, size_t halves) {
@@ -27,8 +27,8 @@ CK_INLINE size_t query_tiles(size_t size, size_t halves) {
 }
 /// Products of tiles that make a score of pairs.
 CK_INLINE size_t score_steps(size_t size) { return 3 * whole_steps(size) + rest_steps(size); }
-/// Tiles of 32 values: a row for each element, those of high halves first, then low ones or, with one half, one row of ones, with words
-/// of token t beside those of token t + 16; and the tiles that hold high halves.
+/// Tiles of 32 values: a row for each element, those of high halves first, then low ones or, with one half, one row of ones, with
+/// words of token t beside those of token t + 16; and the tiles that hold high halves.
 CK_INLINE size_t value_tiles(size_t size, size_t halves) {
     return ((halves == 1 ? size + 1 : 2 * size) + CK_TILE - 1) / CK_TILE;
 }
@@ -52,20 +52,23 @@ CK_INLINE size_t high_value_tiles(size_t size) { return (size + CK_TILE - 1) / C
 #define CK_EXP2_3 5.2011460e-2f
 #define CK_EXP2_4 1.3534168e-2f
 
-// Weights of one half are made by integers: 1.5 * 2^23 + 1024 x has 1024 x in its low bits, six of whole powers of two and ten of the
-// fraction, of which a table takes what 2^f - 1 is below f; but for three bits that is a bfloat16, with exponents from 64 on.
+// Weights of one half are made by integers: 1.5 * 2^23 + 1024 x has 1024 x in its low bits, six of whole powers of two and ten of
+// the fraction, of which a table takes what 2^f - 1 is below f; but for three bits that is a bfloat16, with exponents from 64 on.
 
-/// What is added to 1024 (score - m): so many powers of two below m a weight is the smallest, and 4 rounds what is left of the fraction.
+/// What is added to 1024 (score - m): so many powers of two below m a weight is the smallest, and 4 rounds what is left of the
+/// fraction.
 #define CK_HALF_ROUNDER (12582912.0f + 56 * 1024 + 4)
 /// The smallest sum, from which a table's number can be taken; and that of the first score that passes m by 8 powers of two.
 #define CK_HALF_LOWEST (12582912.0f + 8)
 #define CK_HALF_BOUND 0x4b410000
 
-/// 1024 (f - (2^f - 1)) to the nearest, for f = (16 i + 4) / 1024. With the three bits that are cut off a weight is off by 1.8e-3 (one
-/// deviation), where rounding alone makes 1.7e-3.
+/// 1024 (f - (2^f - 1)) to the nearest, for f = (16 i + 4) / 1024. With the three bits that are cut off a weight is off by 1.8e-3
+/// (one deviation), where rounding alone makes 1.7e-3.
 #define CK_HALF_EXP2                                                                                                  \
-    {1,  6,  11, 15, 20, 24, 28, 32, 36, 40, 44, 47, 51, 54, 57, 60, 63, 66, 68, 71, 73, 75, 77, 79, 80, 82, 83, 84, 85, 86, 87, 88, \
-     88, 88, 88, 88, 88, 87, 86, 86, 84, 83, 82, 80, 78, 76, 74, 72, 69, 66, 63, 60, 57, 53, 49, 45, 41, 36, 32, 27, 22, 16, 10, 5}
+    { 1,  6, 11, 15, 20, 24, 28, 32, 36, 40, 44, 47, 51, 54, 57, 60,                                                  \
+     63, 66, 68, 71, 73, 75, 77, 79, 80, 82, 83, 84, 85, 86, 87, 88,                                                  \
+     88, 88, 88, 88, 88, 87, 86, 86, 84, 83, 82, 80, 78, 76, 74, 72,                                                  \
+     69, 66, 63, 60, 57, 53, 49, 45, 41, 36, 32, 27, 22, 16, 10,  5}
 
 /// What of the scratch memory of attention a block of keys needs, for two blocks of queries: twice, so that vectors can work on one
 /// while tiles work on the other.

@@ -37,7 +37,9 @@ struct TowerTests {
         }
     }
 
-    @Test("The published features with bfloat16: near them, and the same as without it where there are no tiles", arguments: published, levels)
+    @Test(
+        "The published features with bfloat16: near them, and the same as without it where there are no tiles",
+        arguments: published, levels)
     func bfloat16(image: Published, isa: Int32) throws {
         let expected = try NPY("tiny-kimi-expected/vision/\(image.name).projected.npy").floats()
         let eyes = try tower(Self.folder, isa: isa, exact: false, vision: .bf16).tower

@@ -89,7 +89,8 @@ void hostile_open(void) {
     options.exact = 1;
     options.vision_arithmetic = KIMI_VISION_BF16;
     out = LOST;
-    EXPECT_SAYING("vision_arithmetic", KIMI_ERROR_INVALID_ARGUMENT, kimi_model_open(folder, KIMI_NUL, &options, NULL, NULL, &out, &error));
+    EXPECT_SAYING(
+        "vision_arithmetic", KIMI_ERROR_INVALID_ARGUMENT, kimi_model_open(folder, KIMI_NUL, &options, NULL, NULL, &out, &error));
     CHECK(out == NULL, "exact and vision_arithmetic leave a model");
     OUT_OF_RANGE(heat, "");
     OUT_OF_RANGE(heat, "\xff\xfe");

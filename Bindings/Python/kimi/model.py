@@ -59,8 +59,8 @@ class Model(Owned):
     - heat: the path of a heat file (`save_heat`); None: all experts are taken to be chosen alike.
     - features_limit: the most bytes to keep of what the vision tower made of pictures, for those that come again; 0 keeps nothing;
       None: 512 MiB.
-    - vision_arithmetic: what the vision tower computes with on processors with AMX: "full" (features within 1e-3 of their scale), or
-      "bf16" (the reference's own precision, 5e-3, in half the time; not with exact=True); None: "full".
+    - vision_arithmetic: what the vision tower computes with on processors with AMX: "full" (features within 1e-3 of their scale)
+      or "bf16" (the reference's own precision, 5e-3, in half the time; not with exact=True); None: "full".
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
     - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
 
@@ -163,7 +163,8 @@ class Model(Owned):
         """What was opened and how it runs: sizes, bytes by kind, context length, digest, isa, threads, memory in use.
 
         `vision` is None for a checkpoint without a vision tower, else a dict: sizes of the tower, its limits (`patch_limit`,
-        `frame_patch_limit`, `side_limit`), `arithmetic` (what its products read: "floats", "integers", "pairs" or "bf16"), and `features`: bytes and pictures that are kept of what it made.
+        `frame_patch_limit`, `side_limit`), `arithmetic` (what its products read: "floats", "integers", "pairs" or "bf16"), and
+        `features`: bytes and pictures that are kept of what it made.
 
         With load="stream" it has `expert_store`, counted since the model was opened: `slots` (experts that have room in memory at
         once), `slot_bytes`, `experts` (in all layers), `uses` (an expert that a step chose in a layer is one), `hits` (uses whose

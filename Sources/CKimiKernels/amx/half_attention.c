@@ -1,9 +1,9 @@
 #if defined(__x86_64__)
 #include "tiles.h"
 
-// Attention with one half of everything: the products are half of those of pairs and less, so that weights have to be cheap too, and
-// loads few. Tiles make the scores of 32 keys while vectors make weights of the 32 before; a weight is made by integers, two at a time
-// (CK_HALF_ROUNDER), and totals by the tiles themselves. When CK_HALF_KEYS have weights, values are summed.
+// Attention with one half of everything: the products are half of those of pairs and less, so that weights have to be cheap too,
+// and loads few. Tiles make the scores of 32 keys while vectors make weights of the 32 before; a weight is made by integers, two at
+// a time (CK_HALF_ROUNDER), and totals by the tiles themselves. When CK_HALF_KEYS have weights, values are summed.
 
 /// Bytes from one block of queries to the other, of scores and of weights.
 #define CK_SCORE_BYTES (32 * 64)
@@ -140,7 +140,8 @@ CK_INLINE void all_sums(const tile_attention *a, float *sums, const char *v, siz
 static void leave_out(float *scores, size_t count) {
     for (size_t t = count; t < 32; t++)
         for (size_t b = 0; b < 2; b++)
-            _mm512_store_ps(scores + b * CK_SCORE_BYTES / 4 + (t % CK_TILE * 2 + t / CK_TILE) * CK_TILE, _mm512_set1_ps(CK_NO_SCORE));
+            _mm512_store_ps(
+                scores + b * CK_SCORE_BYTES / 4 + (t % CK_TILE * 2 + t / CK_TILE) * CK_TILE, _mm512_set1_ps(CK_NO_SCORE));
 }
 
 /// The largest score of 32 keys for each query of a block; NaN where one is none, or infinite.

@@ -20,19 +20,14 @@ CK_INLINE void split_row(uint16_t *high, uint16_t *low, const float *x, size_t s
 }
 
 /// Row r of the tiles of a head, which are `stride` bytes apart, in the order that queries or keys have. Without x the row is 0.
-CK_INLINE void lay_row(char *to, size_t stride, size_t r, const float *x, size_t size, float factor, int is_query,
-                       size_t halves) {
+CK_INLINE void lay_row(char *to, size_t stride, size_t r, const float *x, size_t size, float factor, int is_query) {
     uint16_t high[CK_LARGEST_HEAD + 32], low[CK_LARGEST_HEAD + 32], rest[3 * CK_TILE_STEP];
-    const size_t whole = whole_steps(size), left = size % CK_TILE_STEP, tiles = query_tiles(size, halves);
+    const size_t whole = whole_steps(size), left = size % CK_TILE_STEP, tiles = query_tiles(size, 2);
     if (x == NULL) {
         for (size_t t = 0; t < tiles; t++) memset(to + t * stride + r * 64, 0, 64);
         return;
     }
     split_row(high, low, x, size, factor);
-    if (halves == 1) {
-        for (size_t s = 0; s < tiles; s++) memcpy(to + s * stride + r * 64, high + s * CK_TILE_STEP, 64);
-        return;
-    }
     for (size_t s = 0; s < whole; s++) {
         memcpy(to + 2 * s * stride + r * 64, (is_query ? low : high) + s * CK_TILE_STEP, 64);
         memcpy(to + (2 * s + 1) * stride + r * 64, (is_query ? high : low) + s * CK_TILE_STEP, 64);
@@ -53,34 +48,28 @@ CK_INLINE void turn_tile(char *tile) {
     CK_UNROLL for (size_t i = 0; i < 16; i++) _mm512_store_si512(tile + i * 64, r[i]);
 }
 
-CK_INLINE void pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale, size_t halves) {
+void ck_amx_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale) {
     for (size_t r = 0; r < CK_TILE; r++)
-        lay_row(to, CK_TILE_BYTES, r, r < rows ? q + r * ldq : NULL, size, scale * CK_LOG2_E, 1, halves);
-    for (size_t t = 0; t < query_tiles(size, halves); t++) turn_tile((char *)to + t * CK_TILE_BYTES);
+        lay_row(to, CK_TILE_BYTES, r, r < rows ? q + r * ldq : NULL, size, scale * CK_LOG2_E, 1);
+    for (size_t t = 0; t < query_tiles(size, 2); t++) turn_tile((char *)to + t * CK_TILE_BYTES);
 }
 
-CK_INLINE void pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size, size_t halves) {
+void ck_amx_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {
     for (size_t r = 0; r < 32; r++) {
         char *tile = (char *)to + r / CK_TILE * CK_TILE_BYTES;
-        lay_row(tile, 2 * CK_TILE_BYTES, r % CK_TILE, r < rows ? k + r * ldk : NULL, size, 1, 0, halves);
+        lay_row(tile, 2 * CK_TILE_BYTES, r % CK_TILE, r < rows ? k + r * ldk : NULL, size, 1, 0);
     }
 }
 
-CK_INLINE void pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size, size_t halves) {
+void ck_amx_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size) {
     uint16_t row[2 * CK_LARGEST_HEAD + 64], low[CK_LARGEST_HEAD + 32];
-    const size_t tiles = value_tiles(size, halves);
+    const size_t tiles = value_tiles(size, 2);
     for (size_t r = 0; r < 32; r++) {
         memset(row, 0, tiles * CK_TILE * 2);
         if (r < rows) {
-            size_t count = size;
             split_row(row, low, v + r * ldv, size, 1);
-            if (halves > 1) {
-                memcpy(row + size, low, size * 2);
-                count += size;
-            } else {
-                row[count++] = CK_HALF_ONE;
-            }
-            memset(row + count, 0, (tiles * CK_TILE - count) * 2);
+            memcpy(row + size, low, size * 2);
+            memset(row + 2 * size, 0, (tiles * CK_TILE - 2 * size) * 2);
         }
         // Token r beside token r + 16: every other word is its own.
         const __mmask32 own = r < CK_TILE ? 0x55555555 : 0xaaaaaaaa;
@@ -92,20 +81,6 @@ CK_INLINE void pack_values(void *to, const float *v, size_t ldv, size_t rows, si
     }
     for (size_t t = 0; t < tiles; t++) turn_tile((char *)to + t * CK_TILE_BYTES);
 }
-
-#define CK_PACK_HEADS(level, halves)                                                                                  \
-    void ck_##level##_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale) {     \
-        pack_queries(to, q, ldq, rows, size, scale, halves);                                                          \
-    }                                                                                                                 \
-    void ck_##level##_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {                     \
-        pack_keys(to, k, ldk, rows, size, halves);                                                                    \
-    }                                                                                                                 \
-    void ck_##level##_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size) {                   \
-        pack_values(to, v, ldv, rows, size, halves);                                                                  \
-    }
-
-CK_PACK_HEADS(amx, 2)
-CK_PACK_HEADS(amx_half, 1)
 
 #pragma clang attribute pop
 #endif

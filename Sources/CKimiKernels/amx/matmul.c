@@ -139,7 +139,8 @@ CK_INLINE void multiply(float *y, size_t ldy, const void *x, size_t row_blocks, 
     tiles_release();
 }
 
-void ck_amx_tile_matmul(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks, size_t columns) {
+void ck_amx_tile_matmul(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
+                        size_t columns) {
     multiply(y, ldy, x, row_blocks, w, column_blocks, columns, 2);
 }
 

@@ -7,7 +7,9 @@
 
 #include "../tiles.h"
 
-#pragma clang attribute push(__attribute__((target("amx-tile,amx-bf16,avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512bf16,fma,avx2"))), apply_to = function)
+#pragma clang attribute push(                                                                                         \
+    __attribute__((target("amx-tile,amx-bf16,avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512bf16,fma,avx2"))), \
+    apply_to = function)
 
 /// Has the registers hold tiles of 16 rows of 64 bytes; tiles_release gives them back to the thread.
 CK_INLINE void tiles_use(void) {

@@ -53,7 +53,8 @@ void ck_scalar_half_tile_attention(float *y, size_t ldy, const void *q, size_t r
                 const char *keys = (const char *)k + block / 32 * ck_key_bytes(size, 1) + t / CK_TILE * CK_TILE_BYTES;
                 x[t] = 0;
                 for (size_t s = 0; s < steps; s++)
-                    x[t] = add_products(x[t], keys + 2 * s * CK_TILE_BYTES, queries + s * CK_TILE_BYTES, t % CK_TILE, row % CK_TILE);
+                    x[t] = add_products(
+                        x[t], keys + 2 * s * CK_TILE_BYTES, queries + s * CK_TILE_BYTES, t % CK_TILE, row % CK_TILE);
                 if (block + t >= tokens) x[t] = CK_NO_SCORE;
                 if (!(x[t] < INFINITY))
                     largest = NAN;

@@ -6,8 +6,8 @@ import KimiModel
 ///
 /// The exact way reads rows of floats, and gives the same bits at every instruction set. The fast ways, for bf16 weights, read
 /// pairs of bfloat16 where the processor has tiles (AMX: within 2e-5 of the features' scale on the published vectors; if asked for,
-/// single ones: 6e-3), or 16-bit integers where it has byte products (avx512vnni: 9e-5). Always a row's result depends on nothing but
-/// the row: neither on the other rows nor on the threads.
+/// single ones: 6e-3), or 16-bit integers where it has byte products (avx512vnni: 9e-5). Always a row's result depends on nothing
+/// but the row: neither on the other rows nor on the threads.
 struct TowerArithmetic {
     /// What a product reads.
     enum Form {

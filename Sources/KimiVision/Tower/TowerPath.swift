@@ -56,8 +56,8 @@ extension VisionTower {
     /// Of a query and a key as high halves alone; the value has one element more, which makes the total.
     private static func executedOfHalves(headSize: Int) -> Int { steps(headSize) + tiles(headSize + 1) }
 
-    /// Of a query and a key in pairs: high, low and high halves of the one against high, high and low ones of the other; the weight's high
-    /// half times both halves of the value, its low half, if it has one, times the high one.
+    /// Of a query and a key in pairs: high, low and high halves of the one against high, high and low ones of the other; the
+    /// weight's high half times both halves of the value, its low half, if it has one, times the high one.
     private static func executedOfPair(headSize: Int, patches: Int) -> Int {
         steps(3 * headSize) + tiles(2 * headSize) + (patches < Int(CK_TILE_AVERAGED) ? tiles(headSize) : 0)
     }

@@ -25,8 +25,8 @@ struct TowerProduct {
 /// Products are cut into tiles of some rows and some outputs: enough of both that what is read is used often, and few enough that
 /// there are tiles for all threads.
 ///
-/// Floats and integers: what a tile reads and makes is small. Halves: the rows of a tile stay in the second cache while weights pass
-/// by, once for each tile, so that a tile has as many outputs as there can be.
+/// Floats and integers: what a tile reads and makes is small. Halves: the rows of a tile stay in the second cache while weights
+/// pass by, once for each tile, so that a tile has as many outputs as there can be.
 struct TowerTiles {
     /// Rows and outputs of a tile: multiples of 32.
     let rows: Int
@@ -54,7 +54,8 @@ struct TowerTiles {
             let most = Self.mostSums / tiled.rows
             self.outputs = staying ? group : min(group, most)
             // Whole tiles are written.
-            part = staying ? Self.tiledPart : min((outputs + TowerRows.blockRows - 1) / TowerRows.blockRows * TowerRows.blockRows, most)
+            let written = (outputs + TowerRows.blockRows - 1) / TowerRows.blockRows * TowerRows.blockRows
+            part = staying ? Self.tiledPart : min(written, most)
         } else {
             var tile = Self.mostRows
             let columns = (outputs + Self.plainOutputs - 1) / Self.plainOutputs
@@ -108,7 +109,9 @@ extension TowerProductJob {
     }
 
     /// All outputs of some rows of halves, at most as many as are taken at a time.
-    func compute(_ rows: Range<Int>, worker: Int) { compute(rows, outputs: 0..<product.linear.rows, part: tiles.part, worker: worker) }
+    func compute(_ rows: Range<Int>, worker: Int) {
+        compute(rows, outputs: 0..<product.linear.rows, part: tiles.part, worker: worker)
+    }
 
     private func compute(_ rows: Range<Int>, outputs: Range<Int>, part: Int, worker: Int) {
         var matrix = product.linear.matrix

@@ -32,9 +32,9 @@ struct TowerStep {
 
 /// Some steps of some rows.
 ///
-/// With tiles, and rows enough for all threads, a thread takes as many through all steps as tiles are fast with, or half as many: what
-/// one makes is in its cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all threads
-/// share each step.
+/// With tiles, and rows enough for all threads, a thread takes as many through all steps as tiles are fast with, or half as many:
+/// what one makes is in its cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all
+/// threads share each step.
 struct TowerSteps {
     private let steps: [TowerStep]
     private let rows: Int

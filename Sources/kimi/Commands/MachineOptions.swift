@@ -84,8 +84,8 @@ struct MachineOptions: ParsableArguments {
     var exact = false
 
     @Option(help: """
-        What the vision tower computes with on processors with AMX: pairs of bfloat16 (full), or single ones (bf16), as the reference \
-        does, in half the time.
+        What the vision tower computes with on processors with AMX: pairs of bfloat16 (full), or single ones (bf16), as the \
+        reference does, in half the time.
         """)
     var visionArithmetic = VisionArithmetic.full
 
