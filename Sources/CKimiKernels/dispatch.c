@@ -110,7 +110,7 @@ const ck_kernels *ck_kernels_for(int32_t isa) {
 
 #define CK_TILES(level, weights, count)                                                                               \
     {                                                                                                                 \
-        .halves = count, .rows = 256 / count, .split_rows = ck_##level##_split_rows, .pack_weights = weights,         \
+        .halves = count, .split_rows = ck_##level##_split_rows, .pack_weights = weights,                      \
         .matmul = ck_##level##_tile_matmul, .pack_queries = ck_##level##_pack_queries,                                \
         .pack_keys = ck_##level##_pack_keys, .pack_values = ck_##level##_pack_values,                                 \
         .attention = ck_##level##_tile_attention,                                                                     \

@@ -25,8 +25,10 @@ struct ck_matrix;
 #define CK_TILE 16
 #define CK_TILE_STEP 32
 
-/// The most steps at a time of `matmul`: of more steps sums go to y and back.
-#define CK_TILE_STEPS 36
+/// Rows of a call of `matmul`, and steps times halves at a time, that it is fastest with: so many rows stay in the second cache while
+/// all weights pass by, even where a neighbour on the same core has half of it. Of more steps sums go to y and back.
+#define CK_TILE_PASS_ROWS 128
+#define CK_TILE_PASS_HALVES 72
 
 /// Keys that are taken at a time in attention of pairs, and those that are summed at a time with one half; keys that pass by all
 /// queries of a call before the next ones do, and the most queries of a call.
@@ -42,9 +44,6 @@ struct ck_matrix;
 typedef struct ck_tiles {
     /// Halves of what products read: 2 or 1.
     size_t halves;
-    /// Rows of a call of `matmul` that it is fastest with: so many stay in the second cache while all weights pass by, even where a
-    /// neighbour on the same core has half of it.
-    size_t rows;
 
     /// Writes columns first ... first + count - 1 of row `row` (of 16) of a block of rows as halves. `first` is a multiple of 32,
     /// and so is the count unless it ends with the row; what is missing to the next multiple becomes 0. A block has

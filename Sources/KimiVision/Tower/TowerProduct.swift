@@ -39,23 +39,23 @@ struct TowerTiles {
     private static let mostRows = 512
     private static let leastRows = 64
     private static let plainOutputs = 256
-    /// Of halves: outputs whose sums stay in registers, and how many sums of all rows go to memory and back.
+    /// Of halves: outputs whose sums go to memory and back, and those whose do not.
+    private static let mostSums = 1152
     private static let tiledPart = 64
-    private static let mostSums = 128 * 1152
 
-    /// - Parameter tiled: of halves, columns of a row, and the rows that are taken at a time; nil for other forms.
-    init(rows: Int, outputs: Int, tiled: (columns: Int, rows: Int)?, threads: Int) {
+    /// - Parameter tiled: of halves, columns of a row, and how many halves a number has; nil for other forms.
+    init(rows: Int, outputs: Int, tiled: (columns: Int, halves: Int)?, threads: Int) {
         if let tiled {
-            self.rows = min(rows, tiled.rows)
-            rowTiles = (rows + tiled.rows - 1) / tiled.rows
-            let staying = tiled.columns <= Int(CK_TILE_STEPS * CK_TILE_STEP)
+            let most = Int(CK_TILE_PASS_ROWS)
+            self.rows = min(rows, most)
+            rowTiles = (rows + most - 1) / most
+            let staying = tiled.columns * tiled.halves <= Int(CK_TILE_PASS_HALVES * CK_TILE_STEP)
             let groups = max(1, (Self.tilesOfThread * threads + rowTiles - 1) / rowTiles)
             let group = ((outputs + groups - 1) / groups + Self.tiledPart - 1) / Self.tiledPart * Self.tiledPart
-            let most = Self.mostSums / tiled.rows
-            self.outputs = staying ? group : min(group, most)
+            self.outputs = staying ? group : min(group, Self.mostSums)
             // Whole tiles are written.
             let written = (outputs + TowerRows.blockRows - 1) / TowerRows.blockRows * TowerRows.blockRows
-            part = staying ? Self.tiledPart : min(written, most)
+            part = staying ? Self.tiledPart : min(written, Self.mostSums)
         } else {
             var tile = Self.mostRows
             let columns = (outputs + Self.plainOutputs - 1) / Self.plainOutputs
@@ -72,7 +72,7 @@ struct TowerTiles {
     private static let tilesOfThread = 4
 
     /// Floats of the largest part of a tile.
-    static let floats = max(mostRows * plainOutputs, mostSums)
+    static let floats = max(mostRows * plainOutputs, Int(CK_TILE_PASS_ROWS) * mostSums)
 }
 
 /// A product of some rows as threads compute it.
@@ -87,7 +87,7 @@ struct TowerProductJob {
 
 extension TowerProductJob {
     init(_ product: TowerProduct, _ arithmetic: TowerArithmetic, rows: Int, threads: Int, scratch: UnsafeMutablePointer<Float>) {
-        let tiled = product.packed == nil ? nil : arithmetic.tiles.map { (product.linear.columns, $0.pointee.rows) }
+        let tiled = product.packed == nil ? nil : arithmetic.tiles.map { (product.linear.columns, $0.pointee.halves) }
         self.init(
             arithmetic: arithmetic, product: product, rows: rows,
             tiles: TowerTiles(rows: rows, outputs: product.linear.rows, tiled: tiled, threads: threads), scratch: scratch)
@@ -108,7 +108,7 @@ extension TowerProductJob {
             worker: worker)
     }
 
-    /// All outputs of some rows of halves, at most as many as are taken at a time.
+    /// All outputs of some rows of halves, at most `CK_TILE_PASS_ROWS`.
     func compute(_ rows: Range<Int>, worker: Int) {
         compute(rows, outputs: 0..<product.linear.rows, part: tiles.part, worker: worker)
     }

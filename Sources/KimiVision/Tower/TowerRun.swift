@@ -166,9 +166,7 @@ final class TowerRun {
     }
 
     /// Takes the rows of a chunk through some steps.
-    private func take(_ rows: Int, _ steps: [TowerStep]) {
-        TowerSteps(steps: steps, rows: rows, arithmetic.tiles, threads: pool.threads).run(on: pool)
-    }
+    private func take(_ rows: Int, _ steps: [TowerStep]) { TowerSteps(steps: steps, rows: rows).run(on: pool) }
 }
 
 private struct TowerAttentionJob {

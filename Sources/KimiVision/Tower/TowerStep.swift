@@ -8,7 +8,7 @@ struct TowerStep {
     fileprivate let take: (_ rows: Range<Int>, _ worker: Int) -> Void
     /// All threads take all rows through it.
     fileprivate let share: (_ rows: Int, _ pool: WorkerPool) -> Void
-    /// Whether a thread is fast with some rows of its own.
+    /// Whether a thread is fast with `CK_TILE_PASS_ROWS` rows of its own.
     fileprivate let isForSpans: Bool
 
     /// What is done to a group of `TowerBatch.unit` rows by itself.
@@ -32,41 +32,29 @@ struct TowerStep {
 
 /// Some steps of some rows.
 ///
-/// With tiles, and rows enough for all threads, a thread takes as many through all steps as tiles are fast with, or half as many:
-/// what one makes is in its cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all
-/// threads share each step.
+/// With tiles, and rows enough for all threads, a thread takes `CK_TILE_PASS_ROWS` of them through all steps: what one makes is in its
+/// cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all threads share each step.
 struct TowerSteps {
-    private let steps: [TowerStep]
-    private let rows: Int
-    /// Rows that a thread takes through; nil: all threads share each step.
-    private let span: Int?
+    let steps: [TowerStep]
+    let rows: Int
 
-    /// The fewest rows of a span.
-    private static let leastSpan = 128
+    /// Rows that a thread takes through.
+    private static let span = Int(CK_TILE_PASS_ROWS)
     /// So many spans a thread that they end at about the same time.
     private static let spansOfThread = 4
 
-    init(steps: [TowerStep], rows: Int, _ tiles: UnsafePointer<ck_tiles>?, threads: Int) {
-        (self.steps, self.rows) = (steps, rows)
-        guard let tiles, steps.allSatisfy(\.isForSpans) else {
-            span = nil
-            return
-        }
-        span = [tiles.pointee.rows, Self.leastSpan].first { (rows + $0 - 1) / $0 >= Self.spansOfThread * threads }
-    }
-
     func run(on pool: WorkerPool) {
-        guard let span else {
-            for step in steps { step.share(rows, pool) }
+        let spans = (rows + Self.span - 1) / Self.span
+        if steps.allSatisfy(\.isForSpans), spans >= Self.spansOfThread * pool.threads {
+            var job = self
+            pool.run(takeSpans, &job, count: spans, grain: 1)
             return
         }
-        var job = self
-        pool.run(takeSpans, &job, count: (rows + span - 1) / span, grain: 1)
+        for step in steps { step.share(rows, pool) }
     }
 
-    fileprivate func take(span number: Int, worker: Int) {
-        guard let span else { return }
-        let range = number * span..<min((number + 1) * span, rows)
+    fileprivate func take(span: Int, worker: Int) {
+        let range = span * Self.span..<min((span + 1) * Self.span, rows)
         for step in steps { step.take(range, worker) }
     }
 }
