@@ -89,7 +89,8 @@ struct TilesTests {
     }
 
     @Test(
-        "Zeros, denormal numbers, infinities and huge numbers, with tiles as with the twin", .enabled(if: hasTiles), arguments: [1, 2])
+        "Zeros, denormal numbers, infinities and huge numbers, with tiles as with the twin", .enabled(if: hasTiles),
+        arguments: [1, 2])
     func extremes(halves: Int) throws {
         let specials: [Float] = [
             0, -0.0, 1e-40, -1e-39, .leastNormalMagnitude, .infinity, -.infinity, .greatestFiniteMagnitude, 1e38, -3e38, 1, -1, 1e-30,

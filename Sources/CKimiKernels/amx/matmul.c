@@ -102,7 +102,8 @@ CK_INLINE void multiply_tiles(float *y, size_t ldy, const char *x, size_t x_bloc
 CK_INLINE void multiply(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks, size_t columns,
                         size_t halves) {
     const size_t steps = tile_steps(columns), x_block = steps * halves * CK_TILE_BYTES, w_block = steps * CK_TILE_BYTES;
-    const size_t passes = (steps * halves + CK_TILE_PASS_HALVES - 1) / CK_TILE_PASS_HALVES, most = passes == 0 ? 1 : (steps + passes - 1) / passes;
+    const size_t passes = (steps * halves + CK_TILE_PASS_HALVES - 1) / CK_TILE_PASS_HALVES;
+    const size_t most = passes == 0 ? 1 : (steps + passes - 1) / passes;
     const size_t row_pairs = (row_blocks + 1) / 2, calls = (column_blocks + 1) / 2 * row_pairs;
     if (calls == 0) return;
     tiles_use();

@@ -25,8 +25,8 @@ struct ck_matrix;
 #define CK_TILE 16
 #define CK_TILE_STEP 32
 
-/// Rows of a call of `matmul`, and steps times halves at a time, that it is fastest with: so many rows stay in the second cache while
-/// all weights pass by, even where a neighbour on the same core has half of it. Of more steps sums go to y and back.
+/// Rows of a call of `matmul`, and steps times halves at a time, that it is fastest with: so many rows stay in the second cache
+/// while all weights pass by, even where a neighbour on the same core has half of it. Of more steps sums go to y and back.
 #define CK_TILE_PASS_ROWS 128
 #define CK_TILE_PASS_HALVES 72
 

@@ -32,8 +32,9 @@ struct TowerStep {
 
 /// Some steps of some rows.
 ///
-/// With tiles, and rows enough for all threads, a thread takes `CK_TILE_PASS_ROWS` of them through all steps: what one makes is in its
-/// cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all threads share each step.
+/// With tiles, and rows enough for all threads, a thread takes `CK_TILE_PASS_ROWS` of them through all steps: what one makes is in
+/// its cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all threads share each
+/// step.
 struct TowerSteps {
     let steps: [TowerStep]
     let rows: Int
