@@ -272,6 +272,13 @@ typedef struct kimi_model_options {
      * way, and all where memory runs short. 0: 512 MiB; below 0: nothing is kept.
      */
     int64_t features_limit;
+    /**
+     * The most bytes of cache to keep of what sessions have evaluated, in blocks of 64 tokens, for prompts that begin alike, those of
+     * other sessions included: the least recently used give way, and all that no session holds where memory runs short. A prompt
+     * takes over what is there; what it computes is the same bit for bit if it would be exact alone, which then takes over nothing
+     * of the fast path's. 0: a sixteenth of the memory limit there is; below 0: nothing is kept.
+     */
+    int64_t prefix_limit;
 } kimi_model_options;
 
 /** Fills in the defaults. `size` is the caller's sizeof(kimi_model_options). NULL or a size under 4 is KIMI_ERROR_INVALID_ARGUMENT. */
@@ -310,6 +317,9 @@ void kimi_model_close(kimi_model *model);
  * hits (that were asked for and there) and encoded (that were not) since the model was opened. steps, since then: passes through the
  * model, rows (tokens) and shares (what one session had in a pass, added up) of all, most_shares of one pass, seconds in the model,
  * between_seconds (what passes waited for sessions to come back with their next token) and waiting (sessions at this moment).
+ * prefixes is null where none are kept, else an object: limit, bytes and blocks (of 64 tokens; those that sessions hold as well
+ * included) that are kept; hits and misses (prompts of a block or more that found their first block, and that did not),
+ * reused_tokens and evictions (blocks) since the model was opened.
  * Only where routed experts are read when they are chosen (KIMI_LOAD_STREAM): expert_store, whose counts begin with the opening of
  * the model and are as of the end of the latest layer that was computed: slots (experts that have room in memory at once),
  * slot_bytes (of one of them), experts (routed experts of all layers), uses (an expert that one or more rows of a step chose in a
@@ -1055,7 +1065,7 @@ typedef struct kimi_session_stats {
     int32_t reserved;
     int64_t position; /**< tokens held now */
     int64_t prompt_tokens; /**< evaluated as input since the session was created */
-    int64_t reused_tokens; /**< that came with a fork or a loaded file */
+    int64_t reused_tokens; /**< that came with a fork or a loaded file, or that other sessions had evaluated */
     int64_t generated_tokens;
     int64_t steps; /**< passes through the model */
     int64_t prompt_nanoseconds; /**< in steps of the prompt */

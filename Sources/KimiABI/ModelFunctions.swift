@@ -62,6 +62,7 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     guard c.reserved == 0 else { throw refused("reserved", c.reserved, "0") }
     options.memory = try memory(c)
     if c.features_limit != 0 { options.featureBytes = max(0, Int(c.features_limit)) }
+    if c.prefix_limit != 0 { options.prefixBytes = max(0, Int(c.prefix_limit)) }
     if let callback = c.log {
         let sink = LogSink(callback: callback, userData: c.log_user_data)
         options.log = Log { [level = c.log_level] found, message in

@@ -22,6 +22,12 @@ package struct ChatOptions: Sendable {
     /// Finds a picture or clip that the host holds under a URL of its own.
     package var heldMedia: (@Sendable (String) -> MediaReference.Origin?)?
 
+    /// What the model has to answer in a step, by the step's number; nil from it leaves the step to the model. For tests and
+    /// measurements.
+    package var script: (@Sendable (Int) -> ScriptedAnswer?)?
+    /// What a swarm lends the request of one of its agents.
+    var member: SwarmMember?
+
     package init() {}
 
     package static let stepRange = 1...10_000

@@ -72,7 +72,8 @@ package final class ChatRun: @unchecked Sendable {
         eyes = ChatEyes(chat.session.model, allowsFiles: options.allowsFiles, held: options.heldMedia)
         try eyes.admit(messages)
         plan = try TurnPlan(
-            request: request, options: options, hostTools: chat.tools.all, format: format, model: chat.session.model)
+            request: request, options: options, hostTools: options.member?.tools ?? chat.tools.all, format: format,
+            model: chat.session.model)
         let calls = try ResolvedCalls(messages)
         firstCall = calls.ids.nextIndex
         queue = plan.notices
@@ -112,7 +113,7 @@ package final class ChatRun: @unchecked Sendable {
             }
             return queue.removeFirst()
         } catch {
-            if error.status == .cancelled, isPolled {
+            if error.status == .cancelled, isPolled || options.member != nil {
                 finish(.cancelled)
                 return queue.removeFirst()
             }
@@ -158,14 +159,25 @@ package final class ChatRun: @unchecked Sendable {
                 phase = .generating(try Step(run: self, prompt: looking.new, media: looking.spans))
             }
         case .generating(let step):
-            let ended = try chat.session.call(of: ticket) { () throws(KimiError) -> StepEnd? in
-                try chat.session.cancellation.check()
-                return try step.advance { queue.append($0) }
+            let ended = try whileThereIsRoom { () throws(KimiError) in
+                try chat.session.call(of: ticket) { () throws(KimiError) -> StepEnd? in
+                    try chat.session.cancellation.check()
+                    return try step.advance { queue.append($0) }
+                }
             }
             noticeContext()
             if let ended { try end(step, ended) }
         case .waiting, .over:
             finish(.stop)
+        }
+    }
+
+    /// Computes, and again if memory was short and a swarm has found some: a step that had none has changed nothing.
+    private func whileThereIsRoom(_ body: () throws(KimiError) -> StepEnd?) throws(KimiError) -> StepEnd? {
+        while true {
+            do throws(KimiError) { return try body() } catch {
+                guard error.status == .outOfMemory, let member = options.member, member.findsMemory() else { throw error }
+            }
         }
     }
 
@@ -220,7 +232,8 @@ package final class ChatRun: @unchecked Sendable {
 
     /// A step's answer is complete: tools, or the end.
     private func end(_ ended: Step, _ reason: StepEnd) throws(KimiError) {
-        chat.session.rest()
+        // Unless the request was given up meanwhile.
+        try? chat.session.call(of: ticket) { chat.session.rest() }
         usage.generated += ended.generated
         usage.reasoning += ended.reasoning
         messages.append(ended.message)
@@ -237,9 +250,7 @@ package final class ChatRun: @unchecked Sendable {
         }
         self.calls += calls.count
         let runnable = pending.indices.filter { tools[$0]?.run != nil }
-        let answers = try ToolThreads.run(
-            runnable.compactMap { index in tools[index].map { (pending[index].request, $0) } },
-            parallel: options.parallelCalls, cancellation: chat.session.cancellation)
+        let answers = try runTools(runnable.compactMap { index in tools[index].map { (pending[index].request, $0) } })
         for (index, answer) in zip(runnable, answers) {
             pending[index].answer = answer
             reportResult(pending[index])
@@ -256,6 +267,12 @@ package final class ChatRun: @unchecked Sendable {
             return
         }
         try goOn(with: pending)
+    }
+
+    private func runTools(_ calls: [ToolThreads.Call]) throws(KimiError) -> [ToolAnswer] {
+        let cancellation = chat.session.cancellation
+        if let member = options.member { return try member.runTools(calls, options.parallelCalls, cancellation) }
+        return try ToolThreads.run(calls, parallel: options.parallelCalls, cancellation: cancellation)
     }
 
     private func event(_ kind: ChatEvent.Kind, of call: PendingCall) -> ChatEvent {
@@ -305,6 +322,12 @@ package final class ChatRun: @unchecked Sendable {
             return nil
         }
         if let refusal { throw refusal }
+    }
+
+    /// Whether the next event needs results that were not submitted. On the thread that asks for events.
+    var waitsForResults: Bool {
+        guard case .waiting(let pending) = phase, queue.isEmpty else { return false }
+        return missing(pending) != nil
     }
 
     private func missing(_ pending: [PendingCall]) -> KimiError? {

@@ -26,6 +26,9 @@ final class Step {
     private let constraint: TurnConstraint
     private var matcher: StopMatcher
     private var saidBudget = false
+    /// What is to be chosen, if the answer is scripted, and how many of it were.
+    private let script: [Int32]
+    private var scripted = 0
 
     private var content = ""
     private var reasoningText = ""
@@ -49,6 +52,8 @@ final class Step {
             startsInReasoning: run.startsInReasoning,
             options: plan.constraint(step: run.step, firstCall: firstCall))
         matcher = StopMatcher(plan.generation.stopStrings)
+        script = try run.options.script?(run.step)?.ids(
+            format, startsInReasoning: run.startsInReasoning, opensThought: plan.opensThought, firstCall: firstCall) ?? []
     }
 
     /// Whether the answer ended with the token that ends a message.
@@ -59,11 +64,12 @@ final class Step {
 
     /// Computes until something is to be reported or the answer ends. Within a call of the session.
     func advance(_ report: (ChatEvent) -> Void) throws(KimiError) -> StepEnd? {
-        switch try tokens.next({ constraint.choice() }) {
+        switch try nextToken() {
         case .prompt(let done, let total):
             var event = ChatEvent(.prompt, step: run.step)
             (event.done, event.total) = (done, total)
             report(event)
+            if done == total { run.usage.cached += tokens.reused }
             return nil
         case .limit(let reason):
             return finish(reason == .context ? .context : .length, report)
@@ -86,6 +92,26 @@ final class Step {
             if wasReasoning, parser.isReasoning { reasoning += 1 }
             return stopped ? .stop : nil
         }
+    }
+
+    /// The next event of the tokens, within what the swarm's budgets leave.
+    private func nextToken() throws(KimiError) -> TokenLoop.Event {
+        guard let meter = run.options.member?.meter, tokens.isPastPrompt else { return try tokens.next(choice) }
+        guard meter.take() else { return .limit(.length) }
+        do throws(KimiError) {
+            let event = try tokens.next(choice)
+            if case .limit = event { meter.giveBack() }
+            return event
+        } catch {
+            meter.giveBack()
+            throw error
+        }
+    }
+
+    private func choice() -> TokenChoice {
+        guard scripted < script.count else { return constraint.choice() }
+        scripted += 1
+        return .only(script[scripted - 1])
     }
 
     private func finish(_ end: StepEnd, _ report: (ChatEvent) -> Void) -> StepEnd {

@@ -19,6 +19,8 @@ package enum ToolThreads {
     package static func run(_ calls: [Call], parallel: Int, cancellation: Cancellation) throws(KimiError) -> [ToolAnswer] {
         var answers = [ToolAnswer?](repeating: nil, count: calls.count)
         var running: [Running] = []
+        // Those that wait for a slot need not any more.
+        defer { for one in running { one.giveUp() } }
         for (index, call) in calls.enumerated() {
             try cancellation.check()
             guard let body = call.tool.run else { continue }
@@ -43,7 +45,12 @@ package enum ToolThreads {
         try cancellation.check()
         var left: [Running] = []
         for one in running {
-            if let answer = one.answer { answers[one.index] = answer } else { left.append(one) }
+            guard let answer = one.answer else {
+                left.append(one)
+                continue
+            }
+            answers[one.index] = answer
+            one.giveUp()
         }
         let isSame = left.count == running.count
         running = left
@@ -61,13 +68,13 @@ private final class Running: Sendable {
         self.index = index
         deadline = call.tool.timeoutMilliseconds.map { .now + .milliseconds($0) }
         box = AnswerBox()
-        let work = Work(box: box, request: call.request, body: body)
+        let work = Work(box: box, slots: call.tool.slots, request: call.request, body: body)
         var thread = pthread_t()
         let context = Unmanaged.passRetained(work)
         let failure = pthread_create(&thread, nil, { context in
             guard let context else { return nil }
             let work = Unmanaged<Work>.fromOpaque(context).takeRetainedValue()
-            work.box.set(work.body(work.request))
+            if let answer = work.slots.hold(unless: { work.box.isGivenUp }, { work.body(work.request) }) { work.box.set(answer) }
             return nil
         }, context.toOpaque())
         if failure == 0 {
@@ -86,16 +93,23 @@ private final class Running: Sendable {
     }
 
     func wait(milliseconds: Int) { box.wait(milliseconds: milliseconds) }
+
+    /// Nobody waits for the answer any more.
+    func giveUp() { box.giveUp() }
 }
 
 /// What a tool's thread needs; it alone keeps it alive once nobody waits any more.
 private final class Work: Sendable {
     let box: AnswerBox
+    let slots: [ToolSlots]
     let request: ToolCallRequest
     let body: @Sendable (ToolCallRequest) -> ToolAnswer
 
-    init(box: AnswerBox, request: ToolCallRequest, body: @escaping @Sendable (ToolCallRequest) -> ToolAnswer) {
+    init(
+        box: AnswerBox, slots: [ToolSlots], request: ToolCallRequest, body: @escaping @Sendable (ToolCallRequest) -> ToolAnswer
+    ) {
         self.box = box
+        self.slots = slots
         self.request = request
         self.body = body
     }
@@ -107,6 +121,7 @@ private final class AnswerBox: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var stored: ToolAnswer?
+    private let givenUp = Atomic<Bool>(false)
 
     init() {
         pthread_mutex_init(mutex, nil)
@@ -119,6 +134,10 @@ private final class AnswerBox: @unchecked Sendable {
         condition.deallocate()
         mutex.deallocate()
     }
+
+    var isGivenUp: Bool { givenUp.load(ordering: .relaxed) }
+
+    func giveUp() { givenUp.store(true, ordering: .relaxed) }
 
     var value: ToolAnswer? {
         pthread_mutex_lock(mutex)

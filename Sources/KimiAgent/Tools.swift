@@ -83,16 +83,19 @@ package struct HostTool: Sendable {
     package let timeoutMilliseconds: Int?
     /// Whether it may run on other threads than the caller's, and beside others.
     package let anyThread: Bool
+    /// What bounds its calls at the same time where it has a thread of its own; waiting for them is part of its time.
+    package let slots: [ToolSlots]
     /// nil: the host answers by polling, or with its next request.
     package let run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
 
     package init(
-        declaration: ToolDeclaration, timeoutMilliseconds: Int?, anyThread: Bool,
+        declaration: ToolDeclaration, timeoutMilliseconds: Int?, anyThread: Bool, slots: [ToolSlots] = [],
         run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
     ) {
         self.declaration = declaration
         self.timeoutMilliseconds = timeoutMilliseconds
         self.anyThread = anyThread
+        self.slots = slots
         self.run = run
     }
 

@@ -13,7 +13,8 @@ struct TurnPlan {
     let generation: GenerationOptions
     let reasoningBudget: Int?
     let stepLimit: Int
-    private let opensThought: Bool
+    /// Whether the model opens its thought itself.
+    let opensThought: Bool
     /// What is worth saying before the first step.
     let notices: [ChatEvent]
     private let choice: ChatRequest.ToolChoice
@@ -68,7 +69,9 @@ struct TurnPlan {
         var notices: [ChatEvent] = []
         func say(_ kind: ChatEvent.Notice, _ text: String) { notices.append(ChatEvent(notice: kind, text)) }
         for field in request.ignoredFields { say(.ignoredField, "the field \(field) is not known and was ignored") }
-        if mode == .swarm { say(.mode, "sub-agents are not in this version; the mode is that of one agent with \(stepLimit) steps") }
+        if mode == .swarm, options.member == nil {
+            say(.mode, "a request of one session has no sub-agents; the mode is that of one agent with \(stepLimit) steps")
+        }
         if choice != .none {
             let enforces = enforces
             tools = declared.map { TurnConstraint.Tool(name: $0.name, arguments: enforces ? format.arguments(of: $0) : .anyObject) }

@@ -98,7 +98,7 @@ package final class BlockPool: Sendable {
         else { throw KimiError(.unsupported, "a cache block of \(layerCount) layers x \(tokenBytes) bytes is beyond any memory") }
         self.layerBytes = layerBytes
         blockBytes = rounded
-        budget.onShortage { [weak self] in self?.giveUpIdle() }
+        budget.onShortage { [weak self] _ in self?.giveUpIdle() }
     }
 
     deinit {
@@ -194,7 +194,7 @@ package final class BlockPool: Sendable {
     }
 
     /// Gives the memory of idle blocks back to the system.
-    private func giveUpIdle() {
+    func giveUpIdle() {
         let count = tables.withLock { tables in
             let count = tables.idle.count
             while let id = tables.idle.popLast() { drop(id, &tables) }
@@ -207,6 +207,11 @@ package final class BlockPool: Sendable {
         if let base = tables.base[Int(id)] { munmap(base, blockBytes) }
         tables.base[Int(id)] = nil
         tables.vacant.append(id)
+    }
+
+    /// Where a block that somebody holds lies.
+    func base(of id: BlockID) -> UnsafeRawPointer? {
+        UnsafeRawPointer(bitPattern: tables.withLock { UInt(bitPattern: $0.base[Int(id)]) })
     }
 
     func retain(_ id: BlockID) { tables.withLock { $0.references[Int(id)] += 1 } }

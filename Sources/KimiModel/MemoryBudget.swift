@@ -56,7 +56,7 @@ package final class MemoryBudget: Sendable {
     }
     private let account = Mutex(Account())
     private let measure: @Sendable () -> Int?
-    private let givers = Mutex<[@Sendable () -> Void]>([])
+    private let givers = Mutex<[@Sendable (Int) -> Void]>([])
 
     /// What stays free of the memory that the system has at the moment: for all that is not charged here.
     static let reserve = 64 << 20
@@ -112,8 +112,9 @@ package final class MemoryBudget: Sendable {
     /// Says that so much of what was charged has been written to.
     package func touched(_ bytes: Int) { account.withLock { $0.untouched = max(0, $0.untouched - bytes) } }
 
-    /// Has `give` called when a charge would fail, so that it can give up what is kept for later. It may use the budget.
-    package func onShortage(_ give: @escaping @Sendable () -> Void) { givers.withLock { $0.append(give) } }
+    /// Has `give` called with the bytes that are missing when a charge would fail, so that it can give up what is kept for later. It
+    /// may use the budget.
+    package func onShortage(_ give: @escaping @Sendable (_ missing: Int) -> Void) { givers.withLock { $0.append(give) } }
 
     /// Why a charge cannot be granted.
     enum Shortage {
@@ -121,14 +122,25 @@ package final class MemoryBudget: Sendable {
         case limit(Limit, left: Int)
         /// The system has only so much that may be taken now.
         case system(left: Int)
+
+        var left: Int {
+            switch self {
+            case .limit(_, let left), .system(let left): left
+            }
+        }
     }
 
     /// Charges if that can be granted, after all that could be given up was, if need be.
     func take(_ bytes: Int, for kind: Kind, keeping: Bool) -> Shortage? {
         guard bytes > 0 else { return nil }
-        guard shortage(of: bytes, for: kind, keeping: keeping) != nil else { return nil }
-        for give in givers.withLock({ $0 }) { give() }
-        return shortage(of: bytes, for: kind, keeping: keeping)
+        var shortage = shortage(of: bytes, for: kind, keeping: keeping)
+        // In turn, each being told what is missing after those before it.
+        for give in givers.withLock({ $0 }) {
+            guard let missing = shortage.map({ bytes - $0.left }) else { return nil }
+            give(missing)
+            shortage = self.shortage(of: bytes, for: kind, keeping: keeping)
+        }
+        return shortage
     }
 
     /// Charges if that can be granted as things are.

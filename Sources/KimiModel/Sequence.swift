@@ -8,19 +8,26 @@ package final class TokenSequence: @unchecked Sendable {
     // Safe because the pointers lead into `memory`, which lives as long as the sequence, and every index is below
     // `contextLimit` or the block count derived from it.
     private let memory: MappedMemory
-    private let tokenTable: UnsafeMutablePointer<Int32>
-    private let blockIDs: UnsafeMutablePointer<BlockPool.BlockID>
+    let tokenTable: UnsafeMutablePointer<Int32>
+    let blockIDs: UnsafeMutablePointer<BlockPool.BlockID>
     /// Base address of each block, in the form the attention kernel wants.
     let blocks: UnsafeMutablePointer<UnsafeRawPointer?>
-    private var blockCount = 0
-    private let pool: BlockPool
+    var blockCount = 0
+    let pool: BlockPool
 
     /// The most tokens this sequence may hold.
     package let contextLimit: Int
     /// Tokens that are evaluated: their latents are in the cache.
-    package private(set) var count = 0
+    package internal(set) var count = 0
     /// Which of them are pictures, in rising order. The last may be held in part.
-    package private(set) var media: [MediaMark] = []
+    package internal(set) var media: [MediaMark] = []
+    /// Tokens, from the first on, that were computed exactly: not in a fast step, nor after one.
+    var exactCount = 0
+    /// Tokens, from the first on, whose latents came from elsewhere; see `markForeign`.
+    private(set) var foreignCount = 0
+    /// Blocks that a tree of prefixes has, and the node of the last of them; nil with blocks: it has dropped them.
+    var sharedBlocks = 0
+    var sharedPlace: PrefixNode?
 
     package init(pool: BlockPool, contextLimit: Int) throws(KimiError) {
         self.pool = pool
@@ -59,6 +66,8 @@ package final class TokenSequence: @unchecked Sendable {
         copy.tokenTable.update(from: tokenTable, count: count)
         copy.count = count
         copy.media = media
+        (copy.exactCount, copy.foreignCount) = (exactCount, foreignCount)
+        (copy.sharedBlocks, copy.sharedPlace) = (sharedBlocks, sharedPlace)
         return copy
     }
 
@@ -75,6 +84,9 @@ package final class TokenSequence: @unchecked Sendable {
         guard length >= 0 && length < count else { return }
         drop(to: Self.blocks(for: length))
         count = length
+        (exactCount, foreignCount) = (min(exactCount, length), min(foreignCount, length))
+        // The node of an earlier block is found again from the root on.
+        if length / BlockPool.blockTokens < sharedBlocks { (sharedBlocks, sharedPlace) = (0, nil) }
         while let last = media.last, last.end > length {
             media.removeLast()
             if last.start < length { media.append(MediaMark(start: last.start, count: length - last.start, digest: last.digest)) }
@@ -117,7 +129,7 @@ package final class TokenSequence: @unchecked Sendable {
         }
     }
 
-    private func drop(to used: Int) {
+    func drop(to used: Int) {
         while blockCount > used {
             blockCount -= 1
             pool.release(blockIDs[blockCount])
@@ -139,10 +151,16 @@ package final class TokenSequence: @unchecked Sendable {
         blocks[index] = UnsafeRawPointer(block.base)
     }
 
+    /// Says that all tokens held came from elsewhere, with latents that nobody else is to go on from.
+    package func markForeign() { foreignCount = count }
+
     /// Notes tokens whose latents a step has written after `prepare`.
-    package func append(_ ids: UnsafeBufferPointer<Int32>) {
+    ///
+    /// - Parameter precision: that of the step.
+    package func append(_ ids: UnsafeBufferPointer<Int32>, _ precision: Precision = .exact) {
         guard let base = ids.baseAddress, ids.count <= contextLimit - count else { return }
         (tokenTable + count).update(from: base, count: ids.count)
+        if precision == .exact && exactCount == count { exactCount += ids.count }
         count += ids.count
     }
 

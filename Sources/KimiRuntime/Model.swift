@@ -23,6 +23,8 @@ package final class Model: Sendable {
     package let eyes: (any MediaReader)?
     /// Features of pictures that it has seen lately.
     package let features: FeatureCache
+    /// Beginnings of sequences that others may go on from; nil: none are kept.
+    package let prefixes: PrefixTree?
     /// What a room above makes once for a model and keeps with it.
     package let companion = Mutex<(any Sendable)?>(nil)
 
@@ -46,6 +48,8 @@ package final class Model: Sendable {
         package var memory = MemoryOptions()
         /// The most bytes of features to keep for pictures that come again.
         package var featureBytes = 512 << 20
+        /// The most bytes of cache to keep for prompts that begin alike; nil: a sixteenth of the limit that there is, or 1 GiB.
+        package var prefixBytes: Int?
         /// Takes the place of the checkpoint's own; for tests.
         package var eyes: (any MediaReader)?
         package var log = Log.silent
@@ -118,6 +122,8 @@ package final class Model: Sendable {
         }
         if reads { try report(textBytes + towerBytes, textBytes + towerBytes) }
         features = FeatureCache(capacity: options.featureBytes, budget: text.budget)
+        let prefixBytes = options.prefixBytes ?? text.budget.limit.map { $0.bytes / 16 } ?? 1 << 30
+        prefixes = prefixBytes > 0 ? PrefixTree(pool: text.cache, limit: prefixBytes) : nil
         self.options = options
         contextLimit = options.contextLimit ?? config.contextLimit
         for words in text.placementReport.shortfalls { options.log(.warning, words) }

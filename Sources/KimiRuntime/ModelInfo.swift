@@ -25,6 +25,7 @@ extension Model {
             describePlacement(in: &json)
             describeMemory(in: &json)
             describeSteps(in: &json)
+            describePrefixes(in: &json)
             if let report = text.storeReport { json.object("expert_store") { json in report.describe(in: &json) } }
         }
         return json.text
@@ -66,6 +67,20 @@ extension Model {
             json.member("seconds", Double(counts.stepNanoseconds) * 1e-9)
             json.member("between_seconds", Double(counts.betweenNanoseconds) * 1e-9)
             json.member("waiting", counts.waiting)
+        }
+    }
+
+    private func describePrefixes(in json: inout JSONWriter) {
+        guard let prefixes else { return json.null("prefixes") }
+        let report = prefixes.report
+        json.object("prefixes") { json in
+            json.member("limit", prefixes.limit)
+            json.member("bytes", report.bytes)
+            json.member("blocks", report.blocks)
+            json.member("hits", report.hits)
+            json.member("misses", report.misses)
+            json.member("reused_tokens", report.reusedTokens)
+            json.member("evictions", report.evictions)
         }
     }
 

@@ -80,8 +80,17 @@ package final class Session: @unchecked Sendable {
 
     deinit { rest() }
 
-    /// A generation is complete, or the session is: steps of others need not wait for it any more.
-    package func rest() { model.loop.leave(work) }
+    /// A generation is complete, or the session is: others need not wait for it any more, and may go on from what it made. Within a
+    /// call.
+    package func rest() {
+        model.loop.leave(work)
+        offer()
+    }
+
+    /// Leaves its full blocks to others.
+    private func offer() {
+        if let tree = model.prefixes { sequence.offer(to: tree) }
+    }
 
     // MARK: One call at a time
 
@@ -205,6 +214,7 @@ package final class Session: @unchecked Sendable {
     /// Forgets all but the first `length` tokens. Within a call.
     private func keep(first length: Int) {
         guard length < count else { return }
+        offer()
         pending = nil
         if length < sequence.count {
             sequence.truncate(to: length)
@@ -212,7 +222,8 @@ package final class Session: @unchecked Sendable {
         }
     }
 
-    /// Forgets what a prompt does not begin with; returns how many of its tokens are held then. Within a call.
+    /// Forgets what a prompt does not begin with, and takes over what others have left of it; returns how many of its tokens are
+    /// held then. Within a call.
     ///
     /// - Parameter media: the pictures of the prompt, in rising order. The ids of two pictures of one size are the same, so
     ///   their digests are compared.
@@ -226,7 +237,21 @@ package final class Session: @unchecked Sendable {
             !media.contains(where: { ($0.start..<$0.end).contains(common) })
         { common += 1 }
         keep(first: common)
-        return common
+        guard let tree = model.prefixes, pending == nil else { return common }
+        let adopted = sequence.adopt(from: tree, prompt: ids, media: media, exactly: isExact(promptOf: ids.count))
+        noteAdopted(adopted)
+        return common + adopted
+    }
+
+    /// Whether a prompt of so many tokens would be evaluated exactly by a session of its own. What is exact must not depend on what
+    /// others have left, so it takes over nothing else.
+    func isExact(promptOf tokens: Int) -> Bool { model.text.precision(rows: model.text.chunk(of: tokens)) == .exact }
+
+    private func noteAdopted(_ tokens: Int) {
+        guard tokens > 0 else { return }
+        logitsAreCurrent = false
+        statistics.reusedTokens += tokens
+        visiblePosition.store(count, ordering: .relaxed)
     }
 
     /// Puts a loaded sequence in place of the present one. Within a call.
@@ -244,11 +269,10 @@ package final class Session: @unchecked Sendable {
     ///
     /// - Parameter media: what stands at some of the ids' places, whose ids say nothing then; in rising order.
     /// - Parameter target: nil, or room for (all ? ids.count : 1) * vocabulary floats.
-    /// - Parameter unfinished: more of the same prompt follows, so nobody wants logits yet.
     /// - Throws: `outOfMemory`, with the session's tokens as before; another error leaves those of the steps that were done.
     package func evaluate(
         _ ids: UnsafeBufferPointer<Int32>, media: [MediaSpan] = [], all: Bool = false,
-        into target: UnsafeMutablePointer<Float>? = nil, unfinished: Bool = false
+        into target: UnsafeMutablePointer<Float>? = nil
     ) throws(KimiError) {
         guard !ids.isEmpty else { return }
         try checkIDs(ids)
@@ -262,9 +286,42 @@ package final class Session: @unchecked Sendable {
         let before = count
         do throws(KimiError) {
             try settlePending(withLogits: false)
-            try evaluateChunks(ids, media, all: all, into: target, unfinished: unfinished)
+            try evaluateChunks(ids, media, all: all, into: target)
         } catch {
             // What was asked for does not fit, so others may as well have what it took.
+            if error.status == .outOfMemory { keep(first: before) }
+            throw error
+        }
+    }
+
+    /// Evaluates the beginning of what is left of a prompt: one step, or what others have left of it. Within a call.
+    ///
+    /// - Parameters:
+    ///   - rest: valid ids, with `media` at some of their places.
+    ///   - exactly: whether what others left must have been computed exactly; see `isExact`.
+    ///   - isFirst: whether it is the whole prompt, for which there must be memory.
+    /// - Returns: how many tokens that was, of which `reused` were not evaluated.
+    /// - Throws: as `evaluate`.
+    func evaluateNext(
+        _ rest: UnsafeBufferPointer<Int32>, media: [MediaSpan], exactly: Bool, isFirst: Bool
+    ) throws(KimiError) -> (done: Int, reused: Int) {
+        let before = count
+        do throws(KimiError) {
+            try check(media, within: rest.count)
+            if isFirst {
+                guard rest.count <= contextLimit - count else {
+                    throw KimiError(
+                        .contextFull,
+                        "the session holds \(count) tokens and a prompt of \(rest.count) would pass its context limit of \(contextLimit)")
+                }
+                let adopted = pending == nil ? adopt(rest, media, exactly: exactly, isFirst: true) : 0
+                // The whole prompt must fit, or none of it is evaluated.
+                try checkMemory(for: rest.count - adopted)
+                if adopted > 0 { return (adopted, adopted) }
+            }
+            try settlePending(withLogits: false)
+            return try evaluateChunk(rest, media, exactly: exactly, isFirst: isFirst)
+        } catch {
             if error.status == .outOfMemory { keep(first: before) }
             throw error
         }
@@ -273,31 +330,69 @@ package final class Session: @unchecked Sendable {
     /// Whether there is memory for `more` tokens at this moment. Within a call.
     ///
     /// - Throws: `outOfMemory`; nothing has changed then.
-    func checkMemory(for more: Int) throws(KimiError) {
+    private func checkMemory(for more: Int) throws(KimiError) {
         try sequence.checkRoom(for: more + (pending == nil ? 0 : 1))
     }
 
     private func evaluateChunks(
-        _ ids: UnsafeBufferPointer<Int32>, _ media: [MediaSpan], all: Bool, into target: UnsafeMutablePointer<Float>?,
-        unfinished: Bool
+        _ ids: UnsafeBufferPointer<Int32>, _ media: [MediaSpan], all: Bool, into target: UnsafeMutablePointer<Float>?
     ) throws(KimiError) {
+        let exactly = isExact(promptOf: ids.count)
         var done = 0
         while done < ids.count {
-            let range = done..<done + model.text.chunk(of: ids.count - done)
-            let chunk = UnsafeBufferPointer(rebasing: ids[range])
-            let inChunk = media.cut(to: range)
-            let isLast = done + chunk.count == ids.count
+            let rest = UnsafeBufferPointer(rebasing: ids[done...])
             if all, let target {
-                try step(chunk, inChunk, into: target + done * vocabularySize, rows: chunk.count)
-                if isLast { try keepLogits(target + (ids.count - 1) * vocabularySize) }
+                let chunk = UnsafeBufferPointer(rebasing: rest.prefix(model.text.chunk(of: rest.count)))
+                try step(chunk, media.cut(to: done..<done + chunk.count), into: target + done * vocabularySize, rows: chunk.count)
+                done += chunk.count
+                if done == ids.count { try keepLogits(target + (ids.count - 1) * vocabularySize) }
             } else {
-                let own = isLast && !unfinished ? try ownLogits() : nil
-                try step(chunk, inChunk, into: own, rows: own == nil ? 0 : 1)
-                logitsAreCurrent = own != nil
-                if let own, let target { target.update(from: own, count: vocabularySize) }
+                done += try evaluateChunk(rest, media.cut(to: done..<ids.count), exactly: exactly, isFirst: done == 0).done
+                if done == ids.count, let target, let logits {
+                    target.update(from: logits.memory.pointer(to: Float.self), count: vocabularySize)
+                }
             }
-            done += chunk.count
         }
+    }
+
+    /// Takes over what others have left of a prompt's rest, or evaluates a step of it; waits while somebody else evaluates the same.
+    private func evaluateChunk(
+        _ rest: UnsafeBufferPointer<Int32>, _ media: [MediaSpan], exactly: Bool, isFirst: Bool
+    ) throws(KimiError) -> (done: Int, reused: Int) {
+        var isFirst = isFirst
+        while true {
+            let adopted = adopt(rest, media, exactly: exactly, isFirst: isFirst)
+            if adopted > 0 { return (adopted, adopted) }
+            isFirst = false
+            let chunk = UnsafeBufferPointer(rebasing: rest.prefix(model.text.chunk(of: rest.count)))
+            let inChunk = media.cut(to: 0..<chunk.count)
+            var number: UInt64?
+            if let tree = model.prefixes {
+                switch sequence.claim(in: tree, chunk, spans: inChunk) {
+                case .nothing: break
+                case .own(let own): number = own
+                case .others:
+                    try cancellation.check()
+                    continue
+                }
+            }
+            defer { if let number { model.prefixes?.claims.release(number) } }
+            // What became full between the question and the claim.
+            if number != nil, case let adopted = adopt(rest, media, exactly: exactly, isFirst: false), adopted > 0 {
+                return (adopted, adopted)
+            }
+            let own = chunk.count == rest.count ? try ownLogits() : nil
+            try step(chunk, inChunk, into: own, rows: own == nil ? 0 : 1)
+            logitsAreCurrent = own != nil
+            return (chunk.count, 0)
+        }
+    }
+
+    private func adopt(_ rest: UnsafeBufferPointer<Int32>, _ media: [MediaSpan], exactly: Bool, isFirst: Bool) -> Int {
+        guard let tree = model.prefixes else { return 0 }
+        let adopted = sequence.adopt(from: tree, rest, spans: media, exactly: exactly, counting: isFirst)
+        noteAdopted(adopted)
+        return adopted
     }
 
     private func checkIDs(_ ids: UnsafeBufferPointer<Int32>) throws(KimiError) {
@@ -411,12 +506,14 @@ package final class Session: @unchecked Sendable {
         case .fast: statistics.fastRows += ids.count
         }
         let first = sequence.count
-        sequence.append(ids)
+        sequence.append(ids, work.precision)
         for span in media {
             sequence.note(
                 media: span.features.digest, start: first + span.start, count: span.rows.count, continues: span.rows.lowerBound > 0)
             statistics.mediaTokens += span.rows.count
         }
+        // A single token allocates nothing: what those make is left when the session rests or has another prompt.
+        if ids.count > 1 { offer() }
         visiblePosition.store(count, ordering: .relaxed)
         statistics.steps += 1
         if generating {

@@ -71,6 +71,8 @@ extension Session {
             let marks = try reader.marks(header.mediaCount, tokens: header.count)
             try loaded.prepare(header.count)
             ids.withUnsafeBufferPointer { loaded.append($0) }
+            // Whoever wrote the file must not reach what other sessions compute.
+            loaded.markForeign()
             for mark in marks { loaded.note(media: mark.digest, start: mark.start, count: mark.count, continues: false) }
             try loaded.forEachCacheRun { (run) throws(KimiError) in
                 try cancellation.check()

@@ -28,6 +28,8 @@ package struct TokenLoop {
     private var media: [MediaSpan]
     private var promptDone = 0
     private var sampler: Sampler
+    /// Tokens of the prompt that others had evaluated.
+    package private(set) var reused = 0
     /// Tokens chosen that count: all but those that ended a generation.
     package private(set) var generated = 0
 
@@ -82,21 +84,15 @@ package struct TokenLoop {
     func rest() { session.rest() }
 
     private mutating func nextChunk() throws(KimiError) -> Event {
-        let end = promptDone + session.model.text.chunk(of: prompt.count - promptDone)
-        // The whole prompt must fit, or none of it is evaluated.
-        if promptDone == 0 {
-            guard prompt.count <= session.contextLimit - session.count else {
-                throw KimiError(
-                    .contextFull,
-                    "the session holds \(session.count) tokens and a prompt of \(prompt.count) would pass its context limit of \(session.contextLimit)")
+        let rest = media.cut(to: promptDone..<prompt.count)
+        let step = try prompt[promptDone...].withUnsafeBufferPointer { ids in
+            Result { () throws(KimiError) in
+                try session.evaluateNext(
+                    ids, media: rest, exactly: session.isExact(promptOf: prompt.count), isFirst: promptDone == 0)
             }
-            try session.checkMemory(for: prompt.count)
-        }
-        let inChunk = media.cut(to: promptDone..<end)
-        try prompt[promptDone..<end].withUnsafeBufferPointer { chunk in
-            Result { () throws(KimiError) in try session.evaluate(chunk, media: inChunk, unfinished: end < prompt.count) }
         }.get()
-        promptDone = end
+        promptDone += step.done
+        reused += step.reused
         if isPastPrompt { media = [] }
         return .prompt(done: promptDone, total: prompt.count)
     }

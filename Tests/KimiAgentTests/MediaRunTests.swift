@@ -342,6 +342,23 @@ struct MediaRunTests {
         #expect(error?.status == .io && error?.subject == "messages[0].content[0].image_url.url")
     }
 
+    @Test("a picture in what another conversation has left is not looked at, and its tokens count as cached")
+    func leftByAnother() throws {
+        let seeing = try Seeing(featureBytes: 0, prefixBytes: 1 << 30)
+        let json = asks(says("user", picture("paint:one:100"), words(String(repeating: "what is it? ", count: 20))), tokens: 1)
+        let first = try events(seeing.chat(), json) { $0.mode = .instant }
+        #expect(seeing.eyes.take().encoded == ["one"])
+        let second = try events(seeing.chat(), json) { $0.mode = .instant }
+        #expect(seeing.eyes.take().encoded.isEmpty)
+        let (start, usage) = (try #require(second.all(.start).first), try #require(second.last?.usage))
+        #expect(start.done > 0 && start.done == (start.total - 1) / 64 * 64 && usage.cached == start.done)
+        #expect(second.all(.content).map(\.text) == first.all(.content).map(\.text))
+        // Another picture of that size is another prompt.
+        let other = asks(says("user", picture("paint:two:100"), words(String(repeating: "what is it? ", count: 20))), tokens: 1)
+        let third = try events(seeing.chat(), other) { $0.mode = .instant }
+        #expect(third.all(.start).first?.done == 0)
+    }
+
     @Test("a cut in the midst of a picture: the next request goes on from there")
     func cutInPicture() throws {
         let seeing = try Seeing()

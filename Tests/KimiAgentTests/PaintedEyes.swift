@@ -93,9 +93,9 @@ struct Seeing {
     let model: Model
     let eyes = PaintedEyes()
 
-    init(featureBytes: Int = 16 << 20) throws {
+    init(featureBytes: Int = 16 << 20, prefixBytes: Int = 0) throws {
         var options = Model.Options()
-        options.threads = 2
+        (options.threads, options.prefixBytes) = (2, prefixBytes)
         options.eyes = eyes
         options.featureBytes = featureBytes
         options.chunkSize = 48

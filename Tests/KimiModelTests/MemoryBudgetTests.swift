@@ -83,7 +83,7 @@ struct MemoryBudgetTests {
         let calls = Mutex(0)
         try budget.charge(300, for: .cache, what: "kept")
         kept.withLock { $0 = 300 }
-        budget.onShortage {
+        budget.onShortage { _ in
             calls.withLock { $0 += 1 }
             let bytes = kept.withLock { kept in defer { kept = 0 }; return kept }
             budget.release(bytes, for: .cache)

@@ -150,6 +150,7 @@ int main(void) {
     FIELD(kimi_model_options, vision_arithmetic);
     FIELD(kimi_model_options, heat);
     FIELD(kimi_model_options, features_limit);
+    FIELD(kimi_model_options, prefix_limit);
     END(kimi_model_options);
 
     STRUCT(kimi_plan_options);

@@ -95,7 +95,7 @@ void contract_open(void) {
     const char *words[] = {"\"architecture\"", "\"model_type\"", "\"context_length\"", "\"context_limit\"", "\"vocabulary\"",
                            "\"end_tokens\"",   "\"digest\"",     "\"isa\"",            "\"threads\"",       "\"cache_type\"",
                            "\"load_policy\"",  "\"cache_bytes_per_token\"", "\"dense\"", "\"exact\"",
-                           "\"weight_bytes\"", "\"memory\"", "\"limit_from\"", NULL};
+                           "\"weight_bytes\"", "\"memory\"", "\"limit_from\"", "\"prefixes\":{\"limit\":", NULL};
     check_json(kimi_model_info, model, words);
     const char *specials[] = {"\"[EOS]\"", NULL};
     check_json(kimi_special_tokens, model, specials);
@@ -115,9 +115,10 @@ void contract_open(void) {
     longer.known.context_limit = 100;
     longer.known.dense = KIMI_DENSE_INT8;
     longer.known.exact = 1;
+    longer.known.prefix_limit = -1;
     model = open_model(&longer.known);
     CHECK(kimi_model_context_limit(model) == 100, "%lld", (long long)kimi_model_context_limit(model));
-    const char *asked[] = {"scalar", "bf16", "copy", "\"int8\"", "\"exact\":true", NULL};
+    const char *asked[] = {"scalar", "bf16", "copy", "\"int8\"", "\"exact\":true", "\"prefixes\":null", NULL};
     check_json(kimi_model_info, model, asked);
     kimi_model_close(model);
     longer.unknown[15] = 1;

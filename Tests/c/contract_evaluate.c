@@ -85,7 +85,11 @@ static void split(kimi_model *model, const prompt *prompt, const float *whole, s
 void contract_same_bits(void) {
     kimi_error *error = NULL;
     prompt prompt = prompt_read("page");
-    kimi_model *model = open_model(NULL);
+    kimi_model_options alone;
+    kimi_model_options_init(&alone, sizeof alone);
+    /* What was evaluated is counted, so nothing of other sessions is to be taken over. */
+    alone.prefix_limit = -1;
+    kimi_model *model = open_model(&alone);
     kimi_session *session = new_session(model);
     float *whole = evaluate(session, prompt.ids, prompt.count);
 

@@ -137,6 +137,8 @@ int main(int count, char **arguments) {
         kimi_model_options options;
         kimi_model_options_init(&options, sizeof options);
         options.threads = threads;
+        /* Full soon, so that what comes later only takes the place of what was there. */
+        options.prefix_limit = 256 << 10;
         kimi_model *model = open_model(&options);
         char what[64];
         snprintf(what, sizeof what, "session on %d threads", threads);

@@ -175,6 +175,22 @@ class Evaluation(KimiTest):
 
 
 class Threads(KimiTest):
+    def test_prefixes(self) -> None:
+        """A prompt that begins as another session's did takes that over, with the same bits."""
+        prompt = PROMPTS["long"]["ids"][:200]
+        with kimi.Model(TINY, exact=True, prefix_limit=1 << 20) as model:
+            with model.session() as first, model.session() as second:
+                alone = first.eval(prompt)
+                self.assertEqual(bits(second.eval(prompt)), bits(alone))
+                self.assertEqual((second.stats["reused_tokens"], second.stats["prompt_tokens"]), (192, 8))
+            prefixes = model.info["prefixes"]
+            self.assertEqual((prefixes["limit"], prefixes["hits"], prefixes["misses"]), (1 << 20, 1, 1))
+            self.assertEqual((prefixes["blocks"], prefixes["reused_tokens"], prefixes["evictions"]), (3, 192, 0))
+        with kimi.Model(TINY, prefix_limit=0) as model:
+            self.assertIsNone(model.info["prefixes"])
+        with self.assertRaises(ValueError):
+            kimi.Model(TINY, prefix_limit=-1)
+
     def test_many_at_once(self) -> None:
         """Threads that generate at the same time have the tokens of a lone run, in shared steps."""
         def tokens(index: int) -> list[int]:

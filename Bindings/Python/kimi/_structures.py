@@ -43,6 +43,7 @@ class ModelOptions(ctypes.Structure):
         ("vision_arithmetic", c_int32),
         ("heat", c_char_p),
         ("features_limit", c_int64),
+        ("prefix_limit", c_int64),
     ]
 
 

@@ -61,6 +61,8 @@ class Model(Owned):
       None: 512 MiB.
     - vision_arithmetic: what the vision tower computes with on processors with AMX: "full" (features within 1e-3 of their scale)
       or "bf16" (the reference's own precision, 5e-3, in half the time; not with exact=True); None: "full".
+    - prefix_limit: the most bytes of cache to keep of what sessions have evaluated, for prompts that begin alike; 0 keeps nothing;
+      None: a sixteenth of the memory limit there is. `info["prefixes"]` tells how it fares.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
     - progress: called with bytes done and total while opening; returning False stops it (Error, Status.CANCELLED).
 
@@ -92,6 +94,7 @@ class Model(Owned):
         heat: Optional[Path] = None,
         features_limit: Optional[int] = None,
         vision_arithmetic: Optional[str] = None,
+        prefix_limit: Optional[int] = None,
     ) -> None:
         self._library = library()
         self._specials: Optional[dict[str, int]] = None
@@ -133,6 +136,8 @@ class Model(Owned):
             options.features_limit = integer(features_limit, "features_limit", (0, INT64[1])) or -1
         if vision_arithmetic is not None:
             options.vision_arithmetic = choice(vision_arithmetic, "vision_arithmetic", _VISION)
+        if prefix_limit is not None:
+            options.prefix_limit = integer(prefix_limit, "prefix_limit", (0, INT64[1])) or -1
         options.log_level = choice(log_level, "log_level", _LOG_LEVELS)
         # The library calls the log as long as a session of this model lives; sessions hold their model, and it the log.
         self._log = LogCallback(_log_trampoline(log)) if log is not None else LogCallback()

@@ -40,7 +40,7 @@ package final class FeatureCache: Sendable {
 
     package init(capacity: Int, budget: MemoryBudget) {
         self.capacity = max(0, capacity)
-        budget.onShortage { [weak self] in self?.giveUpUnused() }
+        budget.onShortage { [weak self] _ in self?.giveUpUnused() }
     }
 
     package var report: Report { state.withLock { $0.report } }

@@ -1,0 +1,183 @@
+import KimiCore
+import Synchronization
+
+/// Blocks of the cache by the tokens that lead to them: a prompt that begins as another sequence did finds its latents here and
+/// need not evaluate them again.
+///
+/// A node is a whole block of 64 tokens after those of its ancestors. Sequences share its block by reference count; nothing is copied.
+/// Sequences offer their blocks as they fill them. Beyond the limit the leaf goes that was not used for the longest time, and where
+/// the budget runs short those go that no sequence holds. Any thread.
+package final class PrefixTree: Sendable {
+    package struct Report: Sendable {
+        /// Blocks that are kept, and their bytes, those included that sequences hold as well.
+        package fileprivate(set) var blocks = 0
+        package fileprivate(set) var bytes = 0
+        /// Prompts of a block or more that found the first of their blocks here, and those that did not, and tokens found in all.
+        package fileprivate(set) var hits = 0
+        package fileprivate(set) var misses = 0
+        package fileprivate(set) var reusedTokens = 0
+        package fileprivate(set) var evictions = 0
+    }
+
+    /// What a sequence finds.
+    struct Found {
+        /// With a reference each, which is the finder's now.
+        var blocks: [BlockPool.BlockID] = []
+        /// How many of them, from the first on, were computed exactly, and all before them.
+        var exact = 0
+        var node: PrefixNode?
+    }
+
+    private struct State: ~Copyable {
+        let root = PrefixNode()
+        /// From the most to the least recently used. A node is used with all its ancestors, which come before it: the last is a leaf.
+        var order = PrefixOrder()
+        var report = Report()
+    }
+
+    private let state = Mutex(State())
+    private let pool: BlockPool
+    /// Who computes what at this moment.
+    package let claims = PrefixClaims()
+    /// The most bytes of blocks that are kept.
+    package let limit: Int
+
+    /// - Parameter limit: in bytes.
+    package init(pool: BlockPool, limit: Int) {
+        self.pool = pool
+        self.limit = max(0, limit)
+        pool.budget.onShortage { [weak self] missing in self?.giveUp(missing) }
+    }
+
+    deinit {
+        // One after another: a chain of owners would be freed by recursion.
+        state.withLock { state in while let last = state.order.last { drop(last, &state) } }
+    }
+
+    package var report: Report { state.withLock { $0.report } }
+
+    // MARK: Finding
+
+    /// The blocks from number `first` on that follow a sequence's first `first` blocks in `text`.
+    ///
+    /// - Parameters:
+    ///   - place: the node of the block before, if the sequence knows it.
+    ///   - end: the number of blocks that `text` has in whole, and that may be taken.
+    ///   - exactly: take none that was computed on the fast path, or after such a one.
+    ///   - counting: whether this is a prompt's first question.
+    func find(
+        _ text: PrefixText, from first: Int, after place: PrefixNode?, to end: Int, exactly: Bool, counting: Bool
+    ) -> Found {
+        state.withLock { state in
+            var found = Found()
+            guard var node = self.node(of: text, blocks: first, place, state.root) else { return found }
+            for block in first..<max(first, end) {
+                guard let next = node.children[text.content(block)], next.isExact || !exactly else { break }
+                pool.retain(next.block)
+                found.blocks.append(next.block)
+                if next.isExact { found.exact += 1 }
+                node = next
+            }
+            if counting && end > first {
+                if found.blocks.isEmpty { state.report.misses += 1 } else { state.report.hits += 1 }
+            }
+            guard !found.blocks.isEmpty else { return found }
+            state.report.reusedTokens += found.blocks.count * BlockPool.blockTokens
+            state.order.use(node)
+            found.node = node
+            return found
+        }
+    }
+
+    /// The node after a number of blocks; nil if it is not here.
+    ///
+    /// - Parameter known: the node, if somebody noted it; it may have been dropped since.
+    func place(of text: PrefixText, blocks: Int, known: PrefixNode?) -> PrefixNode? {
+        state.withLock { node(of: text, blocks: blocks, known, $0.root) }
+    }
+
+    private func node(of text: PrefixText, blocks: Int, _ known: PrefixNode?, _ root: PrefixNode) -> PrefixNode? {
+        if let known { return known.isHere ? known : nil }
+        var node = root
+        for block in 0..<blocks {
+            guard let next = node.children[text.content(block)] else { return nil }
+            node = next
+        }
+        return node
+    }
+
+    // MARK: Offering
+
+    /// Takes in blocks of a sequence: number `first` to `end`.
+    ///
+    /// - Parameters:
+    ///   - place: the node of the block before `first`; nil if that is 0.
+    ///   - exact: how many blocks of the sequence, from its first, were computed exactly.
+    /// - Returns: the node of the last of them; nil if the place is not here any more.
+    func take(
+        _ text: PrefixText, blocks ids: UnsafePointer<BlockPool.BlockID>, from first: Int, after place: PrefixNode?, to end: Int,
+        exact: Int
+    ) -> PrefixNode? {
+        // Only numbers cross into the lock.
+        let blocks = (first..<end).map { ids[$0] }
+        return state.withLock { state in
+            guard var node = first == 0 ? state.root : place, node.isHere else { return nil }
+            for block in first..<end {
+                let content = text.content(block)
+                let id = blocks[block - first]
+                // Of what is after a block that was computed on the fast path nothing is exact.
+                let isExact = block < exact && node.isExact
+                if let known = node.children[content] {
+                    if isExact && !known.isExact && known.block != id {
+                        pool.retain(id)
+                        pool.release(known.block)
+                        known.block = id
+                    }
+                    if isExact { known.isExact = true }
+                    node = known
+                } else {
+                    pool.retain(id)
+                    let new = PrefixNode(id, isExact: isExact, content: content, parent: node)
+                    node.add(new, content)
+                    state.report.blocks += 1
+                    node = new
+                }
+            }
+            state.order.use(node)
+            while state.report.blocks * pool.blockBytes > limit, let last = state.order.last {
+                drop(last, &state)
+                state.report.evictions += 1
+            }
+            state.report.bytes = state.report.blocks * pool.blockBytes
+            return node
+        }
+    }
+
+    // MARK: Giving up
+
+    /// Lets go of blocks that no sequence holds, as many as are missing, those first that were not used for the longest time.
+    private func giveUp(_ missing: Int) {
+        state.withLock { state in
+            var given = 0
+            var next = state.order.last
+            while given < missing, let node = next {
+                next = node.newer
+                // A leaf, or it has become one: those behind it were its descendants and are gone.
+                guard node.children.isEmpty, !pool.isShared(node.block) else { continue }
+                drop(node, &state)
+                state.report.evictions += 1
+                given += pool.blockBytes
+            }
+            state.report.bytes = state.report.blocks * pool.blockBytes
+        }
+        pool.giveUpIdle()
+    }
+
+    /// Drops a leaf.
+    private func drop(_ node: PrefixNode, _ state: inout State) {
+        state.order.remove(node)
+        node.leave()
+        pool.release(node.block)
+        state.report.blocks -= 1
+    }
+}

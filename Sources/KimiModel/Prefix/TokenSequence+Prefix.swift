@@ -1,0 +1,77 @@
+extension TokenSequence {
+    /// Takes over what the tree has of the tokens that are to follow, in whole blocks; the last token is left to be evaluated.
+    ///
+    /// - Parameters:
+    ///   - more: what is to follow. With `spans`, places counted from its first token.
+    ///   - exactly: take over only what was computed exactly.
+    ///   - counting: whether it is the first time that these tokens are asked for.
+    /// - Returns: how many tokens the sequence has more.
+    package func adopt(
+        from tree: PrefixTree, _ more: UnsafeBufferPointer<Int32>, spans: [MediaSpan] = [], exactly: Bool, counting: Bool
+    ) -> Int {
+        guard foreignCount == 0, more.count > 1 else { return 0 }
+        return adopt(from: tree, PrefixText(self, more: more, spans: spans), exactly: exactly, counting: counting)
+    }
+
+    /// As above, for a whole prompt that begins with what is held.
+    package func adopt(from tree: PrefixTree, prompt ids: [Int32], media: [MediaMark], exactly: Bool) -> Int {
+        guard foreignCount == 0, ids.count > count + 1 else { return 0 }
+        return ids.withUnsafeBufferPointer { ids in
+            let text = PrefixText(held: tokens, more: UnsafeBufferPointer(rebasing: ids[count...]), media: media)
+            return adopt(from: tree, text, exactly: exactly, counting: false)
+        }
+    }
+
+    private func adopt(from tree: PrefixTree, _ text: PrefixText, exactly: Bool, counting: Bool) -> Int {
+        let first = count / BlockPool.blockTokens
+        let end = min(text.count - 1, contextLimit) / BlockPool.blockTokens
+        let known = first == sharedBlocks ? sharedPlace : nil
+        // Its blocks have been dropped: what follows them is not there either.
+        if first == sharedBlocks && first > 0 && known == nil { return 0 }
+        let found = tree.find(text, from: first, after: known, to: end, exactly: exactly, counting: counting)
+        guard let node = found.node else { return 0 }
+        let held = count
+        drop(to: first)
+        for (index, id) in found.blocks.enumerated() {
+            blockIDs[first + index] = id
+            blocks[first + index] = pool.base(of: id)
+        }
+        blockCount = first + found.blocks.count
+        let new = blockCount * BlockPool.blockTokens
+        for place in held..<new { tokenTable[place] = text.id(at: place) }
+        // A part of the last block that was held is the same by its ids, but these are the latents now.
+        exactCount = min(exactCount, first * BlockPool.blockTokens)
+        if exactCount == first * BlockPool.blockTokens { exactCount += found.exact * BlockPool.blockTokens }
+        count = new
+        media = text.media.filter { $0.start < new }.map {
+            MediaMark(start: $0.start, count: min($0.end, new) - $0.start, digest: $0.digest)
+        }
+        (sharedBlocks, sharedPlace) = (blockCount, node)
+        return new - held
+    }
+
+    /// Offers the tree the blocks that have become full.
+    package func offer(to tree: PrefixTree) {
+        let full = count / BlockPool.blockTokens
+        guard full > sharedBlocks, foreignCount == 0, sharedBlocks == 0 || sharedPlace != nil else { return }
+        sharedPlace = tree.take(
+            PrefixText(self), blocks: blockIDs, from: sharedBlocks, after: sharedPlace, to: full,
+            exact: exactCount / BlockPool.blockTokens)
+        sharedBlocks = full
+    }
+
+    /// Says that this sequence evaluates the tokens that follow, for others to wait for it.
+    package func claim(
+        in tree: PrefixTree, _ more: UnsafeBufferPointer<Int32>, spans: [MediaSpan] = []
+    ) -> PrefixClaim {
+        let first = count / BlockPool.blockTokens
+        let end = (count + more.count) / BlockPool.blockTokens
+        // A token by itself is no prompt, and allocates nothing.
+        guard end > first, more.count > 1, foreignCount == 0 else { return .nothing }
+        let text = PrefixText(self, more: more, spans: spans)
+        guard first == 0 || first != sharedBlocks || sharedPlace != nil,
+            let place = tree.place(of: text, blocks: first, known: first == sharedBlocks ? sharedPlace : nil)
+        else { return .nothing }
+        return tree.claims.claim((first..<end).map(text.content), after: place)
+    }
+}
