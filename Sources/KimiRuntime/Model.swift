@@ -14,6 +14,8 @@ package final class Model: Sendable {
     package let text: TextModel
     /// What sessions want computed at the same time is computed together.
     package let loop: StepLoop
+    /// Where sessions wait for memory.
+    let line = MemoryLine()
     /// The most tokens a session may hold.
     package let contextLimit: Int
     package let options: Options

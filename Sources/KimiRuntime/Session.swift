@@ -21,6 +21,8 @@ package final class Session: @unchecked Sendable {
 
     /// What it has the model's loop compute.
     private let work: StepWork
+    /// How those see it that look for memory.
+    private let member: MemoryLine.Member
 
     private let occupancy = Mutex(Occupancy())
     private let visiblePosition: Atomic<Int>
@@ -42,6 +44,18 @@ package final class Session: @unchecked Sendable {
         /// whose features were at hand.
         package var mediaEncoded = 0
         package var mediaReused = 0
+        /// How often the cache was given up for other sessions, and tokens that were evaluated again for it.
+        package var preemptions = 0
+        package var restoredTokens = 0
+    }
+
+    /// What a session does that finds no memory for its next tokens.
+    package enum Shortage: Int32, Sendable {
+        /// Its call fails, and it is as it was.
+        case fail = 0
+        /// It waits until another gives memory up, and gives up its own cache for those that came before, or whenever it does not compute;
+        /// what it gave up is evaluated again, to the same bits, before it goes on.
+        case wait = 1
     }
 
     /// Of sessions that compute at the same time, those of higher priority go first.
@@ -49,7 +63,9 @@ package final class Session: @unchecked Sendable {
 
     /// - Parameter contextLimit: nil for the model's; else 1 to that.
     /// - Throws: `invalidArgument`; `outOfMemory` for a context whose cache would never fit.
-    package init(model: Model, contextLimit: Int? = nil, priority: Int = 0) throws(KimiError) {
+    package init(
+        model: Model, contextLimit: Int? = nil, priority: Int = 0, onShortage: Shortage = .fail
+    ) throws(KimiError) {
         guard Self.priorityRange.contains(priority) else {
             throw KimiError(.invalidArgument, "priority is \(priority); it must be -100 to 100", subject: "priority")
         }
@@ -63,22 +79,30 @@ package final class Session: @unchecked Sendable {
         if let contextLimit { try model.text.checkContext(contextLimit) }
         self.model = model
         work = StepWork(cancellation: cancellation, priority: priority)
+        member = MemoryLine.Member(priority: priority, waits: onShortage == .wait)
         sequence = try TokenSequence(pool: model.text.cache, contextLimit: limit)
         visiblePosition = Atomic(0)
+        model.line.join(member, self)
     }
 
     private init(forking other: Session) throws(KimiError) {
         model = other.model
         work = StepWork(cancellation: cancellation, priority: other.work.priority)
+        member = MemoryLine.Member(priority: other.member.priority, waits: other.member.waits)
         sequence = try other.sequence.fork()
         pending = other.pending
         logits = other.logits
         logitsAreCurrent = other.logitsAreCurrent
         statistics.reusedTokens = other.count
         visiblePosition = Atomic(other.count)
+        model.line.join(member, self)
+        noteBlocks()
     }
 
-    deinit { rest() }
+    deinit {
+        rest()
+        model.line.leave(member)
+    }
 
     /// A generation is complete, or the session is: others need not wait for it any more, and may go on from what it made. Within a
     /// call.
@@ -99,6 +123,8 @@ package final class Session: @unchecked Sendable {
 
     private struct Occupancy {
         var isRunning = false
+        /// It lets go of its cache for another: nobody's call, and soon over.
+        var isLettingGo = false
         /// The open generation: only its calls may enter.
         var generation: GenerationTicket?
         var lastTicket: GenerationTicket = 0
@@ -108,17 +134,26 @@ package final class Session: @unchecked Sendable {
     ///
     /// - Parameter renewing: whether an earlier wish to cancel does not count against this call.
     private func enter(as ticket: GenerationTicket?, renewing: Bool) throws(KimiError) {
-        let refusal: KimiError? = occupancy.withLock { occupancy in
-            if let ticket, occupancy.generation != ticket { return KimiError(.invalidHandle, "the generation was destroyed") }
-            if occupancy.isRunning { return KimiError(.busy, "another call is running on this session") }
-            if occupancy.generation != ticket {
-                return KimiError(.busy, "a generation is open on this session; finish or destroy it first")
-            }
-            occupancy.isRunning = true
-            if renewing { cancellation.clear() }
-            return nil
-        }
+        var refusal: KimiError?
+        while occupancy.withLock({ occupancy in
+            // For another, and soon over.
+            if occupancy.isLettingGo { return true }
+            refusal = enter(&occupancy, as: ticket, renewing: renewing)
+            return false
+        }) { usleep(100) }
         if let refusal { throw refusal }
+        if renewing { model.line.renew(member) }
+    }
+
+    private func enter(_ occupancy: inout Occupancy, as ticket: GenerationTicket?, renewing: Bool) -> KimiError? {
+        if let ticket, occupancy.generation != ticket { return KimiError(.invalidHandle, "the generation was destroyed") }
+        if occupancy.isRunning { return KimiError(.busy, "another call is running on this session") }
+        if occupancy.generation != ticket {
+            return KimiError(.busy, "a generation is open on this session; finish or destroy it first")
+        }
+        occupancy.isRunning = true
+        if renewing { cancellation.clear() }
+        return nil
     }
 
     /// Runs `body` as this session's one call.
@@ -128,7 +163,10 @@ package final class Session: @unchecked Sendable {
         try enter(as: ticket, renewing: renewing)
         defer {
             visiblePosition.store(count, ordering: .relaxed)
+            noteBlocks()
             occupancy.withLock { $0.isRunning = false }
+            // What holds memory without computing is somebody else's to take.
+            model.line.noteFreed()
         }
         return try body()
     }
@@ -162,6 +200,94 @@ package final class Session: @unchecked Sendable {
             occupancy.generation = nil
             if cancelling && occupancy.isRunning { cancellation.request() }
         }
+    }
+
+    // MARK: Memory
+
+    /// Says how much cache this session holds, for those that look for some.
+    private func noteBlocks() { member.blocks.store(sequence.heldBlocks, ordering: .relaxed) }
+
+    /// Whether a call runs. Any thread.
+    var isComputing: Bool { occupancy.withLock { $0.isRunning } }
+
+    /// Lets go of the cache for another session, unless a call runs. Any thread.
+    ///
+    /// - Returns: whether that gave something up; nil: a call runs.
+    func letGoIfIdle() -> Bool? {
+        let mayLetGo = occupancy.withLock { occupancy in
+            guard !occupancy.isRunning && !occupancy.isLettingGo else { return false }
+            occupancy.isLettingGo = true
+            return true
+        }
+        guard mayLetGo else { return nil }
+        defer { occupancy.withLock { $0.isLettingGo = false } }
+        return letGo()
+    }
+
+    /// Gives up what can be evaluated again. Within a call, or in the place of one.
+    @discardableResult
+    private func letGo() -> Bool {
+        defer { noteBlocks() }
+        guard sequence.letGo(to: model.prefixes) else { return false }
+        statistics.preemptions += 1
+        return true
+    }
+
+    /// Runs `body` with all latents in the cache; where there is no memory for it, waits for some if the session does, and runs it
+    /// again. Within a call.
+    private func withMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+        while true {
+            if member.isAsked.exchange(false, ordering: .relaxed) {
+                letGo()
+                model.line.noteFreed()
+            }
+            do throws(KimiError) {
+                if sequence.cached < sequence.count {
+                    try restorePart()
+                    continue
+                }
+                return try body()
+            } catch {
+                guard member.waits, error.status == .outOfMemory else { throw error }
+                noteBlocks()
+                try model.line.wait(member, refusal: error)
+                try cancellation.check()
+            }
+        }
+    }
+
+    /// Runs `body`, which takes memory that is not the cache's; waits for some if the session does. Any thread.
+    func withOtherMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+        while true {
+            do throws(KimiError) { return try body() } catch {
+                guard member.waits, error.status == .outOfMemory else { throw error }
+                try model.line.wait(member, refusal: error)
+            }
+        }
+    }
+
+    /// Sees to it that all latents are in the cache. Within a call.
+    func restore() throws(KimiError) { try withMemory {} }
+
+    /// Gets back latents that were given up: those that are still among the prefixes, or a step of the rest, as they were computed.
+    private func restorePart() throws(KimiError) {
+        if let tree = model.prefixes { sequence.takeBack(from: tree) }
+        guard let lost = sequence.lost else { return sequence.restore(0) }
+        let most = lost.precision == .exact ? model.text.maxRows : model.text.chunk(of: lost.ids.count)
+        let part = UnsafeBufferPointer(rebasing: lost.ids.prefix(most))
+        try cancellation.check()
+        try sequence.prepare(part.count)
+        let begin = monotonicNanoseconds()
+        (work.kind, work.ids, work.sequence, work.isExact) = (.prompt, part, sequence, lost.precision == .exact)
+        (work.logits, work.logitsRows) = (nil, 0)
+        defer { (work.sequence, work.isExact) = (nil, false) }
+        try model.loop.run(work)
+        sequence.restore(part.count)
+        noteBlocks()
+        statistics.restoredTokens += part.count
+        statistics.bytesRead += work.bytesRead
+        statistics.steps += 1
+        statistics.promptNanoseconds += Int64(monotonicNanoseconds() - begin)
     }
 
     // MARK: Content
@@ -282,7 +408,7 @@ package final class Session: @unchecked Sendable {
                 .contextFull,
                 "the session holds \(count) tokens and \(ids.count) more would pass its context limit of \(contextLimit)")
         }
-        try checkMemory(for: ids.count)
+        try withMemory { () throws(KimiError) in try checkMemory(for: ids.count) }
         let before = count
         do throws(KimiError) {
             try settlePending(withLogits: false)
@@ -316,7 +442,7 @@ package final class Session: @unchecked Sendable {
                 }
                 let adopted = pending == nil ? adopt(rest, media, exactly: exactly, isFirst: true) : 0
                 // The whole prompt must fit, or none of it is evaluated.
-                try checkMemory(for: rest.count - adopted)
+                try withMemory { () throws(KimiError) in try checkMemory(for: rest.count - adopted) }
                 if adopted > 0 { return (adopted, adopted) }
             }
             try settlePending(withLogits: false)
@@ -381,7 +507,7 @@ package final class Session: @unchecked Sendable {
             if number != nil, case let adopted = adopt(rest, media, exactly: exactly, isFirst: false), adopted > 0 {
                 return (adopted, adopted)
             }
-            let own = chunk.count == rest.count ? try ownLogits() : nil
+            let own = chunk.count == rest.count ? try withMemory(ownLogits) : nil
             try step(chunk, inChunk, into: own, rows: own == nil ? 0 : 1)
             logitsAreCurrent = own != nil
             return (chunk.count, 0)
@@ -426,7 +552,7 @@ package final class Session: @unchecked Sendable {
         // It leaves `pending` before the step, so that `count` stays right whether the step succeeds or not.
         pending = nil
         do {
-            let own = withLogits ? try ownLogits() : nil
+            let own = withLogits ? try withMemory(ownLogits) : nil
             try withUnsafePointer(to: id) { pointer in
                 Result { () throws(KimiError) in
                     try step(UnsafeBufferPointer(start: pointer, count: 1), into: own, rows: own == nil ? 0 : 1, generating: true)
@@ -493,7 +619,8 @@ package final class Session: @unchecked Sendable {
     ) throws(KimiError) {
         logitsAreCurrent = false
         try cancellation.check()
-        try sequence.prepare(ids.count)
+        try withMemory { () throws(KimiError) in try sequence.prepare(ids.count) }
+        noteBlocks()
         let begin = monotonicNanoseconds()
         (work.kind, work.ids, work.media, work.sequence) = (generating ? .decode : .prompt, ids, media, sequence)
         (work.logits, work.logitsRows) = (logits, rows)
