@@ -60,7 +60,7 @@ class Model(Owned):
     - features_limit: the most bytes to keep of what the vision tower made of pictures, for those that come again; 0 keeps nothing;
       None: 512 MiB.
     - vision_arithmetic: what the vision tower computes with on processors with AMX: "full" (features within 1e-3 of their scale)
-      or "bf16" (the reference's own precision, 5e-3, in half the time; not with exact=True); None: "full".
+      or "bf16" (the reference's own precision, 5e-3, half the multiplications; not with exact=True); None: "full".
     - prefix_limit: the most bytes of cache to keep of what sessions have evaluated, for prompts that begin alike; 0 keeps nothing;
       None: a sixteenth of the memory limit there is. `info["prefixes"]` tells how it fares.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.

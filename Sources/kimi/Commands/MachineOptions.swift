@@ -85,7 +85,7 @@ struct MachineOptions: ParsableArguments {
 
     @Option(help: """
         What the vision tower computes with on processors with AMX: pairs of bfloat16 (full), or single ones (bf16), as the \
-        reference does, in half the time.
+        reference does, with half the multiplications.
         """)
     var visionArithmetic = VisionArithmetic.full
 
