@@ -187,6 +187,15 @@ typedef struct kimi_model kimi_model;
  */
 #define KIMI_DENSE_INT8 1
 
+/** Features of pictures within 1e-3 of their scale of what the published weights make of them. */
+#define KIMI_VISION_FULL 0
+/**
+ * On processors with AMX products of the vision tower read bfloat16, as the reference's do, with half the multiplications: features
+ * are off by about 5e-3 of their scale. Other processors have nothing to gain by it: they compute as with _FULL. kimi_model_info
+ * tells which way runs.
+ */
+#define KIMI_VISION_BF16 1
+
 #define KIMI_LOG_DEBUG 0
 #define KIMI_LOG_INFO 1
 #define KIMI_LOG_WARNING 2
@@ -254,7 +263,8 @@ typedef struct kimi_model_options {
     int64_t resident_bytes;
     /** Pages of copied weights and of room for experts, with KIMI_PAGES_SMALL also of caches and work space: KIMI_PAGES_... */
     int32_t huge_pages;
-    int32_t reserved2;
+    /** What the vision tower may round: KIMI_VISION_...; with `exact` only KIMI_VISION_FULL. */
+    int32_t vision_arithmetic;
     /** The path of a heat file (kimi_model_save_heat), NUL-terminated, copied; NULL: all experts are taken to be chosen alike. */
     const char *heat;
     /**
@@ -303,7 +313,8 @@ void kimi_model_close(kimi_model *model);
  * experts, cache, sessions, features) and available (what may still be used at this moment, or null). vision is null for a checkpoint
  * without a vision tower, else an object: layers, width, heads, mlp_width, patch_size and token_size (pixels of their sides), patch_limit
  * and frame_patch_limit (of a picture, and of a frame of a video, or null; larger ones are made smaller), side_limit (patches), sample_fps,
- * frames_per_chunk, weight_bytes (that are not mapped), and features: limit, bytes and pictures (chunks of videos included) that are kept,
+ * frames_per_chunk, weight_bytes (that are not mapped), arithmetic (what products read: "floats", "integers" of 16 bits, "pairs" of
+ * bfloat16, or "bf16"), and features: limit, bytes and pictures (chunks of videos included) that are kept,
  * hits (that were asked for and there) and encoded (that were not) since the model was opened. steps, since then: passes through the
  * model, rows (tokens) and shares (what one session had in a pass, added up) of all, most_shares of one pass, seconds in the model,
  * between_seconds (what passes waited for sessions to come back with their next token) and waiting (sessions at this moment).

@@ -76,6 +76,8 @@ int main(void) {
     CONSTANT(KIMI_SHORTAGE_WAIT);
     CONSTANT(KIMI_DENSE_STORED);
     CONSTANT(KIMI_DENSE_INT8);
+    CONSTANT(KIMI_VISION_FULL);
+    CONSTANT(KIMI_VISION_BF16);
     CONSTANT(KIMI_LOG_DEBUG);
     CONSTANT(KIMI_LOG_INFO);
     CONSTANT(KIMI_LOG_WARNING);
@@ -147,7 +149,7 @@ int main(void) {
     FIELD(kimi_model_options, replicate_bytes);
     FIELD(kimi_model_options, resident_bytes);
     FIELD(kimi_model_options, huge_pages);
-    FIELD(kimi_model_options, reserved2);
+    FIELD(kimi_model_options, vision_arithmetic);
     FIELD(kimi_model_options, heat);
     FIELD(kimi_model_options, features_limit);
     FIELD(kimi_model_options, prefix_limit);

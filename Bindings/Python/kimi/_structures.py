@@ -40,7 +40,7 @@ class ModelOptions(ctypes.Structure):
         ("replicate_bytes", c_int64),
         ("resident_bytes", c_int64),
         ("huge_pages", c_int32),
-        ("reserved2", c_int32),
+        ("vision_arithmetic", c_int32),
         ("heat", c_char_p),
         ("features_limit", c_int64),
         ("prefix_limit", c_int64),
