@@ -15,7 +15,7 @@ TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-num
 # A crashing test should end at once, not wait for a debugger.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: help run test build install deps test-deps unit interface reference program loop fuzz fuzz-build sanitize bench-headers numa clean
+.PHONY: help run test build install deps test-deps unit interface reference program loop fuzz fuzz-build sanitize races bench-headers numa clean
 
 help:
 	@echo 'make run                install what is missing, build, make a small checkpoint, generate text from it'
@@ -25,6 +25,7 @@ help:
 	@echo 'make unit | interface | reference | program | loop    one part of the tests'
 	@echo 'make fuzz CASES=...     the fuzzers for longer, under AddressSanitizer'
 	@echo 'make sanitize ROUNDS=... all C of the library under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make races             sessions, scheduler and agents under ThreadSanitizer (half an hour with its build)'
 	@echo 'make bench-headers      parse the headers of a full-size checkpoint: time and memory'
 	@echo 'make numa               the library in emulated machines of 1 to 4 memory nodes: where pages and threads are (ten minutes)'
 	@echo 'make clean              remove what was built'
@@ -107,6 +108,12 @@ ROUNDS ?= 3000
 sanitize: deps
 	@Tests/sanitize/run.sh .build-sanitize $(ROUNDS)
 
+# No part of `make test`, for its time.
+RACES := -c debug --sanitize=thread --scratch-path .build-races
+races: deps
+	@swift build $(RACES) -j $(JOBS) --build-tests
+	@TSAN_OPTIONS='halt_on_error=1 abort_on_error=0' swift test $(RACES) --skip-build --filter 'KimiRuntimeTests|KimiAgentTests'
+
 bench-headers: build
 	@rm -rf build/k25-headers && mkdir -p build
 	@$(BUILD)/kimi-cli synth --geometry k25 --headers-only build/k25-headers
@@ -119,4 +126,4 @@ numa: build
 	@Tests/numa/run-in-qemu.sh $(BUILD) $(NUMA_MACHINES)
 
 clean:
-	rm -rf .build .build-fuzz .build-sanitize build
+	rm -rf .build .build-fuzz .build-sanitize .build-races build

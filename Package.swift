@@ -98,9 +98,11 @@ let package = Package(
             ]),
 
         // Tests, one target a room. Each names all rooms that it imports: it is not built anew when one changes that it does not name.
-        .target(name: "KimiTestSupport", dependencies: ["KimiCore"], path: "Tests/KimiTestSupport"),
+        .target(name: "KimiTestSupport", dependencies: ["KimiCore", "CSanitizedMutex"], path: "Tests/KimiTestSupport"),
         // Replaces the allocator of whatever links it: for the tests' own executable only.
         .target(name: "CMallocCount", path: "Tests/CMallocCount"),
+        // A lock that ThreadSanitizer sees (make races); nothing in other builds.
+        .target(name: "CSanitizedMutex", path: "Tests/CSanitizedMutex"),
         .testTarget(name: "KimiCoreTests", dependencies: ["KimiCore", "KimiTestSupport"]),
         .testTarget(name: "KimiCheckpointTests", dependencies: ["CKimiSystem", "KimiCore", "KimiCheckpoint", "KimiTestSupport"]),
         .testTarget(name: "KimiTopologyTests", dependencies: ["KimiCore", "KimiTopology", "KimiTestSupport"]),

@@ -15,7 +15,7 @@ package final class Session: @unchecked Sendable {
     var pending: Int32?
     /// The logits after the last evaluated token, shared with forks until one of them evaluates.
     var logits: ChargedMemory?
-    /// False after a truncation, a load or a failed step: the logits are then computed anew when they are needed.
+    /// False after a truncation, a load, a failed step or a generation: the logits are then computed anew when they are needed.
     var logitsAreCurrent = false
     var statistics = Statistics()
 
@@ -109,6 +109,15 @@ package final class Session: @unchecked Sendable {
     package func rest() {
         model.loop.leave(work)
         offer()
+        letGoOfLogits()
+    }
+
+    /// An idle session is little beside its cache; the last token is evaluated again, to the same bits, if one goes on from there
+    /// without another. Not where that is a picture's.
+    private func letGoOfLogits() {
+        guard !sequence.endsInMedia else { return }
+        logits = nil
+        logitsAreCurrent = false
     }
 
     /// Leaves its full blocks to others.

@@ -7,6 +7,32 @@ import Testing
 
 /// Cache blocks are given back.
 struct MemoryTests {
+    @Test("an idle session has little beside its cache", arguments: [false, true])
+    func idle(endsItself: Bool) throws {
+        let model = try Tiny.open { $0.memory.limit = 1 << 30 }
+        let before = model.text.budget.used(.sessions)
+        let first = try Session(model: model)
+        try first.events(Tiny.ids(0, to: 10)) { ($0.maxTokens, $0.seed) = (4, 1) }
+        let kept = model.text.budget.used(.sessions)
+        var others: [Session] = []
+        for index in 0..<20 {
+            let session = try Session(model: model)
+            // An end token is not kept; then nothing is pending, and the last logits would be at hand.
+            let all = Array(0..<Int32(model.vocabularySize))
+            try session.events(Tiny.ids(index, to: index + 10)) { options in
+                (options.maxTokens, options.seed) = (4, 1)
+                if endsItself { options.stopIDs = all }
+            }
+            others.append(session)
+        }
+        #expect(model.text.budget.used(.sessions) == kept && kept >= before)
+        // It goes on as if it had kept them.
+        let lone = try Session(model: Tiny.model)
+        try lone.evaluate(others[3].ids())
+        let next = try lone.events { ($0.greedy, $0.maxTokens, $0.ignoreEnd) = (true, 5, true) }.ids
+        #expect(try others[3].events { ($0.greedy, $0.maxTokens, $0.ignoreEnd) = (true, 5, true) }.ids == next)
+    }
+
     @Test("sessions hold as many blocks as their tokens need, share them with forks, and give them back")
     func blocks() throws {
         let model = try Tiny.open()
