@@ -36,7 +36,8 @@ static void bias(char *text, size_t capacity, kimi_model *model, const char *con
     snprintf(text + end, capacity - end, "}");
 }
 
-static const char *request_of(kimi_model *model, const char *const *likely, const int *how, int count, const char *more, const char *members) {
+static const char *request_of(kimi_model *model, const char *const *likely, const int *how, int count, const char *more,
+                              const char *members) {
     static char json[32768], weights[16384];
     bias(weights, sizeof weights, model, likely, how, count);
     snprintf(json, sizeof json,
@@ -49,6 +50,12 @@ const char *main_request(kimi_model *model, const char *members) {
     static const char *const likely[] = {"<|tool_calls_section_begin|>", "as"};
     static const int how[] = {100, 50};
     return request_of(model, likely, how, 2, "\"parallel_tool_calls\": false", members);
+}
+
+const char *named_request(kimi_model *model, const char *piece, int how) {
+    const char *const likely[] = {"<|tool_calls_section_begin|>", piece};
+    const int hows[] = {100, how};
+    return request_of(model, likely, hows, 2, "\"parallel_tool_calls\": false", "");
 }
 
 const char *many_request(kimi_model *model, const char *members) {

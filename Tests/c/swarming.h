@@ -13,6 +13,9 @@ const char *main_request(kimi_model *model, const char *members);
 /** The same with several calls a step, and names "as ", "asas " and so on. */
 const char *many_request(kimi_model *model, const char *members);
 
+/** As main_request, and this piece may stand in texts of calls, the likelier the more it is above 100. */
+const char *named_request(kimi_model *model, const char *piece, int how);
+
 /**
  * What sub-agents' requests have, with these members beside it: the first step calls a tool, the second ends the answer at once. In a
  * static buffer.
