@@ -15,6 +15,7 @@ final class MemoryLine: @unchecked Sendable {
     private var members: [Member] = []
     private let lastTicket = Atomic<UInt64>(0)
     private let waiting = Atomic<Int>(0)
+    private let frees = Atomic<Int>(0)
 
     /// A session as the line sees it.
     final class Member: Sendable {
@@ -27,11 +28,18 @@ final class MemoryLine: @unchecked Sendable {
         let blocks = Atomic<Int>(0)
         /// Whether it is to let go of them.
         let isAsked = Atomic<Bool>(false)
+        /// Whether it is in the line at this moment: it takes nothing until it has looked again.
+        fileprivate let isWaiting = Atomic<Bool>(false)
         fileprivate let session = Mutex<Weak>(Weak())
 
         fileprivate struct Weak: @unchecked Sendable { weak var session: Session? }
 
         init(priority: Int, waits: Bool) { (self.priority, self.waits) = (priority, waits) }
+
+        /// Whether it has memory, or may be taking some.
+        fileprivate var mayHold: Bool {
+            blocks.load(ordering: .sequentiallyConsistent) > 0 || !isWaiting.load(ordering: .sequentiallyConsistent)
+        }
 
         /// Whether it may have another's memory.
         fileprivate func goes(before other: Member) -> Bool {
@@ -80,19 +88,27 @@ final class MemoryLine: @unchecked Sendable {
         member.ticket.store(lastTicket.wrappingAdd(1, ordering: .relaxed).newValue, ordering: .relaxed)
     }
 
+    /// How often memory was given back so far.
+    var epoch: Int { frees.load(ordering: .sequentiallyConsistent) }
+
     /// Somebody has given memory back.
     func noteFreed() {
+        frees.wrappingAdd(1, ordering: .sequentiallyConsistent)
         guard waiting.load(ordering: .sequentiallyConsistent) > 0 else { return }
         locked { _ = pthread_cond_broadcast(freed) }
     }
 
     /// Sees to it that there is more memory for a member, or waits until there may be.
     ///
-    /// - Parameter refusal: thrown where nobody has memory that could become free.
-    func wait(_ own: Member, refusal: KimiError) throws(KimiError) {
+    /// - Parameters:
+    ///   - epoch: as it was before there was no memory.
+    ///   - refusal: thrown where nobody has memory that could become free.
+    func wait(_ own: Member, since epoch: Int, refusal: KimiError) throws(KimiError) {
+        own.isWaiting.store(true, ordering: .sequentiallyConsistent)
+        defer { own.isWaiting.store(false, ordering: .sequentiallyConsistent) }
         // What is held strongly here is let go without the lock: it may be the last reference.
         let others = locked { members }.compactMap { member -> (member: Member, session: Session)? in
-            guard member !== own, member.blocks.load(ordering: .relaxed) > 0 else { return nil }
+            guard member !== own, member.mayHold else { return nil }
             return member.session.withLock { $0.session }.map { (member, $0) }
         }
         var computing: [Member] = []
@@ -107,6 +123,8 @@ final class MemoryLine: @unchecked Sendable {
             case nil: computing.append(member)
             }
         }
+        // What was given back meanwhile may be enough.
+        guard self.epoch == epoch else { return }
         guard !computing.isEmpty else { throw refusal }
         let juniors = computing.filter { $0.waits && own.goes(before: $0) && !$0.isAsked.load(ordering: .relaxed) }
         juniors.min { $1.goes(before: $0) }?.isAsked.store(true, ordering: .relaxed)
