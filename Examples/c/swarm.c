@@ -38,7 +38,8 @@ static void search_file(int folder, const char *name, const char *words, FILE *f
     char *line = NULL;
     size_t capacity = 0;
     while (file != NULL && ftell(found) < 8192 && getline(&line, &capacity, file) >= 0)
-        if (strcasestr(line, words) != NULL && strlen(line) < 1000) fprintf(found, "%s: %.*s\n", name, (int)strcspn(line, "\r\n"), line);
+        if (strcasestr(line, words) != NULL && strlen(line) < 1000)
+            fprintf(found, "%s: %.*s\n", name, (int)strcspn(line, "\r\n"), line);
     free(line);
     if (file != NULL) fclose(file);
 }
@@ -115,7 +116,9 @@ static int32_t write_event(const kimi_swarm_event *event, void *user_data) {
         break;
     case KIMI_SWARM_CREATED: tell(event, "is there:", event->text); break;
     case KIMI_SWARM_TASK_BEGIN: tell(event, "begins:", event->text); break;
-    case KIMI_SWARM_TASK_END: tell(event, event->outcome == KIMI_OUTCOME_FINISHED ? "has done:" : "has not done:", event->text); break;
+    case KIMI_SWARM_TASK_END:
+        tell(event, event->outcome == KIMI_OUTCOME_FINISHED ? "has done:" : "has not done:", event->text);
+        break;
     case KIMI_SWARM_BUDGET: tell(event, "budget:", event->text); break;
     case KIMI_SWARM_MEMORY: tell(event, "waits for memory", ""); break;
     case KIMI_SWARM_FINISH:
@@ -148,9 +151,10 @@ int main(int count, char **arguments) {
     arguments += optind;
 
     kimi_tool tool = {
-        .struct_size = sizeof tool, .name = "search", .description = "Gives the lines that hold some words, with the names of their files.",
-        .parameters = "{\"type\": \"object\", \"properties\": {\"words\": {\"type\": \"string\", \"pattern\": \"^[A-Za-z0-9 ]{1,60}$\"}}, "
-                      "\"required\": [\"words\"], \"additionalProperties\": false}",
+        .struct_size = sizeof tool, .name = "search",
+        .description = "Gives the lines that hold some words, with the names of their files.",
+        .parameters = "{\"type\": \"object\", \"properties\": {\"words\": {\"type\": \"string\", "
+                      "\"pattern\": \"^[A-Za-z0-9 ]{1,60}$\"}}, \"required\": [\"words\"], \"additionalProperties\": false}",
         .callback = search, .user_data = arguments[1],
         /* The main agent only gives tasks. Of all sub-agents four may search at the same time. */
         .any_thread = 1, .parallel_limit = 4, .scope = KIMI_SCOPE_AGENTS,
