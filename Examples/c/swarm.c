@@ -2,8 +2,8 @@
  * A swarm that searches files: swarm [-s SEED] [-a AGENTS] [-t TRACE] DIR FOLDER TASK
  *
  * The main agent creates sub-agents, which look for words in the files of FOLDER at the same time; all that they do is told as it
- * comes, with what it took at the end. TRACE is a file to write for chrome://tracing or Perfetto. A TASK that begins with { is a whole
- * request in OpenAI's JSON, and AGENTS, a JSON object, is what the requests of sub-agents have beside their messages.
+ * comes, with what it took at the end. TRACE is a file to write for chrome://tracing or Perfetto. A TASK that begins with { is a
+ * whole request in OpenAI's JSON, and AGENTS, a JSON object, is what the requests of sub-agents have beside their messages.
  */
 #define _GNU_SOURCE /* strcasestr */
 #include <kimi.h>
@@ -147,7 +147,10 @@ int main(int count, char **arguments) {
         else if (option == 't') trace = optarg;
         else optind = count;
     }
-    if (count - optind != 3) return fprintf(stderr, "usage: %s [-s SEED] [-a AGENTS] [-t TRACE] DIR FOLDER TASK\n", arguments[0]), 2;
+    if (count - optind != 3) {
+        fprintf(stderr, "usage: %s [-s SEED] [-a AGENTS] [-t TRACE] DIR FOLDER TASK\n", arguments[0]);
+        return 2;
+    }
     arguments += optind;
 
     kimi_tool tool = {

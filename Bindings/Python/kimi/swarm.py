@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import json
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,7 +97,15 @@ class Swarm(Owned, Iterator[SwarmEvent], AsyncIterator[SwarmEvent]):
         # The library calls the context callback that the options hold.
         self._options = options
         self._tools = {tool.name: tool for tool in tools}, {tool.name: tool for tool in agent_tools}
-        self._calls = AgentCalls(self._answer, parallel)
+        # Weak: a swarm that its reader drops ends at once, not when cycles are looked for.
+        answer = weakref.WeakMethod(self._answer)
+
+        def submit(agent: int, call_id: str, content: Union[str, list[Any]], failed: bool) -> None:
+            found = answer()
+            if found is not None:
+                found(agent, call_id, content, failed)
+
+        self._calls = AgentCalls(submit, parallel)
         # Pictures and videos of the request and of results. The library holds what it was shown; these keep their URLs valid.
         self._shown = shown
         self._builder = TurnBuilder()
