@@ -242,6 +242,14 @@ print(json.dumps(options)[1:-1], end="")
 END
 }
 
+# A corpus of three lines: every search finds them all, and all that is found has to be read.
+swarm_folder() {
+    mkdir -p "$out/corpus"
+    printf 'The lighthouse was lit in 1737.\n' >"$out/corpus/braaby.txt"
+    printf 'They ship kelp.\nThe ferry takes 5 hours.\n' >"$out/corpus/torava.txt"
+    echo "$out/corpus"
+}
+
 # Options of a forced call: one an answer, blank tokens unlikely and quotation marks likely. Of random weights come long runs of white
 # space, which JSON allows, and long strings.
 call_options() {
@@ -266,7 +274,7 @@ test_conversation_c() {
     check_chat "$out/pkgconfig/chat" && check_vision "$out/pkgconfig/vision" &&
         check_tools "calculate|find_files" "$out/pkgconfig/tools" "$model" "$root/Examples" \
             "{\"messages\": [{\"role\": \"user\", \"content\": \"Which files?\"}], $(call_options)}" SEED &&
-        check_swarm search -t 1 "$out/pkgconfig/swarm" -s SEED -a "{$(swarm_options agents)}" "$model" "$root/Examples/c" \
+        check_swarm search -t 1 "$out/pkgconfig/swarm" -s SEED -a "{$(swarm_options agents)}" "$model" "$(swarm_folder)" \
             "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], $(swarm_options main)}"
 }
 test_conversation_python() {
@@ -295,7 +303,7 @@ test_valgrind() {
         "${check[@]}" "$out/pkgconfig/tools" "$model" "$root/Examples/c" \
             '{"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "required", "reasoning_budget": 4, "max_tokens": 60}' 1 &&
         "${check[@]}" "$out/pkgconfig/swarm" -s 1 -a "{$(swarm_options agents)}" -t "$out/valgrind.trace" \
-            "$model" "$root/Examples/c" "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], $(swarm_options main)}"
+            "$model" "$(swarm_folder)" "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], $(swarm_options main)}"
 }
 
 python_environment() { # folder, python, options of venv

@@ -67,7 +67,7 @@ static int32_t search(const kimi_tool_call *call, kimi_tool_result *result, void
 /* One line for an event: who, what, and the beginning of a text. */
 static void tell(const kimi_swarm_event *event, const char *what, const char *text) {
     int length = (int)strcspn(text, "\r\n");
-    printf("[%s] %s %.*s\n", event->name, what, length < 200 ? length : 200, text);
+    printf("\n[%s] %s %.*s\n", event->name, what, length < 200 ? length : 200, text);
 }
 
 /* A number of the account, by a name that is there only once. */

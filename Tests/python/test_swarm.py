@@ -335,8 +335,8 @@ class Swarms(KimiTest):
             cases: List[Dict[str, Any]] = [
                 {"agent_limit": 0}, {"agent_limit": 1001}, {"main_steps": 0}, {"task_steps": 10_001}, {"task_tokens": 0},
                 {"all_tokens": -1}, {"task_seconds": 0}, {"all_seconds": float("nan")}, {"all_seconds": 604_801},
-                {"result_bytes": 0}, {"parallel_agents": 0}, {"parallel_tools": 0}, {"queue_limit": 0}, {"priority": 101}, {"mode": "deep"},
-                {"agent_mode": "deep"}, {"temperature": float("nan")},
+                {"result_bytes": 0}, {"parallel_agents": 0}, {"parallel_tools": 0}, {"queue_limit": 0}, {"priority": 101},
+                {"mode": "deep"}, {"agent_mode": "deep"}, {"temperature": float("nan")},
             ]
             for case in cases:
                 with self.assertRaises(ValueError, msg=str(case)):
