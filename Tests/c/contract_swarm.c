@@ -24,7 +24,8 @@ static void line(swarm_log *log, int32_t agent, const char *format, ...) {
 
 static void log_chat(swarm_log *log, const kimi_swarm_event *event) {
     const kimi_chat_event *chat = event->chat;
-    CHECK(chat && chat->struct_size >= sizeof *chat && strlen(chat->text) == chat->text_length, "a chat event of agent %d", event->agent);
+    CHECK(chat && chat->struct_size >= sizeof *chat && strlen(chat->text) == chat->text_length, "a chat event of agent %d",
+          event->agent);
     /* How much of a prompt is cached, and how it is cut, may differ. */
     if (chat->type == KIMI_CHAT_PROMPT) return;
     if (chat->type == KIMI_CHAT_RESULT) log->results++;
@@ -37,13 +38,14 @@ int32_t log_event(const kimi_swarm_event *event, void *user_data) {
     int32_t agent = event->agent;
     log->events++;
     CHECK(log->counts[KIMI_SWARM_FINISH] == 0, "event %d after the last", event->type);
-    CHECK(event->struct_size >= sizeof *event && event->swarm && event->name && strlen(event->text) == event->text_length, "event %d",
-          event->type);
-    CHECK((event->parent == -1) == (agent == 0) && (agent == 0 || event->parent == 0), "agent %d has parent %d", agent, event->parent);
+    CHECK(event->struct_size >= sizeof *event && event->swarm && event->name && strlen(event->text) == event->text_length,
+          "event %d", event->type);
+    CHECK((event->parent == -1) == (agent == 0) && (agent == 0 || event->parent == 0), "agent %d has parent %d", agent,
+          event->parent);
     CHECK((strcmp(event->name, "main") == 0) == (agent == 0), "agent %d is '%s'", agent, event->name);
     CHECK((event->chat != NULL) == (event->type == KIMI_SWARM_CHAT), "event %d with a chat event", event->type);
-    if (!CHECK(event->type >= KIMI_SWARM_CHAT && event->type <= KIMI_SWARM_FINISH && agent < AGENTS, "event %d of agent %d", event->type,
-               agent))
+    if (!CHECK(event->type >= KIMI_SWARM_CHAT && event->type <= KIMI_SWARM_FINISH && agent < AGENTS, "event %d of agent %d",
+               event->type, agent))
         return 0;
     log->counts[event->type]++;
     switch (event->type) {
@@ -58,8 +60,8 @@ int32_t log_event(const kimi_swarm_event *event, void *user_data) {
         break;
     case KIMI_SWARM_TASK_BEGIN:
         log->begun[agent]++;
-        CHECK(agent > 0 && agent <= log->agents && log->task[agent] == 0 && event->task == log->begun[agent], "task %d of agent %d begins",
-              event->task, agent);
+        CHECK(agent > 0 && agent <= log->agents && log->task[agent] == 0 && event->task == log->begun[agent],
+              "task %d of agent %d begins", event->task, agent);
         log->task[agent] = event->task;
         line(log, agent, "begins %d '%s'\n", event->task, event->text);
         break;
@@ -72,7 +74,8 @@ int32_t log_event(const kimi_swarm_event *event, void *user_data) {
         line(log, agent, "ends %d %d %d '%s'\n", event->task, event->outcome, event->cut, event->text);
         break;
     case KIMI_SWARM_BUDGET:
-        CHECK(event->budget >= 1 && event->budget <= KIMI_BUDGET_AGENTS && *event->text, "budget %d '%s'", event->budget, event->text);
+        CHECK(event->budget >= 1 && event->budget <= KIMI_BUDGET_AGENTS && *event->text, "budget %d '%s'", event->budget,
+              event->text);
         log->budgets[event->budget % 8]++;
         break;
     case KIMI_SWARM_FINISH:
@@ -98,12 +101,14 @@ void poll_to_end(kimi_swarm *swarm, swarm_log *log) {
 
 static bool same_events(const swarm_log *one, const swarm_log *other) {
     for (int i = 0; i < AGENTS; i++)
-        if (!CHECK(strcmp(one->text[i], other->text[i]) == 0, "agent %d:\n%s\n--- and ---\n%s", i, one->text[i], other->text[i])) return false;
+        if (!CHECK(strcmp(one->text[i], other->text[i]) == 0, "agent %d:\n%s\n--- and ---\n%s", i, one->text[i], other->text[i]))
+            return false;
     return true;
 }
 
 /* What a function that gives JSON gives holds these words. */
-static void json_holds(kimi_status (*function)(kimi_swarm *, char **, size_t *, kimi_error **), kimi_swarm *swarm, const char *const *words) {
+static void json_holds(kimi_status (*function)(kimi_swarm *, char **, size_t *, kimi_error **), kimi_swarm *swarm,
+                       const char *const *words) {
     kimi_error *error = NULL;
     char *json = NULL;
     size_t length = 0;
@@ -140,8 +145,8 @@ static void by_callback_and_polling(kimi_model *model) {
               first.text[1]);
         CHECK(first.outcomes[KIMI_OUTCOME_FINISHED] == 2 && first.results == 5, "%d results\n%s", first.results, first.text[0]);
         CHECK(first.finish_reason == KIMI_FINISH_STEPS && first.budgets[KIMI_BUDGET_MAIN_STEPS] == 1, "%d", first.finish_reason);
-        CHECK(strstr(first.text[1], "created ' ' ' '\nbegins 1 ' '\n") == first.text[1] && strstr(first.text[1], "'seen by 1 ' ''"), "%s",
-              first.text[1]);
+        CHECK(strstr(first.text[1], "created ' ' ' '\nbegins 1 ' '\n") == first.text[1] && strstr(first.text[1], "'seen by 1 ' ''"),
+              "%s", first.text[1]);
         /* The handle was the call's. */
         char *json = (char *)16;
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_swarm_account(first.swarm, &json, NULL, &error));
@@ -198,11 +203,15 @@ static void submitting(kimi_model *model) {
         /* Nothing else is on its way: it waits for us, and we for nothing. */
         event.struct_size = sizeof event;
         EXPECT(KIMI_OK, kimi_swarm_next(swarm, 20, &event, &error));
-        CHECK(event.type == KIMI_SWARM_NONE && event.chat == NULL && event.swarm == swarm && event.parent == -1, "event %d", event.type);
-        EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_submit(swarm, 1, "functions.look:77", KIMI_NUL, "x", 1, KIMI_RESULT_OK, &error));
+        CHECK(event.type == KIMI_SWARM_NONE && event.chat == NULL && event.swarm == swarm && event.parent == -1, "event %d",
+              event.type);
+        EXPECT(KIMI_ERROR_INVALID_ARGUMENT,
+               kimi_swarm_submit(swarm, 1, "functions.look:77", KIMI_NUL, "x", 1, KIMI_RESULT_OK, &error));
         EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_submit(swarm, 0, id, KIMI_NUL, "x", 1, KIMI_RESULT_OK, &error));
-        EXPECT_SAYING("agent", KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_submit(swarm, 2, id, KIMI_NUL, "x", 1, KIMI_RESULT_OK, &error));
-        EXPECT_SAYING("agent", KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_submit(swarm, -1, id, KIMI_NUL, "x", 1, KIMI_RESULT_OK, &error));
+        EXPECT_SAYING("agent", KIMI_ERROR_INVALID_ARGUMENT,
+                      kimi_swarm_submit(swarm, 2, id, KIMI_NUL, "x", 1, KIMI_RESULT_OK, &error));
+        EXPECT_SAYING("agent", KIMI_ERROR_INVALID_ARGUMENT,
+                      kimi_swarm_submit(swarm, -1, id, KIMI_NUL, "x", 1, KIMI_RESULT_OK, &error));
         EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_submit(swarm, 1, id, KIMI_NUL, "x", 1, KIMI_RESULT_TIMED_OUT, &error));
         EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_submit(swarm, 1, id, KIMI_NUL, "\xff", 1, KIMI_RESULT_OK, &error));
         EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_submit_content(swarm, 1, id, KIMI_NUL, "5", 1, KIMI_RESULT_OK, &error));
@@ -213,7 +222,8 @@ static void submitting(kimi_model *model) {
             EXPECT(KIMI_OK, kimi_swarm_submit_content(swarm, 1, id, KIMI_NUL, content, KIMI_NUL, KIMI_RESULT_OK, &error));
         }
     }
-    CHECK(answered == 2 && strstr(log.text[1], "'a text'") && strstr(log.text[1], "'a part'"), "%d answered\n%s", answered, log.text[1]);
+    CHECK(answered == 2 && strstr(log.text[1], "'a text'") && strstr(log.text[1], "'a part'"), "%d answered\n%s", answered,
+          log.text[1]);
     CHECK(log.outcomes[KIMI_OUTCOME_FINISHED] == 2, "%s", log.text[1]);
     kimi_swarm_destroy(swarm);
 
@@ -290,11 +300,12 @@ static void ending_early(kimi_model *model) {
             const char *request = main_request(model, "");
             kimi_status status = kimi_swarm_run(session, request, KIMI_NUL, &options, log_event, &log, &error);
             CHECK(status == ways[way].status, "way %zu at %d: %s", way, at, kimi_status_name(status));
-            CHECK((error != NULL) == (status < 0) && kimi_error_code(error) == (status < 0 ? status : KIMI_ERROR_INVALID_HANDLE), "%s",
-                  kimi_error_message(error));
+            CHECK((error != NULL) == (status < 0) && kimi_error_code(error) == (status < 0 ? status : KIMI_ERROR_INVALID_HANDLE),
+                  "%s", kimi_error_message(error));
             kimi_error_destroy(error);
             error = NULL;
-            CHECK((log.counts[KIMI_SWARM_FINISH] == 1) == ways[way].finishes, "way %zu at %d: %d ends", way, at, log.counts[KIMI_SWARM_FINISH]);
+            CHECK((log.counts[KIMI_SWARM_FINISH] == 1) == ways[way].finishes, "way %zu at %d: %d ends", way, at,
+                  log.counts[KIMI_SWARM_FINISH]);
             if (ways[way].finishes) CHECK(log.finish_reason == KIMI_FINISH_CANCELLED, "%d", log.finish_reason);
             EXPECT(KIMI_OK, kimi_session_reset(session, &error));
         }

@@ -47,7 +47,8 @@ static void budgets(kimi_model *model) {
     options.agent_request = "{\"max_tokens\": 20}";
     options.result_bytes = 1;
     run(session, main_request(model, ""), &options, KIMI_OK);
-    CHECK(log_.outcomes[KIMI_OUTCOME_LENGTH] == 1 && log_.cuts == 1 && strstr(log_.result, "more bytes were left out]"), "%s", log_.text[1]);
+    CHECK(log_.outcomes[KIMI_OUTCOME_LENGTH] == 1 && log_.cuts == 1 && strstr(log_.result, "more bytes were left out]"), "%s",
+          log_.text[1]);
 
     /* One agent may be alive, and more are asked for. */
     log_.budgets[KIMI_BUDGET_AGENTS] = 0;
@@ -56,7 +57,8 @@ static void budgets(kimi_model *model) {
         options.agent_limit = 1;
         run(session, many_request(model, ""), &options, KIMI_OK);
     }
-    CHECK(log_.budgets[KIMI_BUDGET_AGENTS] == 1 && log_.agents == 1 && strstr(log_.text[0], "1 sub-agents are alive"), "%s", log_.text[0]);
+    CHECK(log_.budgets[KIMI_BUDGET_AGENTS] == 1 && log_.agents == 1 && strstr(log_.text[0], "1 sub-agents are alive"), "%s",
+          log_.text[0]);
 
     /* Time: of a task whose tool does not come back, and of the whole. */
     static atomic_int done;
@@ -88,7 +90,8 @@ static void scopes(kimi_model *model) {
     kimi_error *error = NULL;
     kimi_session *session = new_session(model);
     const char *agents = "{\"max_tokens\": 2, " NAMED "}";
-    const char *main = "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], \"max_tokens\": 2, \"mode\": \"instant\", " NAMED "}";
+    const char *main =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], \"max_tokens\": 2, \"mode\": \"instant\", " NAMED "}";
     const char *plain = "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], \"max_tokens\": 2, \"mode\": \"instant\"}";
     int calls = 0;
     for (int32_t scope = KIMI_SCOPE_ALL; scope <= KIMI_SCOPE_AGENTS; scope++) {
@@ -122,8 +125,8 @@ static int32_t count(const kimi_tool_call *call, kimi_tool_result *result, void 
     while (now > most && !atomic_compare_exchange_weak(&seen.most, &most, now)) continue;
     CHECK(!pthread_equal(pthread_self(), seen.host) != seen.on_host, "on the wrong thread");
     size_t length = strlen(call->agent_name);
-    CHECK(call->agent > 0 && call->agent < AGENTS && length % 2 == 1 && call->agent_name[length - 1] == ' ', "agent %d '%s'", call->agent,
-          call->agent_name);
+    CHECK(call->agent > 0 && call->agent < AGENTS && length % 2 == 1 && call->agent_name[length - 1] == ' ', "agent %d '%s'",
+          call->agent, call->agent_name);
     seen.calls++;
     usleep(20000);
     seen.inside--;

@@ -15,8 +15,8 @@ static int32_t id_of(kimi_model *model, const char *piece) {
 }
 
 /*
- * A request's logit_bias: of all pieces that may go on within a text the one that is a blank and its end is the likeliest; and so are
- * these. Blank tokens are unlikely, for JSON allows as many as one likes.
+ * A request's logit_bias: of all pieces that may go on within a text the one that is a blank and its end is the likeliest; and so
+ * are these. Blank tokens are unlikely, for JSON allows as many as one likes.
  */
 static void bias(char *text, size_t capacity, kimi_model *model, const char *const *likely, const int *how, int count) {
     static char blanks[8192];
@@ -32,7 +32,8 @@ static void bias(char *text, size_t capacity, kimi_model *model, const char *con
         }
     }
     size_t end = (size_t)snprintf(text, capacity, "\"logit_bias\": {\"%d\": 100%s", id_of(model, " \""), blanks);
-    for (int i = 0; i < count; i++) end += (size_t)snprintf(text + end, capacity - end, ", \"%d\": %d", id_of(model, likely[i]), how[i]);
+    for (int i = 0; i < count; i++)
+        end += (size_t)snprintf(text + end, capacity - end, ", \"%d\": %d", id_of(model, likely[i]), how[i]);
     snprintf(text + end, capacity - end, "}");
 }
 
@@ -40,9 +41,11 @@ static const char *request_of(kimi_model *model, const char *const *likely, cons
                               const char *members) {
     static char json[32768], weights[16384];
     bias(weights, sizeof weights, model, likely, how, count);
-    snprintf(json, sizeof json,
-             "{\"messages\": [{\"role\": \"user\", \"content\": \"Look everywhere.\"}], \"max_tokens\": 1500, %s, %s, \"tool_choice\": "
-             "{\"type\": \"function\", \"function\": {\"name\": \"create_subagent\"}}%s%s}", weights, more, *members ? ", " : "", members);
+    snprintf(
+        json, sizeof json,
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"Look everywhere.\"}], \"max_tokens\": 1500, %s, %s, \"tool_choice\": "
+        "{\"type\": \"function\", \"function\": {\"name\": \"create_subagent\"}}%s%s}",
+        weights, more, *members ? ", " : "", members);
     return json;
 }
 
@@ -69,8 +72,8 @@ const char *agent_request(kimi_model *model, const char *members) {
     static const char *const likely[] = {"<|im_end|>"};
     static const int how[] = {100};
     bias(weights, sizeof weights, model, likely, how, 1);
-    snprintf(json, sizeof json, "{\"max_tokens\": 400, %s, \"tool_choice\": \"required\", \"parallel_tool_calls\": false%s%s}", weights,
-             *members ? ", " : "", members);
+    snprintf(json, sizeof json, "{\"max_tokens\": 400, %s, \"tool_choice\": \"required\", \"parallel_tool_calls\": false%s%s}",
+             weights, *members ? ", " : "", members);
     return json;
 }
 
@@ -90,5 +93,6 @@ kimi_swarm_options swarm_options(kimi_model *model, uint64_t seed, int32_t main_
 }
 
 kimi_tool look_tool(kimi_tool_callback callback, void *user_data) {
-    return (kimi_tool){.struct_size = sizeof(kimi_tool), .name = "look", .parameters = SCHEMA, .callback = callback, .user_data = user_data};
+    return (kimi_tool){
+        .struct_size = sizeof(kimi_tool), .name = "look", .parameters = SCHEMA, .callback = callback, .user_data = user_data};
 }

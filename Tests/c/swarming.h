@@ -5,8 +5,8 @@
 #include "support.h"
 
 /**
- * The main agent's request, with these members beside its own: it calls create_subagent in its first step and in all others assign_task,
- * one call a step, until its steps are used up. Texts of calls are " ". In a static buffer.
+ * The main agent's request, with these members beside its own: it calls create_subagent in its first step and in all others
+ * assign_task, one call a step, until its steps are used up. Texts of calls are " ". In a static buffer.
  */
 const char *main_request(kimi_model *model, const char *members);
 
@@ -17,8 +17,8 @@ const char *many_request(kimi_model *model, const char *members);
 const char *named_request(kimi_model *model, const char *piece, int how);
 
 /**
- * What sub-agents' requests have, with these members beside it: the first step calls a tool, the second ends the answer at once. In a
- * static buffer.
+ * What sub-agents' requests have, with these members beside it: the first step calls a tool, the second ends the answer at once.
+ * In a static buffer.
  */
 const char *agent_request(kimi_model *model, const char *members);
 

@@ -190,8 +190,8 @@ class Conversation(Owned):
     ) -> SwarmResult:
         """Answers a task, a text or messages as in `chat`, by a main agent that creates sub-agents and gives them tasks.
 
-        tools: of the main agent and of sub-agents, as in `chat`; agent_tools: if given, sub-agents have these instead. Functions run
-        on this thread, one at a time, or with `parallel_tools` on threads of their own; `kimi.calling_agent()` tells which agent
+        tools: of the main agent and of sub-agents, as in `chat`; agent_tools: if given, sub-agents have these instead. Functions
+        run on this thread, one at a time, or with `parallel_tools` on threads of their own; `kimi.calling_agent()` tells which agent
         called. What they raise is told to their agent. on_event is called with every event, on this thread; what it raises ends the
         swarm. The options are those of `SwarmOptions`.
         """
@@ -209,7 +209,8 @@ class Conversation(Owned):
         return self._swarm(task, tools, agent_tools, options, True)
 
     def _swarm(
-        self, task: Messages, given: Optional[Iterable[ToolLike]], given_agents: Optional[Iterable[ToolLike]], options: Any, stream: bool
+        self, task: Messages, given: Optional[Iterable[ToolLike]], given_agents: Optional[Iterable[ToolLike]], options: Any,
+        stream: bool,
     ) -> Swarm:
         tools = _swarm_request.tools_of(given)
         agent_tools = tools if given_agents is None else _swarm_request.tools_of(given_agents)

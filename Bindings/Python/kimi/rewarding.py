@@ -71,5 +71,6 @@ def rewards(
     found.struct_size = ctypes.sizeof(found)
     loaded.call("kimi_reward_compute", data, len(data), float(quality), ctypes.byref(options), ctypes.byref(found))
     return Rewards(
-        found.parallel, found.finish, found.quality, found.efficiency, found.lambda1, found.lambda2, found.training, found.final_form
+        found.parallel, found.finish, found.quality, found.efficiency, found.lambda1, found.lambda2, found.training,
+        found.final_form,
     )

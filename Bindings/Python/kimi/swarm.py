@@ -88,8 +88,8 @@ class Swarm(Owned, Iterator[SwarmEvent], AsyncIterator[SwarmEvent]):
     _release = "kimi_swarm_destroy"
 
     def __init__(
-        self, session: Conversation, request: bytes, options: SwarmOptionsStruct, tools: Iterable[Tool], agent_tools: Iterable[Tool],
-        parallel: int, shown: _parts.Shown,
+        self, session: Conversation, request: bytes, options: SwarmOptionsStruct, tools: Iterable[Tool],
+        agent_tools: Iterable[Tool], parallel: int, shown: _parts.Shown,
     ) -> None:
         self._session = session
         self._library = session._library
@@ -267,8 +267,8 @@ class Swarm(Owned, Iterator[SwarmEvent], AsyncIterator[SwarmEvent]):
         self._library.call(name, self._handle, agent, id, len(id), data, len(data), 1 if failed else 0)
 
     def _answer(self, agent: int, call_id: str, content: Union[str, list[Any]], failed: bool) -> None:
-        """The result of a function. What the library refuses is told to the model; nobody waits any more for that of a task that has
-        ended."""
+        """The result of a function. What the library refuses is told to the model; nobody waits any more for that of a task that
+        has ended."""
         try:
             self._submit(agent, call_id, content, failed)
         except Error as error:
