@@ -302,7 +302,7 @@ test_valgrind() {
     printf 'Hello\nAgain\n' | "${check[@]}" "$out/pkgconfig/chat" "$model" instant 4 1 &&
         "${check[@]}" "$out/pkgconfig/tools" "$model" "$root/Examples/c" \
             '{"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "required", "reasoning_budget": 4, "max_tokens": 60}' 1 &&
-        "${check[@]}" "$out/pkgconfig/swarm" -s 1 -a "{$(swarm_options agents)}" -t "$out/valgrind.trace" \
+        "${check[@]}" "$out/pkgconfig/swarm" -s 1 -n 3 -a "{$(swarm_options agents)}" -t "$out/valgrind.trace" \
             "$model" "$(swarm_folder)" "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], $(swarm_options main)}"
 }
 

@@ -1,9 +1,10 @@
 /*
- * A swarm that searches files: swarm [-s SEED] [-a AGENTS] [-t TRACE] DIR FOLDER TASK
+ * A swarm that searches files: swarm [-s SEED] [-n STEPS] [-a AGENTS] [-t TRACE] DIR FOLDER TASK
  *
  * The main agent creates sub-agents, which look for words in the files of FOLDER at the same time; all that they do is told as it
- * comes, with what it took at the end. TRACE is a file to write for chrome://tracing or Perfetto. A TASK that begins with { is a
- * whole request in OpenAI's JSON, and AGENTS, a JSON object, is what the requests of sub-agents have beside their messages.
+ * comes, with what it took at the end. STEPS is the most that the main agent may make; TRACE is a file to write for
+ * chrome://tracing or Perfetto. A TASK that begins with { is a whole request in OpenAI's JSON, and AGENTS, a JSON object, is what
+ * the requests of sub-agents have beside their messages.
  */
 #define _GNU_SOURCE /* strcasestr */
 #include <kimi.h>
@@ -141,14 +142,15 @@ int main(int count, char **arguments) {
     options.all_milliseconds = 4 * 3600 * 1000;
     options.result_bytes = 8192;
     char *trace = NULL;
-    for (int option; (option = getopt(count, arguments, "s:a:t:")) != -1;) {
+    for (int option; (option = getopt(count, arguments, "s:n:a:t:")) != -1;) {
         if (option == 's') chat.seed = strtoull(optarg, NULL, 10);
+        else if (option == 'n') options.main_steps = (int32_t)strtol(optarg, NULL, 10);
         else if (option == 'a') options.agent_request = optarg, options.agent_request_length = KIMI_NUL;
         else if (option == 't') trace = optarg;
         else optind = count;
     }
     if (count - optind != 3) {
-        fprintf(stderr, "usage: %s [-s SEED] [-a AGENTS] [-t TRACE] DIR FOLDER TASK\n", arguments[0]);
+        fprintf(stderr, "usage: %s [-s SEED] [-n STEPS] [-a AGENTS] [-t TRACE] DIR FOLDER TASK\n", arguments[0]);
         return 2;
     }
     arguments += optind;

@@ -36,7 +36,8 @@ from .chat_events import (
     ToolResult,
     Usage,
 )
-from .conversation import ChatOptions, SwarmOptions
+from ._swarm_request import SwarmOptions
+from .conversation import ChatOptions
 from .errors import Error, Status
 from .events import Event, FinishEvent, PromptEvent, TokenEvent, TokenLogprob
 from .generation import Generation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Mapping, Optional, Union
 
 from ._arguments import choice
 from ._chat_structures import ToolCallback, ToolStruct
@@ -16,8 +16,12 @@ from .media import Image, Video
 from .tools import Agent, Tool, called_by, failure_text
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
     from .conversation import Conversation
 
+#: Whose tool it is in a swarm.
+Scope: TypeAlias = Literal["all", "main", "agents"]
 
 _SCOPES = {"all": 0, "main": 1, "agents": 2}
 
@@ -25,7 +29,7 @@ _SCOPES = {"all": 0, "main": 1, "agents": 2}
 class SessionTool:
     """One declared tool. It holds the C callback, which the library may call as long as the tool is declared."""
 
-    def __init__(self, given: Union[Tool, Mapping[str, Any]], any_thread: bool, scope: str, session: Conversation) -> None:
+    def __init__(self, given: Union[Tool, Mapping[str, Any]], any_thread: bool, scope: Scope, session: Conversation) -> None:
         self.given, self.any_thread, self.scope = given, any_thread, scope
         schema = given.schema if isinstance(given, Tool) else given
         function = schema.get("function", schema) if isinstance(schema, Mapping) else {}

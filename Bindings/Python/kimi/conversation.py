@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Literal, Mapping, Opt
 from . import _parts, _request, _swarm_request
 from ._arguments import real, text_bytes
 from ._handle import Owned
-from ._session_tools import SessionTool
+from ._session_tools import Scope, SessionTool
 from ._swarm_request import FLOATS, SwarmOptions
 from .chat import Chat
 from .swarm import Swarm, SwarmResult
@@ -231,7 +231,7 @@ class Conversation(Owned):
         self._chat = weakref.ref(swarm)
         return swarm
 
-    def add_tool(self, tool: ToolLike, *, any_thread: bool = False, scope: Literal["all", "main", "agents"] = "all") -> None:
+    def add_tool(self, tool: ToolLike, *, any_thread: bool = False, scope: Scope = "all") -> None:
         """Declares a tool for all requests of this session, after theirs; one of the same name is replaced.
 
         Its function is called within the library's call, on the thread that reads events. With `any_thread`, or a time limit, on
