@@ -72,7 +72,7 @@ test_contract() { c_test contract contract contract_files contract_evaluate cont
     contract_memory contract_plan contract_chat contract_chat_tools contract_media swarming contract_swarm contract_swarm_limits \
     contract_rewards; }
 # Without malloc's caches of freed blocks, which count as allocated, so that the numbers are exact.
-test_cycles() { GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 c_test cycles cycles; }
+test_cycles() { GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 c_test cycles cycles swarming; }
 test_allocations() { c_test allocations allocations; }
 
 test_install() {
