@@ -171,7 +171,7 @@ int main(int count, char **arguments) {
         snprintf(what, sizeof what, "conversation on %d threads", threads);
         repeat(what, threads == 1 ? 500 : 100, chat_cycle, model);
         snprintf(what, sizeof what, "swarm on %d threads", threads);
-        repeat(what, threads == 1 ? 100 : 50, swarm_cycle, model);
+        repeat(what, threads == 1 ? 50 : 25, swarm_cycle, model);
         kimi_model_close(model);
     }
     return finish();
