@@ -143,6 +143,9 @@ final class Shared<Value>: @unchecked Sendable {
         get { lock.withLock { stored } }
         set { lock.withLock { stored = newValue } }
     }
+
+    /// Looks at the value and changes it, with no other thread in between.
+    func change<T>(_ body: (inout Value) -> T) -> T { lock.withLock { body(&stored) } }
 }
 
 /// A thread of its own; `wait` returns what it returned or throws what it threw.
