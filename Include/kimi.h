@@ -9,13 +9,13 @@
  *         kimi_session_generate_text(session, "Once upon a time", KIMI_NUL, NULL, on_event, NULL, &error);
  *
  * Sections, in order of use: status and errors, version, model, tokenizer, session, generation, pictures and videos, conversation,
- * statistics.
+ * swarm, rewards, statistics.
  *
  * Rules that hold everywhere
  *   Status     Every fallible call returns a kimi_status: KIMI_OK, or a negative code. Details come as an optional
  *              kimi_error: pass NULL if they are not wanted. Out-parameters are set to NULL or 0 on failure.
- *   Handles    kimi_model, kimi_session, kimi_generation, kimi_image, kimi_video, kimi_chat, kimi_tool_result, kimi_decoder and
- *              kimi_error are opaque.
+ *   Handles    kimi_model, kimi_session, kimi_generation, kimi_image, kimi_video, kimi_chat, kimi_swarm, kimi_tool_result,
+ *              kimi_decoder and kimi_error are opaque.
  *              A handle that is NULL, destroyed, or was never made by this library is recognised and gives
  *              KIMI_ERROR_INVALID_HANDLE; it is never dereferenced. Destroying NULL does nothing.
  *   Strings    Input strings are a pointer and a length in bytes, UTF-8, copied during the call. The length KIMI_NUL means
@@ -36,6 +36,7 @@
  *   model, its tokenizer      immutable: any number of threads at once
  *   image, video              likewise; they belong to no model
  *   session, generation, chat one call at a time; a second caller gets KIMI_ERROR_BUSY and changes nothing
+ *   swarm                     _next one call at a time, likewise; all else any thread, while _next waits and from callbacks, too
  *   kimi_session_cancel       any thread, at any time while the session exists; so _messages, _turn, _add_tool and _remove_tool
  *   close and destroy         any thread, at any time: the handle is invalid from then on; what a running call still
  *                             uses is freed when that call returns (a session's running call is cancelled)
@@ -816,7 +817,7 @@ kimi_status kimi_model_encode_video(const kimi_model *model, const kimi_video *v
 #define KIMI_MODE_INSTANT 1 /**< no reasoning; temperature 0.6 */
 #define KIMI_MODE_THINKING 2 /**< reasoning first, at most 8,192 tokens; temperature 1 */
 #define KIMI_MODE_AGENT 3 /**< thinking, and tools are called in a loop of up to 300 steps */
-#define KIMI_MODE_SWARM 4 /**< an agent of up to 15 steps; sub-agents are not in this version, which a NOTICE says */
+#define KIMI_MODE_SWARM 4 /**< kimi_swarm_run's, of up to 15 steps; in other requests an agent without sub-agents, which a NOTICE says */
 
 #define KIMI_CONTEXT_STOP 0 /**< finish with KIMI_FINISH_CONTEXT */
 #define KIMI_CONTEXT_DROP_RESULTS 1 /**< put a note in place of the oldest tool results and go on */
@@ -900,7 +901,7 @@ kimi_status kimi_chat_options_init(kimi_chat_options *options, size_t size);
 #define KIMI_NOTICE_REASONING_BUDGET 3 /**< the reasoning budget is used up; the thought was closed and the answer follows */
 #define KIMI_NOTICE_CONTEXT 4 /**< less than an eighth of the context is left */
 #define KIMI_NOTICE_RESULTS_DROPPED 5 /**< notes took the place of old tool results, to make room */
-#define KIMI_NOTICE_MODE 6 /**< something the mode promises is not in this version */
+#define KIMI_NOTICE_MODE 6 /**< something the mode promises is not in this request: sub-agents, where no swarm was asked for */
 #define KIMI_NOTICE_UNANSWERED 7 /**< a call in the history has no result */
 
 typedef struct kimi_chat_event {
@@ -964,6 +965,9 @@ typedef struct kimi_tool_call {
     const char *name;
     const char *arguments; /**< a JSON object that satisfies the tool's schema, NUL-terminated */
     size_t arguments_length;
+    int32_t agent; /**< of a swarm, as in kimi_swarm_event; 0 also outside of one */
+    int32_t reserved;
+    const char *agent_name; /**< "main" or the sub-agent's; "" outside of a swarm */
 } kimi_tool_call;
 
 /** Where a callback puts its answer; invalid after it has returned. */
@@ -984,6 +988,10 @@ kimi_status kimi_tool_result_add_image(kimi_tool_result *result, const kimi_imag
  */
 typedef int32_t (*kimi_tool_callback)(const kimi_tool_call *call, kimi_tool_result *result, void *user_data);
 
+#define KIMI_SCOPE_ALL 0 /**< main agent and sub-agents */
+#define KIMI_SCOPE_MAIN 1 /**< the main agent of a swarm, and requests of other kinds */
+#define KIMI_SCOPE_AGENTS 2 /**< sub-agents alone */
+
 typedef struct kimi_tool {
     uint32_t struct_size;
     /**
@@ -998,6 +1006,13 @@ typedef struct kimi_tool {
     void *user_data;
     /** 1: the callback may run on threads of the library's, beside others, see parallel_calls. 0: on the calling thread. */
     int32_t any_thread;
+    /**
+     * The most calls that run at the same time, of all agents of a swarm and of forks of the session: 1 to 10,000; 0: no limit. Waiting
+     * is part of the time limit. For tools that run on threads of the library's.
+     */
+    int32_t parallel_limit;
+    /** Whose tool it is in a swarm: KIMI_SCOPE_... */
+    int32_t scope;
     int32_t reserved;
 } kimi_tool;
 
@@ -1069,6 +1084,223 @@ kimi_status kimi_parse_output_text(const char *text, size_t length, int32_t thin
  * schemas. out_text is transferred; out_length may be NULL.
  */
 kimi_status kimi_tools_to_typescript(const char *tools, size_t length, char **out_text, size_t *out_length, kimi_error **out_error);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Swarm: a main agent that creates sub-agents and gives them tasks, which they work on at the same time
+ *
+ * The main agent works on the session's conversation and has two more tools, create_subagent(name, system_prompt) and assign_task(agent,
+ * prompt). A sub-agent is a conversation of its own on the same model, with the session's tools (see `scope` of kimi_tool) and without
+ * those two; the main agent reads the results of its tasks. Agents compute on threads of the library's, and wait where the host
+ * does not take their events: none is lost. Tools that are for the calling thread run there, between two events, whichever agent
+ * calls them. A tool that fails, is late or never returns, a task that fails or is cancelled: the others go on.
+ *
+ * With a seed, and tools that answer alike, a run has the same bits whatever threads and host do, budgets of all tokens and of time
+ * aside. Sources/SWARM.md has the whole: stages, budgets, the account, rewards.
+ */
+
+/** Budgets and limits; 0, unless said otherwise: the default in brackets. What is beyond its range is KIMI_ERROR_INVALID_ARGUMENT. */
+typedef struct kimi_swarm_options {
+    uint32_t struct_size;
+    /** Sub-agents that may be created, 1 to 1000 [100]; they are alive until the end. */
+    int32_t agent_limit;
+    /** Steps of the main agent [15] and of each task [100], 1 to 10,000. */
+    int32_t main_steps;
+    int32_t task_steps;
+    /** Generated tokens of a task, and of all agents together [no limit]. */
+    int64_t task_tokens;
+    int64_t all_tokens;
+    /** Milliseconds of a task from its beginning, and of the whole run: 1 to 7 days [no limit]. */
+    int64_t task_milliseconds;
+    int64_t all_milliseconds;
+    /** The most bytes of a task's result that the main agent reads, 1 to 16 MiB [32 KiB]; the rest is cut, with a note. */
+    int64_t result_bytes;
+    /** Sub-agents that work at the same time, 1 to 1000 [all]; others wait in line. */
+    int32_t parallel_agents;
+    /** Callbacks of any_thread tools that run at the same time, 1 to 10,000 [no limit]; see `parallel_limit` of kimi_tool, too. */
+    int32_t parallel_tools;
+    /** Of sub-agents' sessions, as in kimi_session_options. */
+    int32_t priority;
+    /** Events that wait for the host before agents do, 1 to 1,000,000 [1024]. */
+    int32_t queue_limit;
+    /** Of sub-agents' sessions [the model's]. */
+    int64_t context_limit;
+    /** KIMI_MODE_... of the main agent and of sub-agents [what the requests say, else KIMI_MODE_SWARM and KIMI_MODE_AGENT]. */
+    int32_t main_mode;
+    int32_t agent_mode;
+    /**
+     * What holds for the requests of all agents, borrowed during the call; NULL: the defaults. `mode` and `step_limit` must be 0: they are
+     * above. `append` is the main agent's. Each task gets a seed that is made of `seed`, or the request's.
+     */
+    const kimi_chat_options *chat;
+    /**
+     * What the requests of sub-agents have beside their messages: a JSON object with the members of a request but `messages`, such as
+     * max_tokens, tools that are answered by polling, or a response_format that every result then satisfies. Borrowed during the call;
+     * NULL: nothing.
+     */
+    const char *agent_request;
+    size_t agent_request_length; /**< or KIMI_NUL */
+} kimi_swarm_options;
+
+/** Fills in the defaults. `size` is the caller's sizeof(kimi_swarm_options). NULL or a size under 4 is KIMI_ERROR_INVALID_ARGUMENT. */
+kimi_status kimi_swarm_options_init(kimi_swarm_options *options, size_t size);
+
+#define KIMI_SWARM_NONE 0 /**< no event: nothing came within the time that kimi_swarm_next was given */
+#define KIMI_SWARM_CHAT 1 /**< `chat`: what an agent's own request reports, its FINISH too */
+#define KIMI_SWARM_CREATED 2 /**< the sub-agent is there; `text`: its system prompt */
+#define KIMI_SWARM_TASK_BEGIN 3 /**< the agent begins `task`; `text`: the prompt */
+#define KIMI_SWARM_TASK_END 4 /**< `outcome`, and `text`: what the main agent reads; `cut`: 1 if it is not the whole */
+#define KIMI_SWARM_BUDGET 5 /**< `budget` is used up; `text`: in words */
+#define KIMI_SWARM_MEMORY 6 /**< the agent waits for memory until another's task ends */
+#define KIMI_SWARM_FINISH 7 /**< the last event: `finish_reason` is that of the main agent, KIMI_FINISH_... */
+
+#define KIMI_OUTCOME_FINISHED 0
+#define KIMI_OUTCOME_FAILED 1 /**< an error, in the words of the result */
+#define KIMI_OUTCOME_CANCELLED 2
+#define KIMI_OUTCOME_STEPS 3 /**< task_steps */
+#define KIMI_OUTCOME_TOKENS 4 /**< task_tokens */
+#define KIMI_OUTCOME_ALL_TOKENS 5
+#define KIMI_OUTCOME_TIME 6 /**< task_milliseconds */
+#define KIMI_OUTCOME_ALL_TIME 7
+#define KIMI_OUTCOME_LENGTH 8 /**< an answer was cut at max_tokens */
+#define KIMI_OUTCOME_CONTEXT 9 /**< the context is full */
+#define KIMI_OUTCOME_MEMORY 10 /**< there is not enough memory, and nobody to wait for */
+
+#define KIMI_BUDGET_MAIN_STEPS 1
+#define KIMI_BUDGET_TASK_STEPS 2
+#define KIMI_BUDGET_TASK_TOKENS 3
+#define KIMI_BUDGET_ALL_TOKENS 4
+#define KIMI_BUDGET_TASK_TIME 5
+#define KIMI_BUDGET_ALL_TIME 6
+#define KIMI_BUDGET_AGENTS 7 /**< agent_limit; said once */
+
+/** A swarm at work. Until it has finished or is destroyed, its session is busy. */
+typedef struct kimi_swarm kimi_swarm;
+
+typedef struct kimi_swarm_event {
+    uint32_t struct_size;
+    int32_t type; /**< KIMI_SWARM_... */
+    int32_t agent; /**< 0: the main agent; sub-agents count from 1 in the order of their creation */
+    int32_t parent; /**< the agent that created it; -1: none */
+    /** Of the agent, "main" for the first. Borrowed until the event function returns or the next poll, as all here; never NULL. */
+    const char *name;
+    int32_t task; /**< the number of the agent's task, from 1; 0 for the main agent, and before the first */
+    int32_t outcome; /**< TASK_END: KIMI_OUTCOME_... */
+    int32_t budget; /**< BUDGET: KIMI_BUDGET_... */
+    int32_t finish_reason; /**< FINISH: KIMI_FINISH_... */
+    int32_t cut; /**< TASK_END: see there */
+    int32_t reserved;
+    const char *text; /**< UTF-8, NUL-terminated, never NULL */
+    size_t text_length;
+    const kimi_chat_event *chat; /**< CHAT: the event; else NULL */
+    kimi_swarm *swarm; /**< the one that it is of, for the functions below */
+} kimi_swarm_event;
+
+/** Receives events on the calling thread. Non-zero ends the swarm; the call returns that value unchanged (use positive ones). */
+typedef int32_t (*kimi_swarm_callback)(const kimi_swarm_event *event, void *user_data);
+
+/**
+ * Answers a request as kimi_session_send does, by a main agent with sub-agents; when it returns, no agent computes any more.
+ *
+ * options and callback may be NULL. A handle of the swarm is in every event and valid until the call returns; destroying it ends the
+ * swarm as cancelled. A swarm that was cancelled (kimi_session_cancel, kimi_swarm_cancel of agent 0) or ran out of time gives
+ * FINISH with KIMI_FINISH_CANCELLED, and then the call returns KIMI_ERROR_CANCELLED; the conversation is as before the request.
+ * Errors: KIMI_ERROR_INVALID_ARGUMENT (an option, by its name; a tool that is called as one of the swarm's own), those of
+ * kimi_session_send for the main agent, and KIMI_ERROR_OUT_OF_MEMORY where the system gives no thread.
+ */
+kimi_status kimi_swarm_run(kimi_session *session, const char *request, size_t length, const kimi_swarm_options *options,
+                           kimi_swarm_callback callback, void *user_data, kimi_error **out_error);
+
+/** The same by polling. The agents begin to compute, as far as their events have room. */
+kimi_status kimi_swarm_open(kimi_session *session, const char *request, size_t length, const kimi_swarm_options *options,
+                            kimi_swarm **out_swarm, kimi_error **out_error);
+
+/**
+ * Waits for the next event and stores it; set event->struct_size first (at least 8). Callbacks of tools that are for the calling thread
+ * run within. timeout_milliseconds: how long to wait; 0: not at all; below 0: as long as it takes. If nothing came, the type is
+ * KIMI_SWARM_NONE. A call of a tool without callback gives a CHAT event RESULT_NEEDED, and its agent, it alone, waits for
+ * kimi_swarm_submit: a host with nothing else to wait for submits before it asks again. After FINISH gives FINISH again, and after an
+ * error of the main agent the same error.
+ */
+kimi_status kimi_swarm_next(kimi_swarm *swarm, int32_t timeout_milliseconds, kimi_swarm_event *event, kimi_error **out_error);
+
+/**
+ * The result of one call of an agent. code is KIMI_RESULT_OK or _FAILED. An agent or id that is not waited for, a task's that has ended
+ * among them, is KIMI_ERROR_INVALID_ARGUMENT.
+ */
+kimi_status kimi_swarm_submit(kimi_swarm *swarm, int32_t agent, const char *call_id, size_t call_id_length, const char *text,
+                              size_t length, int32_t code, kimi_error **out_error);
+
+/** The same with content as in kimi_chat_submit_content. */
+kimi_status kimi_swarm_submit_content(kimi_swarm *swarm, int32_t agent, const char *call_id, size_t call_id_length,
+                                      const char *content, size_t length, int32_t code, kimi_error **out_error);
+
+/**
+ * Ends the task that an agent works on and those it has in line: each as KIMI_OUTCOME_CANCELLED, which the main agent reads. Agent 0
+ * ends the swarm. Returns at once. An agent that there is not is KIMI_ERROR_INVALID_ARGUMENT.
+ */
+kimi_status kimi_swarm_cancel(kimi_swarm *swarm, int32_t agent, kimi_error **out_error);
+
+/**
+ * What was done so far, all of it at FINISH, as JSON: critical_steps, total_steps, stages, agent_limit, tokens (prompt, cached, generated),
+ * seconds, serial_seconds, speedup, finish ("stop", ... or null), agents (agent, name, parent, steps, tokens, busy_seconds), tasks
+ * (agent, task, stage, steps, generated_tokens, outcome or null, result_bytes, cut, times), timeline (agent, kind, step, times in
+ * microseconds). Read by kimi_reward_compute. out_json is transferred; out_length may be NULL.
+ */
+kimi_status kimi_swarm_account(kimi_swarm *swarm, char **out_json, size_t *out_length, kimi_error **out_error);
+
+/** The timeline so far in Chrome's trace format, for chrome://tracing and Perfetto. out_json is transferred; out_length may be NULL. */
+kimi_status kimi_swarm_trace(kimi_swarm *swarm, char **out_json, size_t *out_length, kimi_error **out_error);
+
+/**
+ * Ends the swarm and returns when no agent computes any more, which takes a layer of a step; callbacks that run are left alone, and may
+ * call this themselves. The session's conversation is as before unless the swarm had finished.
+ */
+void kimi_swarm_destroy(kimi_swarm *swarm);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Rewards: the terms of PARL, parallel-agent reinforcement learning, for those who train an orchestrator; any thread
+ *
+ * Sources/SWARM.md says what of them is published and what is this library's reading.
+ */
+
+#define KIMI_ANNEALING_LINEAR 1 /**< weights fall on a line */
+#define KIMI_ANNEALING_COSINE 2 /**< by half a cosine */
+
+typedef struct kimi_reward_options {
+    uint32_t struct_size;
+    /** KIMI_ANNEALING_...: how the weights go to zero; _init sets _LINEAR. */
+    int32_t annealing;
+    /** The weights of `parallel` and `finish` where training begins, 0 or more; _init sets 0.1. */
+    double lambda1;
+    double lambda2;
+    /** How far training has come, 0 to 1. */
+    double progress;
+    /** Agents at the same time that earn the whole of `parallel`, 2 or more; 0: the account's agent_limit. */
+    int64_t width;
+} kimi_reward_options;
+
+kimi_status kimi_reward_options_init(kimi_reward_options *options, size_t size);
+
+typedef struct kimi_rewards {
+    uint32_t struct_size;
+    int32_t reserved;
+    double parallel; /**< r_parallel, 0 to 1: how many sub-agents worked at the same time */
+    double finish; /**< r_finish, 0 to 1: the share of tasks that were finished */
+    double quality; /**< r_perf: the caller's */
+    double efficiency; /**< 0 to 1: 1 - critical_steps / total_steps */
+    double lambda1; /**< the weights at this progress */
+    double lambda2;
+    double training; /**< lambda1 parallel + lambda2 finish + quality */
+    double final_form; /**< 0.8 quality + 0.2 efficiency */
+} kimi_rewards;
+
+/**
+ * The rewards of a run, from its account (kimi_swarm_account, at any later time, too) and `quality`, the caller's judgement of the
+ * answer, 0 to 1. options may be NULL; set rewards->struct_size first. KIMI_ERROR_INVALID_ARGUMENT: a value that is NaN or out of its
+ * range, by its name; a text that is no account.
+ */
+kimi_status kimi_reward_compute(const char *account, size_t length, double quality, const kimi_reward_options *options,
+                                kimi_rewards *rewards, kimi_error **out_error);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Statistics

@@ -67,11 +67,12 @@ ln -sf "$build/libkimi.so" "$out/lib/libkimi.so.1"
 
 test_abi() { "$root/Tests/c/check_abi.sh" "$build/libkimi.so"; }
 test_hostile() { c_test hostile hostile hostile_model hostile_session hostile_generation \
-    hostile_chat; }
+    hostile_chat swarming hostile_swarm hostile_swarm_tools; }
 test_contract() { c_test contract contract contract_files contract_evaluate contract_generate contract_options contract_threads \
-    contract_memory contract_plan contract_chat contract_chat_tools contract_media; }
+    contract_memory contract_plan contract_chat contract_chat_tools contract_media swarming contract_swarm contract_swarm_limits \
+    contract_rewards; }
 # Without malloc's caches of freed blocks, which count as allocated, so that the numbers are exact.
-test_cycles() { GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 c_test cycles cycles; }
+test_cycles() { GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 c_test cycles cycles swarming; }
 test_allocations() { c_test allocations allocations; }
 
 test_install() {
@@ -186,6 +187,69 @@ check_tools() { # names of the tools, command line in which SEED and TOOL stand 
     done
 }
 
+# What a swarm must do whose main agent has to create a sub-agent and then can only give it tasks: the sub-agent's tool is called,
+# there is an account and a trace, and the same seed gives the same events of each agent.
+check_swarm() { # sub-agents' tool, option for the trace, words of the program, command line in which SEED stands for a seed
+    local tool=$1 option=$2 words=$3 text again seed command
+    shift 3
+    for seed in 1 2 3; do
+        command=("${@//SEED/$seed}")
+        command+=("$option" "$out/swarm.trace")
+        text=$("${command[@]}" | tr -d '\0'; exit "${PIPESTATUS[0]}") || { echo "it failed: $text"; return 1; }
+        printf '%s\n' "$text" | head -c 3000
+        grep -aqE "^\\[[^]]*\\] $tool " <<<"$text" || { echo "no call of $tool with seed $seed"; return 1; }
+        grep -aqE '^\[main\] create_subagent ' <<<"$text" && grep -aqE '^\[main\] assign_task ' <<<"$text" || {
+            echo "no sub-agent or no task with seed $seed"
+            return 1
+        }
+        grep -aqE '[0-9]+ steps, [0-9]+ of them critical' <<<"$text" || { echo "no account with seed $seed"; return 1; }
+        python3 -c 'import json, sys; sys.exit(len(json.load(open(sys.argv[1]))["traceEvents"]) < 5)' "$out/swarm.trace" || return 1
+        # Only the times differ, and the order of lines of different agents.
+        again=$("${command[@]}" | tr -d '\0'; exit "${PIPESTATUS[0]}") || { echo "it failed: $again"; return 1; }
+        [ "$(grep -aE '^\[[^]]+\] ' <<<"$text" | sort)" = "$(grep -aE '^\[[^]]+\] ' <<<"$again" | sort)" ] || {
+            echo "the same seed gives other events:"
+            printf '%s\n' "$again"
+            return 1
+        }
+    done
+    text=$("${command[@]//$model//no-such-folder}" 2>&1 >/dev/null) && { echo "success without a folder"; return 1; }
+    [[ "$text" == *no-such-folder* ]] || { echo "the error is '$text'"; return 1; }
+    "${@:1:words}" >/dev/null 2>&1
+    [ $? = 2 ] || { echo "no usage"; return 1; }
+}
+
+# Members of two requests, by which random weights make a swarm. The main agent creates a sub-agent, and then calls what it likes,
+# in each step one tool; texts of its calls are blanks, names and tasks among them. Sub-agents call a tool in their first step, and
+# end their answer in the second.
+swarm_options() { # main or agents
+    python3 - "$model" "$1" <<'END'
+import base64, json, sys
+model, of = sys.argv[1:]
+bias = {}
+for line in open(model + "/tiktoken.model"):
+    piece, id = line.split()
+    piece = base64.b64decode(piece)
+    if not piece.strip():
+        bias[id] = -100
+    elif piece == b' "':
+        bias[id] = 100
+added = json.load(open(model + "/tokenizer_config.json"))["added_tokens_decoder"]
+markers = {token["content"]: id for id, token in added.items()}
+bias[markers["<|tool_calls_section_begin|>" if of == "main" else "<|im_end|>"]] = 100
+choice = {"type": "function", "function": {"name": "create_subagent"}} if of == "main" else "required"
+options = {"mode": "instant", "tool_choice": choice, "parallel_tool_calls": False, "max_tokens": 1500, "logit_bias": bias}
+print(json.dumps(options)[1:-1], end="")
+END
+}
+
+# A corpus of three lines: every search finds them all, and all that is found has to be read.
+swarm_folder() {
+    mkdir -p "$out/corpus"
+    printf 'The lighthouse was lit in 1737.\n' >"$out/corpus/braaby.txt"
+    printf 'They ship kelp.\nThe ferry takes 5 hours.\n' >"$out/corpus/torava.txt"
+    echo "$out/corpus"
+}
+
 # Options of a forced call: one an answer, blank tokens unlikely and quotation marks likely. Of random weights come long runs of white
 # space, which JSON allows, and long strings.
 call_options() {
@@ -209,14 +273,18 @@ END
 test_conversation_c() {
     check_chat "$out/pkgconfig/chat" && check_vision "$out/pkgconfig/vision" &&
         check_tools "calculate|find_files" "$out/pkgconfig/tools" "$model" "$root/Examples" \
-            "{\"messages\": [{\"role\": \"user\", \"content\": \"Which files?\"}], $(call_options)}" SEED
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"Which files?\"}], $(call_options)}" SEED &&
+        check_swarm search -t 1 "$out/pkgconfig/swarm" -s SEED -a "{$(swarm_options agents)}" "$model" "$(swarm_folder)" \
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], $(swarm_options main)}"
 }
 test_conversation_python() {
     local python=$out/venv/bin/python
     export KIMI_LIBRARY=$prefix/lib/libkimi.so.1
     check_chat "$python" "$root/Examples/python/chat.py" && check_vision "$python" "$root/Examples/python/vision.py" &&
         check_tools "query_books|calculate|search_files" "$python" "$root/Examples/python/tools.py" "$model" "Which books?" \
-            --folder "$root/Examples" --options "{\"seed\": SEED, $(call_options)}"
+            --folder "$root/Examples" --options "{\"seed\": SEED, $(call_options)}" &&
+        check_swarm search_texts --trace 2 "$python" "$root/Examples/python/swarm.py" "$model" \
+            --options "{\"seed\": SEED, \"agent_options\": {$(swarm_options agents)}, $(swarm_options main)}"
 }
 
 test_luajit() { KIMI_LIBRARY=$prefix/lib/libkimi.so.1 check_example luajit "$root/Examples/lua/generate.lua"; }
@@ -233,7 +301,9 @@ test_valgrind() {
     "${check[@]}" "$out/pkgconfig/vision" "$model" "$fixtures/tiny-kimi-expected/vision/wide.png" What 4 1 || return 1
     printf 'Hello\nAgain\n' | "${check[@]}" "$out/pkgconfig/chat" "$model" instant 4 1 &&
         "${check[@]}" "$out/pkgconfig/tools" "$model" "$root/Examples/c" \
-            '{"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "required", "reasoning_budget": 4, "max_tokens": 60}' 1
+            '{"messages": [{"role": "user", "content": "Hello"}], "tool_choice": "required", "reasoning_budget": 4, "max_tokens": 60}' 1 &&
+        "${check[@]}" "$out/pkgconfig/swarm" -s 1 -n 3 -a "{$(swarm_options agents)}" -t "$out/valgrind.trace" \
+            "$model" "$(swarm_folder)" "{\"messages\": [{\"role\": \"user\", \"content\": \"Look.\"}], $(swarm_options main)}"
 }
 
 python_environment() { # folder, python, options of venv

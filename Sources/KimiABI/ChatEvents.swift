@@ -15,10 +15,10 @@ final class ChatEventStorage {
         c.type = event.kind.rawValue
         c.step = Int32(clamping: event.step)
         c.call = event.call.map { Int32(clamping: $0) } ?? -1
-        c.text = keep(event.text, in: text)
+        c.text = text.keep(event.text)
         c.text_length = event.text.utf8.count
-        c.call_id = keep(event.callID, in: callID)
-        c.name = keep(event.name, in: name)
+        c.call_id = callID.keep(event.callID)
+        c.name = name.keep(event.name)
         c.code = event.code
         c.finish_reason = event.finish?.rawValue ?? 0
         c.done = Int64(event.done)
@@ -30,11 +30,12 @@ final class ChatEventStorage {
         c.media_tokens = Int64(event.usage.media)
         return body(c)
     }
+}
 
-    private func keep(_ string: String, in storage: ByteStorage) -> UnsafePointer<CChar>? {
+extension ByteStorage {
+    /// A text as a C string that stays until the next one.
+    func keep(_ string: String) -> UnsafePointer<CChar>? {
         guard !string.isEmpty else { return forever("") }
-        return storage.update(Array(string.utf8) + [0]).baseAddress.map {
-            UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self)
-        }
+        return update(Array(string.utf8) + [0]).baseAddress.map { UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self) }
     }
 }

@@ -26,14 +26,14 @@ struct UserData: @unchecked Sendable {
 }
 
 /// A mode of kimi.h; nil for KIMI_MODE_AUTO.
-func mode(_ value: Int32) throws(KimiError) -> ChatMode? {
+func mode(_ value: Int32, _ name: String = "mode") throws(KimiError) -> ChatMode? {
     switch value {
     case KIMI_MODE_AUTO: return nil
     case KIMI_MODE_INSTANT: return .instant
     case KIMI_MODE_THINKING: return .thinking
     case KIMI_MODE_AGENT: return .agent
     case KIMI_MODE_SWARM: return .swarm
-    default: throw KimiError(.invalidArgument, "mode is \(value); it must be one of KIMI_MODE_..., 0 to 4", subject: "mode")
+    default: throw KimiError(.invalidArgument, "\(name) is \(value); it must be one of KIMI_MODE_..., 0 to 4", subject: name)
     }
 }
 
@@ -48,7 +48,8 @@ private func optional(_ value: Int64, _ name: String, _ range: ClosedRange<Int>)
 }
 
 /// The C options in the agent's terms.
-private func convert(_ c: kimi_chat_options) throws(KimiError) -> ChatOptions {
+func chatOptions(_ caller: UnsafePointer<kimi_chat_options>?) throws(KimiError) -> ChatOptions {
+    let c = try options(caller, defaults: defaultOptions, "kimi_chat_options")
     var options = ChatOptions()
     options.mode = try mode(c.mode)
     options.maxTokens = try optional(c.max_tokens, "max_tokens", 1...Int.max)
@@ -99,7 +100,7 @@ private func run(
     var answer: kimi_status = 0
     let failure = status(outError) { () throws(KimiError) in
         let chat = try chatSession(handle)
-        let run = try start(chat, try convert(try options(callerOptions, defaults: defaultOptions, "kimi_chat_options")))
+        let run = try start(chat, try chatOptions(callerOptions))
         defer { run.abandon() }
         let storage = ChatEventStorage()
         while true {
@@ -183,7 +184,7 @@ final class ChatHandle: @unchecked Sendable {
     status(outError) { () throws(KimiError) in
         let out = try require(outChat, "out_chat")
         let chat = try chatSession(handle)
-        let options = try convert(try options(callerOptions, defaults: defaultOptions, "kimi_chat_options"))
+        let options = try chatOptions(callerOptions)
         let request = try ChatRequest(json: try bytes(request, length, "request"))
         out.pointee = try Handles.add(.chat(ChatHandle(try ChatRun(chat, request: request, options: options, isPolled: true))))
     }
@@ -203,7 +204,7 @@ final class ChatHandle: @unchecked Sendable {
 }
 
 /// What a host may say of a call.
-private func outcome(_ code: Int32) throws(KimiError) -> ToolAnswer.Outcome {
+func outcome(_ code: Int32) throws(KimiError) -> ToolAnswer.Outcome {
     guard code == KIMI_RESULT_OK || code == KIMI_RESULT_FAILED else {
         throw KimiError(.invalidArgument, "code is \(code); it must be KIMI_RESULT_OK or KIMI_RESULT_FAILED", subject: "code")
     }

@@ -10,6 +10,7 @@ enum Handled {
     case session(ChatSession)
     case generation(GenerationHandle)
     case chat(ChatHandle)
+    case swarm(SwarmHandle)
     case toolResult(ResultHandle)
     case decoder(DecoderHandle)
     case image(ImageHandle)
@@ -110,6 +111,11 @@ func session(_ handle: OpaquePointer?) throws(KimiError) -> Session { try chatSe
 func chat(_ handle: OpaquePointer?) throws(KimiError) -> ChatHandle {
     guard case .chat(let chat)? = Handles.object(handle) else { throw invalid("chat") }
     return chat
+}
+
+func swarm(_ handle: OpaquePointer?) throws(KimiError) -> SwarmHandle {
+    guard case .swarm(let swarm)? = Handles.object(handle) else { throw invalid("swarm") }
+    return swarm
 }
 
 func toolResult(_ handle: OpaquePointer?) throws(KimiError) -> ResultHandle {

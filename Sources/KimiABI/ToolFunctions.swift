@@ -63,15 +63,18 @@ private func answer(
     }
     // After this the callback's thread may keep the pointer, but it is no handle any more.
     defer { _ = Handles.remove(handle) { if case .toolResult = $0 { true } else { false } } }
+    var call = kimi_tool_call()
+    call.struct_size = UInt32(MemoryLayout<kimi_tool_call>.size)
+    call.step = Int32(clamping: request.step)
+    call.arguments_length = request.arguments.utf8.count
+    call.agent = Int32(clamping: request.agent)
     let code = request.id.withCString { id in
         request.name.withCString { name in
             request.arguments.withCString { arguments in
-                var call = kimi_tool_call()
-                call.struct_size = UInt32(MemoryLayout<kimi_tool_call>.size)
-                call.step = Int32(clamping: request.step)
-                (call.id, call.name, call.arguments) = (id, name, arguments)
-                call.arguments_length = request.arguments.utf8.count
-                return withUnsafePointer(to: call) { callback($0, handle, userData.pointer) }
+                request.agentName.withCString { agentName in
+                    (call.id, call.name, call.arguments, call.agent_name) = (id, name, arguments, agentName)
+                    return withUnsafePointer(to: call) { callback($0, handle, userData.pointer) }
+                }
             }
         }
     }
@@ -92,13 +95,21 @@ private func convert(_ c: kimi_tool) throws(KimiError) -> HostTool {
         throw KimiError(.invalidArgument, "reserved is \(c.reserved); it must be 0", subject: "reserved")
     }
     let anyThread = try flag(c.any_thread, "any_thread")
+    guard let scope = ToolScope(rawValue: c.scope) else {
+        throw KimiError(.invalidArgument, "scope is \(c.scope); it must be one of KIMI_SCOPE_..., 0 to 2", subject: "scope")
+    }
+    guard c.parallel_limit == 0 || ToolSlots.range.contains(Int(c.parallel_limit)) else {
+        throw KimiError(
+            .invalidArgument, "parallel_limit is \(c.parallel_limit); it must be \(ToolSlots.range.lowerBound) to "
+                + "\(ToolSlots.range.upperBound), or 0 (no limit)", subject: "parallel_limit")
+    }
     let declaration = try ToolDeclaration(name: name, description: description, parameters: parameters)
     let userData = UserData(pointer: c.user_data)
     var run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
     if let callback = c.callback { run = { request in answer(request, callback, userData) } }
     return HostTool(
         declaration: declaration, timeoutMilliseconds: c.timeout_milliseconds == 0 ? nil : Int(c.timeout_milliseconds),
-        anyThread: anyThread, run: run)
+        anyThread: anyThread, slots: c.parallel_limit == 0 ? [] : [ToolSlots(Int(c.parallel_limit))], scope: scope, run: run)
 }
 
 @c @implementation public func kimi_session_add_tool(

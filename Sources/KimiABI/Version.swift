@@ -27,6 +27,10 @@ private let version: StaticString = "0.1.0"
     case "kimi_event": MemoryLayout<kimi_event>.size
     case "kimi_chat_options": MemoryLayout<kimi_chat_options>.size
     case "kimi_chat_event": MemoryLayout<kimi_chat_event>.size
+    case "kimi_swarm_options": MemoryLayout<kimi_swarm_options>.size
+    case "kimi_swarm_event": MemoryLayout<kimi_swarm_event>.size
+    case "kimi_reward_options": MemoryLayout<kimi_reward_options>.size
+    case "kimi_rewards": MemoryLayout<kimi_rewards>.size
     case "kimi_tool": MemoryLayout<kimi_tool>.size
     case "kimi_tool_call": MemoryLayout<kimi_tool_call>.size
     case "kimi_session_stats": MemoryLayout<kimi_session_stats>.size

@@ -72,7 +72,7 @@ package final class ChatRun: @unchecked Sendable {
         eyes = ChatEyes(chat.session.model, allowsFiles: options.allowsFiles, held: options.heldMedia)
         try eyes.admit(messages)
         plan = try TurnPlan(
-            request: request, options: options, hostTools: options.member?.tools ?? chat.tools.all, format: format,
+            request: request, options: options, hostTools: options.member?.tools ?? chat.tools.ofMain, format: format,
             model: chat.session.model)
         let calls = try ResolvedCalls(messages)
         firstCall = calls.ids.nextIndex

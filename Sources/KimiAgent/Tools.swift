@@ -9,6 +9,9 @@ package struct ToolCallRequest: Sendable {
     package let name: String
     /// A JSON object.
     package let arguments: String
+    /// Who calls, in a swarm: the agent's number and name. Outside of one 0 and nothing.
+    package var agent = 0
+    package var agentName = ""
 
     package init(step: Int, id: String, name: String, arguments: String) {
         (self.step, self.id, self.name, self.arguments) = (step, id, name, arguments)
@@ -76,6 +79,13 @@ package struct ToolAnswer: Sendable {
     }
 }
 
+/// Whose a session's tool is in a swarm. Requests of one agent have those of the main one.
+package enum ToolScope: Int32, Sendable {
+    case all = 0
+    case main = 1
+    case agents = 2
+}
+
 /// A tool that the host has declared on a session.
 package struct HostTool: Sendable {
     package let declaration: ToolDeclaration
@@ -85,17 +95,19 @@ package struct HostTool: Sendable {
     package let anyThread: Bool
     /// What bounds its calls at the same time where it has a thread of its own; waiting for them is part of its time.
     package let slots: [ToolSlots]
+    package let scope: ToolScope
     /// nil: the host answers by polling, or with its next request.
     package let run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
 
     package init(
         declaration: ToolDeclaration, timeoutMilliseconds: Int?, anyThread: Bool, slots: [ToolSlots] = [],
-        run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
+        scope: ToolScope = .all, run: (@Sendable (ToolCallRequest) -> ToolAnswer)?
     ) {
         self.declaration = declaration
         self.timeoutMilliseconds = timeoutMilliseconds
         self.anyThread = anyThread
         self.slots = slots
+        self.scope = scope
         self.run = run
     }
 
@@ -112,6 +124,9 @@ package final class ToolTable: Sendable {
     package init(copying other: ToolTable) { let all = other.all; tools.withLock { $0 = all } }
 
     package var all: [HostTool] { tools.withLock { $0 } }
+    /// Those of a request of one agent, or of a swarm's main agent, and those of sub-agents.
+    package var ofMain: [HostTool] { all.filter { $0.scope != .agents } }
+    package var ofAgents: [HostTool] { all.filter { $0.scope != .main } }
 
     /// Adds a tool, in the place of one that has its name.
     package func add(_ tool: HostTool) {

@@ -195,5 +195,8 @@ int main(int count, char **arguments) {
     contract_images();
     contract_videos();
     contract_chat_media();
+    contract_swarm();
+    contract_swarm_limits();
+    contract_rewards();
     return finish();
 }

@@ -1,8 +1,8 @@
 /*
- * A thousand times open and close, a thousand times session, evaluation, generation, fork and destroy: memory, file descriptors and
- * threads must be as many at the end as after the first few rounds.
+ * A thousand times open and close, a thousand times session, evaluation, generation, fork and destroy, then conversations and swarms:
+ * memory, file descriptors and threads must be as many at the end as after the first few rounds.
  */
-#include "support.h"
+#include "swarming.h"
 
 #include <dirent.h>
 #include <malloc.h>
@@ -39,9 +39,12 @@ static usage measure(void) {
 /* Runs `cycle` until memory has settled, then `count` times, and compares. */
 static void repeat(const char *what, int count, void (*cycle)(int, void *), void *argument) {
     for (int i = 0; i < 50; i++) cycle(i, argument);
+    /* Threads that nobody joins let go of what they hold a moment after what they did. */
+    usleep(200000);
     usage before = measure();
     for (int i = 0; i < count; i++) cycle(i, argument);
     usage after = measure();
+    for (int i = 0; i < 100 && after.threads > before.threads; i++, after = measure()) usleep(20000);
     printf("%d x %s: resident %+ld KiB of %ld, allocated %+ld bytes of %zu, descriptors %+d, threads %+d\n", count, what,
            after.resident_kib - before.resident_kib, before.resident_kib, (long)after.allocated - (long)before.allocated,
            before.allocated, after.descriptors - before.descriptors, after.threads - before.threads);
@@ -130,6 +133,28 @@ static void chat_cycle(int round, void *model) {
     kimi_session_destroy(session);
 }
 
+/* A swarm: one to its end, one that is given up with agents at work, and two that are refused. */
+static void swarm_cycle(int round, void *model) {
+    kimi_error *error = NULL;
+    kimi_session *session = new_session(model);
+    kimi_tool tool = look_tool(answer, NULL);
+    tool.any_thread = round % 2;
+    EXPECT(KIMI_OK, kimi_session_add_tool(session, &tool, &error));
+    kimi_swarm_options options = swarm_options(model, (uint64_t)round + 1, 2);
+    options.all_milliseconds = 600000;
+    EXPECT(KIMI_OK, kimi_swarm_run(session, main_request(model, ""), KIMI_NUL, &options, NULL, NULL, &error));
+    kimi_swarm *swarm = NULL;
+    kimi_swarm_event event = {.struct_size = sizeof event};
+    EXPECT(KIMI_OK, kimi_swarm_open(session, main_request(model, ""), KIMI_NUL, &options, &swarm, &error));
+    for (int i = 0; i < round % 32; i++) EXPECT(KIMI_OK, kimi_swarm_next(swarm, -1, &event, &error));
+    kimi_swarm_destroy(swarm);
+    options.agent_request = "{\"tool_choice\": {\"type\": \"function\", \"function\": {\"name\": \"nobody\"}}}";
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_open(session, main_request(model, ""), KIMI_NUL, &options, &swarm, &error));
+    options.agent_limit = -1;
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_swarm_run(session, main_request(model, ""), KIMI_NUL, &options, NULL, NULL, &error));
+    kimi_session_destroy(session);
+}
+
 int main(int count, char **arguments) {
     begin(count, arguments);
     repeat("open and close", 1000, open_and_close, NULL);
@@ -145,6 +170,8 @@ int main(int count, char **arguments) {
         repeat(what, threads == 1 ? 1000 : 200, session_cycle, model);
         snprintf(what, sizeof what, "conversation on %d threads", threads);
         repeat(what, threads == 1 ? 500 : 100, chat_cycle, model);
+        snprintf(what, sizeof what, "swarm on %d threads", threads);
+        repeat(what, threads == 1 ? 50 : 25, swarm_cycle, model);
         kimi_model_close(model);
     }
     return finish();

@@ -137,6 +137,8 @@ static void inits(void) {
         kimi_generation_options c;
         kimi_chat_options d;
         kimi_plan_options e;
+        kimi_swarm_options f;
+        kimi_reward_options g;
         unsigned char bytes[512];
     } options;
 #define INIT(type, of) \
@@ -159,6 +161,8 @@ static void inits(void) {
     INIT(kimi_generation_options, c)
     INIT(kimi_chat_options, d)
     INIT(kimi_plan_options, e)
+    INIT(kimi_swarm_options, f)
+    INIT(kimi_reward_options, g)
 }
 
 static const struct {
@@ -172,6 +176,9 @@ static const struct {
     {"polling", hostile_polling}, {"statistics", hostile_statistics},
     {"chat", hostile_chat},     {"chat options", hostile_chat_options},
     {"requests", hostile_requests}, {"tools", hostile_tools},
+    {"swarm", hostile_swarm},   {"swarm options", hostile_swarm_options},
+    {"swarm tools", hostile_swarm_tools}, {"swarm blocking", hostile_swarm_blocking},
+    {"swarm hosts", hostile_swarm_hosts}, {"swarm names", hostile_swarm_names},
 };
 
 int main(int count, char **arguments) {

@@ -29,5 +29,11 @@ void hostile_chat(void);
 void hostile_chat_options(void);
 void hostile_requests(void);
 void hostile_tools(void);
+void hostile_swarm(void);
+void hostile_swarm_options(void);
+void hostile_swarm_tools(void);
+void hostile_swarm_blocking(void);
+void hostile_swarm_hosts(void);
+void hostile_swarm_names(void);
 
 #endif

@@ -10,6 +10,7 @@
     def weather(city: str) -> str: ...
 
     turn = session.chat("Do I need an umbrella in Oslo?", tools=[weather])
+    result = session.swarm("Compare the weather in the 50 largest cities.", tools=[weather])
 
 The shared library is looked for when it is first needed: the environment variable KIMI_LIBRARY, next to this package,
 the loader's path.
@@ -35,6 +36,7 @@ from .chat_events import (
     ToolResult,
     Usage,
 )
+from ._swarm_request import SwarmOptions
 from .conversation import ChatOptions
 from .errors import Error, Status
 from .events import Event, FinishEvent, PromptEvent, TokenEvent, TokenLogprob
@@ -42,13 +44,29 @@ from .generation import Generation
 from .media import Image, Video
 from .model import Decoder, Model, parse_output
 from .planning import plan
+from .rewarding import Rewards, rewards
 from .session import Session
-from .tools import Tool, tool, tools_to_typescript
+from .swarm import Swarm, SwarmResult
+from .swarm_events import (
+    AgentCreated,
+    AgentEvent,
+    BudgetSpent,
+    MemoryAwaited,
+    SwarmEvent,
+    SwarmFinish,
+    TaskBegan,
+    TaskEnded,
+)
+from .tools import Agent, Tool, calling_agent, tool, tools_to_typescript
 from .turn import ToolCall, Turn
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Agent",
+    "AgentCreated",
+    "AgentEvent",
+    "BudgetSpent",
     "CallArguments",
     "CallBegin",
     "CallEnd",
@@ -66,15 +84,24 @@ __all__ = [
     "Generation",
     "Image",
     "Media",
+    "MemoryAwaited",
     "Model",
     "Notice",
     "Prompt",
     "PromptEvent",
     "Reasoning",
     "ResultNeeded",
+    "Rewards",
     "Session",
     "Start",
     "Status",
+    "Swarm",
+    "SwarmEvent",
+    "SwarmFinish",
+    "SwarmOptions",
+    "SwarmResult",
+    "TaskBegan",
+    "TaskEnded",
     "TokenEvent",
     "TokenLogprob",
     "Tool",
@@ -83,9 +110,11 @@ __all__ = [
     "Turn",
     "Usage",
     "Video",
+    "calling_agent",
     "features",
     "parse_output",
     "plan",
+    "rewards",
     "tool",
     "tools_to_typescript",
     "version",

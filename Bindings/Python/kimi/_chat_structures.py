@@ -62,6 +62,9 @@ class ToolCallStruct(ctypes.Structure):
         ("name", c_char_p),
         ("arguments", c_void_p),
         ("arguments_length", c_size_t),
+        ("agent", c_int32),
+        ("reserved", c_int32),
+        ("agent_name", c_char_p),
     ]
 
 
@@ -78,6 +81,8 @@ class ToolStruct(ctypes.Structure):
         ("callback", ToolCallback),
         ("user_data", c_void_p),
         ("any_thread", c_int32),
+        ("parallel_limit", c_int32),
+        ("scope", c_int32),
         ("reserved", c_int32),
     ]
 

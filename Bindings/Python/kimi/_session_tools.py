@@ -5,24 +5,32 @@ from __future__ import annotations
 import ctypes
 import json
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Mapping, Optional, Union
 
+from ._arguments import choice
 from ._chat_structures import ToolCallback, ToolStruct
 from ._library import Library, keep_callback_exception
 from ._tool_runs import run
 from .errors import Error, Status
 from .media import Image, Video
-from .tools import Tool, failure_text
+from .tools import Agent, Tool, called_by, failure_text
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
     from .conversation import Conversation
+
+#: Whose tool it is in a swarm.
+Scope: TypeAlias = Literal["all", "main", "agents"]
+
+_SCOPES = {"all": 0, "main": 1, "agents": 2}
 
 
 class SessionTool:
     """One declared tool. It holds the C callback, which the library may call as long as the tool is declared."""
 
-    def __init__(self, given: Union[Tool, Mapping[str, Any]], any_thread: bool, session: Conversation) -> None:
-        self.given, self.any_thread = given, any_thread
+    def __init__(self, given: Union[Tool, Mapping[str, Any]], any_thread: bool, scope: Scope, session: Conversation) -> None:
+        self.given, self.any_thread, self.scope = given, any_thread, scope
         schema = given.schema if isinstance(given, Tool) else given
         function = schema.get("function", schema) if isinstance(schema, Mapping) else {}
         self.name: str = function.get("name", "")
@@ -38,9 +46,12 @@ class SessionTool:
         parameters = function.get("parameters")
         if parameters is not None:
             struct.parameters = json.dumps(parameters, ensure_ascii=False, allow_nan=False).encode()
+        struct.scope = choice(scope, "scope", _SCOPES)
         if isinstance(given, Tool):
+            any_thread = any_thread or given.parallel is not None
             struct.callback = ToolCallback(_trampoline(given, any_thread or given.timeout is not None, session))
             struct.any_thread = 1 if any_thread else 0
+            struct.parallel_limit = given.parallel or 0
             struct.timeout_milliseconds = 0 if given.timeout is None else max(1, round(given.timeout * 1000))
 
 
@@ -50,8 +61,10 @@ def _trampoline(tool: Tool, other_thread: bool, session: Conversation) -> Callab
 
     def trampoline(call: Any, handle: Optional[int], user_data: Any) -> int:
         arguments = ctypes.string_at(call[0].arguments, call[0].arguments_length).decode("utf-8", "replace")
+        name = (call[0].agent_name or b"").decode("utf-8", "replace")
         try:
-            result, failed = run(tool, arguments)
+            with called_by(Agent(call[0].agent, name) if name else None):
+                result, failed = run(tool, arguments)
             text = _add_pictures(library, handle, result, owner())
         except Error as error:
             text, failed = failure_text(error), True

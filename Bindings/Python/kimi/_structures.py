@@ -12,6 +12,7 @@ from typing import Any
 
 from ._chat_structures import CHAT_PROTOTYPES, CHAT_STRUCTURES
 from ._media_structures import MEDIA_PROTOTYPES
+from ._swarm_structures import SWARM_PROTOTYPES, SWARM_STRUCTURES
 
 ABI_VERSION = 1
 
@@ -170,6 +171,7 @@ SIZED_STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "kimi_event": EventStruct,
     "kimi_session_stats": SessionStats,
     **CHAT_STRUCTURES,
+    **SWARM_STRUCTURES,
 }
 
 _handle, _status = c_void_p, c_int32
@@ -237,5 +239,6 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "kimi_generation_destroy": (None, [_handle]),
     "kimi_session_get_stats": (_status, [_handle, ctypes.POINTER(SessionStats), _error_out]),
     **CHAT_PROTOTYPES,
+    **SWARM_PROTOTYPES,
     **MEDIA_PROTOTYPES,
 }

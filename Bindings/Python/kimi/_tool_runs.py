@@ -65,9 +65,12 @@ class ToolRuns:
                 call = self._waiting.popleft()
                 yield Result(call.id, *run(call.tool, call.arguments))
                 continue
-            while self._waiting and len(self._running) < self._parallel:
+            while self._waiting and len(self._running) < self._parallel and self._has_room(self._waiting[0].tool):
                 self._start(self._waiting.popleft())
             yield from self._await()
+
+    def _has_room(self, tool: Tool) -> bool:
+        return tool.parallel is None or sum(running is tool for running, _ in self._running.values()) < tool.parallel
 
     def _start(self, call: Call) -> None:
         def work() -> None:

@@ -24,7 +24,7 @@ from .turn import Turn, TurnBuilder
 if TYPE_CHECKING:
     from .conversation import Conversation
 
-_FINISH_REASONS = {1: "stop", 2: "length", 3: "context", 4: "cancelled", 5: "tool_calls", 6: "steps"}
+FINISH_REASONS = {1: "stop", 2: "length", 3: "context", 4: "cancelled", 5: "tool_calls", 6: "steps"}
 _REJECTED = {1: "unknown_tool", 2: "arguments", 3: "unfinished"}
 _RESULTS = {0: "ok", 1: "failed", 2: "timed_out"}
 _MEDIA = {1: "image", 2: "video"}
@@ -102,7 +102,7 @@ class Chat(Owned, Iterator[ChatEvent]):
             struct = ChatEventStruct()
             struct.struct_size = ctypes.sizeof(struct)
             self._library.call("kimi_chat_next", self._handle, ctypes.byref(struct))
-            event = _event(struct)
+            event = chat_event(struct)
             if event is None:
                 continue
             self._builder.add(event)
@@ -177,7 +177,7 @@ class Chat(Owned, Iterator[ChatEvent]):
         return self.turn
 
 
-def _event(struct: ChatEventStruct) -> Optional[ChatEvent]:
+def chat_event(struct: ChatEventStruct) -> Optional[ChatEvent]:
     """The typed event; None for a kind that only newer packages know."""
     text = ctypes.string_at(struct.text, struct.text_length).decode("utf-8", "replace") if struct.text_length else ""
     kind, step = struct.type, struct.step
@@ -208,7 +208,7 @@ def _event(struct: ChatEventStruct) -> Optional[ChatEvent]:
         usage = Usage(
             struct.prompt_tokens, struct.cached_tokens, struct.generated_tokens, struct.reasoning_tokens, struct.media_tokens
         )
-        return Finish(step, _FINISH_REASONS.get(struct.finish_reason, str(struct.finish_reason)), usage)
+        return Finish(step, FINISH_REASONS.get(struct.finish_reason, str(struct.finish_reason)), usage)
     if kind == 13:
         found = _MEDIA.get(struct.code, str(struct.code))
         return Media(step, struct.done, struct.total, text, found, of_call[-1], struct.media_tokens, struct.cached_tokens > 0)

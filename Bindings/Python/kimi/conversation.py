@@ -1,16 +1,19 @@
-"""The conversation of a session: `chat`, `say`, and tools that all its requests know."""
+"""The conversation of a session: `chat`, `say`, `swarm`, and tools that all its requests know."""
 
 from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Optional, SupportsFloat, TypedDict, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Literal, Mapping, Optional, SupportsFloat, TypedDict, Union, overload
 
-from . import _parts, _request
+from . import _parts, _request, _swarm_request
 from ._arguments import real, text_bytes
 from ._handle import Owned
-from ._session_tools import SessionTool
+from ._session_tools import Scope, SessionTool
+from ._swarm_request import FLOATS, SwarmOptions
 from .chat import Chat
+from .swarm import Swarm, SwarmResult
+from .swarm_events import SwarmEvent
 from .tools import Tool, ToolLike, as_tool
 from .turn import Turn
 
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from ._parts import Shown
     from ._request import Content, Context, Messages
     from .media import Image
-
-_FLOATS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 
 # Functions are there to be called: where no mode says how often, as an agent's.
 _STEPS_WITH_FUNCTIONS = 300
@@ -82,7 +83,7 @@ class Conversation(Owned):
 
     def __init__(self) -> None:
         self._tools: dict[str, SessionTool] = {}
-        self._chat: Optional[weakref.ref[Chat]] = None
+        self._chat: Optional[weakref.ref[Union[Chat, Swarm]]] = None
         # What the conversation shows, by URLs: its messages name them, and may be given again.
         self._shown: Shown = {}
 
@@ -145,12 +146,13 @@ class Conversation(Owned):
         parallel = options.pop("parallel_tools", None) or 1
         steps = options.pop("step_limit", None)
         if steps is None:
-            if functions or any(tool.has_function for tool in self._tools.values()):
+            mine = [tool for tool in self._tools.values() if tool.scope != "agents"]
+            if functions or any(tool.has_function for tool in mine):
                 steps = None if mode in ("agent", "swarm") else _STEPS_WITH_FUNCTIONS
-            elif tools or self._tools:
+            elif tools or mine:
                 steps = 1
         without = [str(name) for name in map(_name_without_function, tools or ()) if name is not None]
-        without += [tool.name for tool in self._tools.values() if not tool.has_function]
+        without += [tool.name for tool in self._tools.values() if not tool.has_function and tool.scope != "agents"]
         if without and steps != 1 and not stream:
             raise ValueError(
                 f"no function for the tool {without[0]}: with step_limit=1 its calls end the turn; where functions are called "
@@ -171,7 +173,7 @@ class Conversation(Owned):
             allow_files=bool(options.pop("allow_files", None)),
         )
         fields = {"tool_choice": _request.tool_choice(options.pop("tool_choice", None)), **options}
-        for name in _FLOATS:
+        for name in FLOATS:
             if fields.get(name) is not None:
                 fields[name] = real(fields[name], name)
         shown: Shown = {}
@@ -182,13 +184,61 @@ class Conversation(Owned):
         with chat:
             return chat.finish()
 
-    def add_tool(self, tool: ToolLike, *, any_thread: bool = False) -> None:
+    def swarm(
+        self, task: Messages, tools: Optional[Iterable[ToolLike]] = None, *, agent_tools: Optional[Iterable[ToolLike]] = None,
+        on_event: Optional[Callable[[SwarmEvent], Any]] = None, **options: Unpack[SwarmOptions],
+    ) -> SwarmResult:
+        """Answers a task, a text or messages as in `chat`, by a main agent that creates sub-agents and gives them tasks.
+
+        tools: of the main agent and of sub-agents, as in `chat`; agent_tools: if given, sub-agents have these instead. Functions
+        run on this thread, one at a time, or with `parallel_tools` on threads of their own; `kimi.calling_agent()` tells which agent
+        called. What they raise is told to their agent. on_event is called with every event, on this thread; what it raises ends the
+        swarm. The options are those of `SwarmOptions`.
+        """
+        with self._swarm(task, tools, agent_tools, options, False) as swarm:
+            for event in swarm:
+                if on_event is not None:
+                    on_event(event)
+            return swarm.result
+
+    def swarm_stream(
+        self, task: Messages, tools: Optional[Iterable[ToolLike]] = None, *, agent_tools: Optional[Iterable[ToolLike]] = None,
+        **options: Unpack[SwarmOptions],
+    ) -> Swarm:
+        """The same as events, for `for` or `async for`. Tools without a function are answered by `Swarm.submit`."""
+        return self._swarm(task, tools, agent_tools, options, True)
+
+    def _swarm(
+        self, task: Messages, given: Optional[Iterable[ToolLike]], given_agents: Optional[Iterable[ToolLike]], options: Any,
+        stream: bool,
+    ) -> Swarm:
+        tools = _swarm_request.tools_of(given)
+        agent_tools = tools if given_agents is None else _swarm_request.tools_of(given_agents)
+        without = [str(name) for name in map(_name_without_function, [*tools, *agent_tools]) if name is not None]
+        without += [tool.name for tool in self._tools.values() if not tool.has_function]
+        if without and not stream:
+            raise ValueError(f"no function for the tool {without[0]}; use swarm_stream and Swarm.submit")
+        options = dict(options)
+        struct = _swarm_request.options(self._library, options, options.pop("parallel_tools", None))
+        of_main, of_agents = _swarm_request.fields(options)
+        struct.agent_request = request = _swarm_request.agent_request(of_agents, agent_tools)
+        struct.agent_request_length = len(request)
+        shown: Shown = {}
+        swarm = Swarm(
+            self, _request.request(task, tools, of_main, shown), struct, [tool for tool in tools if isinstance(tool, Tool)],
+            [tool for tool in agent_tools if isinstance(tool, Tool)], struct.parallel_tools or 1, shown,
+        )
+        self._chat = weakref.ref(swarm)
+        return swarm
+
+    def add_tool(self, tool: ToolLike, *, any_thread: bool = False, scope: Scope = "all") -> None:
         """Declares a tool for all requests of this session, after theirs; one of the same name is replaced.
 
         Its function is called within the library's call, on the thread that reads events. With `any_thread`, or a time limit, on
-        a thread of the library's; with `parallel_tools` at the same time as others.
+        a thread of the library's; with `parallel_tools` at the same time as others. In a swarm it is a tool of all agents, of the
+        main one, or of sub-agents alone, as `scope` says; other requests have those of the main agent.
         """
-        made = SessionTool(as_tool(tool), any_thread, self)
+        made = SessionTool(as_tool(tool), any_thread, scope, self)
         self._library.call("kimi_session_add_tool", self._handle, ctypes.byref(made.struct))
         self._tools[made.name] = made
 

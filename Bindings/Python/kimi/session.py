@@ -127,7 +127,7 @@ class Session(Conversation):
         fork = Session(self._model, _handle=handle.value)
         # A fork has the tools, too: as its own, for they must live as long as it does, and what they show is shown there.
         for tool in self._tools.values():
-            fork.add_tool(tool.given, any_thread=tool.any_thread)
+            fork.add_tool(tool.given, any_thread=tool.any_thread, scope=tool.scope)
         fork._shown = dict(self._shown)
         return fork
 

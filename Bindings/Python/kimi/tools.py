@@ -8,15 +8,45 @@ import functools
 import inspect
 import json
 import re
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Union, overload
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Union, overload
 
 from . import _parts
+from ._arguments import integer
 from ._docstring import docstring
 from ._library import library
 from ._schema import Builder, Convert, Mismatch, Schema, described, hints_of, object_schema, with_default
 
 if TYPE_CHECKING:
     from typing_extensions import TypeAlias
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+    """An agent of a swarm."""
+
+    number: int
+    """0: the main agent."""
+    name: str
+
+
+_caller: ContextVar[Optional[Agent]] = ContextVar("kimi_agent", default=None)
+
+
+def calling_agent() -> Optional[Agent]:
+    """Within a tool's function: the agent of a swarm that calls it; None elsewhere."""
+    return _caller.get()
+
+
+@contextmanager
+def called_by(agent: Optional[Agent]) -> Iterator[None]:
+    """Runs a function for an agent."""
+    token = _caller.set(agent)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
+
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
@@ -38,6 +68,9 @@ class Tool:
     function: Callable[..., Any]
     timeout: Optional[float]
     """The most seconds a call may take; then the model is told that it timed out. None: no limit."""
+    parallel: Optional[int]
+    """The most calls at the same time, each on a thread of its own, whichever agents of a swarm they are of. None: no limit of its
+    own."""
 
     def __init__(
         self,
@@ -45,6 +78,7 @@ class Tool:
         name: Optional[str] = None,
         description: Optional[str] = None,
         timeout: Optional[float] = None,
+        parallel: Optional[int] = None,
     ) -> None:
         if not callable(function):
             raise TypeError(f"a tool is made of a function, not of {type(function).__name__}")
@@ -55,10 +89,13 @@ class Tool:
             raise ValueError(f"a tool cannot be called {self.name!r}: letters, digits, _, - and ., 1 to 128 of them")
         if timeout is not None and not 0.001 <= timeout <= 86_400:
             raise ValueError(f"timeout is {timeout}; it must lie between 0.001 and 86400 seconds")
+        if parallel is not None:
+            parallel = integer(parallel, "parallel", (1, 10_000))
         said, arguments = docstring(function)
         self.function = function
         self.description = said if description is None else description
         self.timeout = timeout
+        self.parallel = parallel
         self._signature = inspect.signature(function)
         self._extra: Optional[Convert] = None
         self._converters: dict[str, Convert] = {}
@@ -144,7 +181,8 @@ def tool(function: Callable[..., Any]) -> Tool: ...
 
 @overload
 def tool(
-    *, name: Optional[str] = None, description: Optional[str] = None, timeout: Optional[float] = None
+    *, name: Optional[str] = None, description: Optional[str] = None, timeout: Optional[float] = None,
+    parallel: Optional[int] = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -154,11 +192,12 @@ def tool(
     name: Optional[str] = None,
     description: Optional[str] = None,
     timeout: Optional[float] = None,
+    parallel: Optional[int] = None,
 ) -> Any:
-    """Makes a `Tool` of a function: `@kimi.tool`, or `@kimi.tool(name=..., description=..., timeout=seconds)`."""
+    """Makes a `Tool` of a function: `@kimi.tool`, or `@kimi.tool(name=..., description=..., timeout=seconds, parallel=calls)`."""
     if function is None:
-        return lambda function: Tool(function, name, description, timeout)
-    return Tool(function, name, description, timeout)
+        return lambda function: Tool(function, name, description, timeout, parallel)
+    return Tool(function, name, description, timeout, parallel)
 
 
 def as_tool(given: ToolLike) -> Union[Tool, dict[str, Any]]:

@@ -36,7 +36,8 @@ final class SwarmAgent: @unchecked Sendable {
 /// A task of a sub-agent; of the main agent, its whole request. Touched with the swarm's lock held, but for its meter.
 final class SwarmTask: @unchecked Sendable {
     // Safe for that reason.
-    let agent: SwarmAgent
+    /// Lives as long as its swarm. It holds its task, and with the main agent's the model: a task must not hold it.
+    unowned let agent: SwarmAgent
     /// From 1; 0: the main agent's request.
     let number: Int
     let prompt: String

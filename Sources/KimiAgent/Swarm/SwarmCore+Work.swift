@@ -31,7 +31,7 @@ extension SwarmCore {
         let chat = try chat(of: agent)
         let isNew = chat.past.isEmpty
         let system = isNew && !agent.systemPrompt.isEmpty ? [ChatMessage(.system, text: agent.systemPrompt)] : []
-        let request = ChatRequest(messages: system + [ChatMessage(.user, text: task.prompt)])
+        let request = options.taskRequest(system + [ChatMessage(.user, text: task.prompt)])
         var options = options.request(agent: agent.number, name: agent.name, task: task.number, seed: seed)
         options.contextPolicy = policy(options.contextPolicy, for: agent)
         options.member = SwarmMember(

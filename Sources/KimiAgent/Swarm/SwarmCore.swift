@@ -101,13 +101,24 @@ final class SwarmCore: @unchecked Sendable {
         }
     }
 
-    /// The next entry, waited for; nil: there are no more.
-    func take() -> Entry? {
+    enum Taken {
+        case entry(Entry)
+        /// Nothing came in time.
+        case nothing
+        /// There are no more.
+        case over
+    }
+
+    /// The next entry, waited for until a time of `monotonicNanoseconds` at most; nil: as long as it takes.
+    func take(until: Int?) -> Taken {
         monitor.locked {
-            while queue.isEmpty && !isOver && !isAbandoned { monitor.wait(arrived) }
-            guard !isAbandoned, !queue.isEmpty else { return nil }
+            while queue.isEmpty && !isOver && !isAbandoned {
+                if let until, monotonicNanoseconds() >= until { return .nothing }
+                monitor.wait(arrived, until: until)
+            }
+            guard !isAbandoned, let entry = queue.removeFirst() else { return .over }
             room.signal()
-            return queue.removeFirst()
+            return .entry(entry)
         }
     }
 
@@ -178,7 +189,13 @@ final class SwarmCore: @unchecked Sendable {
     /// A host's tools for an agent: what belongs to the host's thread goes there; what may run anywhere, within the swarm's bounds.
     func tools(_ tools: [HostTool], for agent: SwarmAgent) -> [HostTool] {
         tools.map { tool in
-            guard let run = tool.run else { return tool }
+            guard let callback = tool.run else { return tool }
+            let (number, name) = (agent.number, agent.name)
+            let run: @Sendable (ToolCallRequest) -> ToolAnswer = { request in
+                var request = request
+                (request.agent, request.agentName) = (number, name)
+                return callback(request)
+            }
             let slots = tool.slots + (tool.anyThread ? allSlots : tool.hasOwnThread ? aloneSlots : [])
             guard !tool.hasOwnThread else {
                 return HostTool(

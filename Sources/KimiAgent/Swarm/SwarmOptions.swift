@@ -33,6 +33,8 @@ package struct SwarmOptions: Sendable {
     /// What main agent and sub-agents share. `mode`, `stepLimit` and `script` are the swarm's own; `append` is the main agent's.
     /// The seed is the main agent's, and those of the tasks come from it.
     package var chat = ChatOptions()
+    /// What the requests of sub-agents have beside their messages; nil: nothing.
+    package var agentRequest: ChatRequest?
     /// What an agent has to answer, by its name, the number of its task from 1 (0: the main agent's request) and of the task's step
     /// from 0.
     package var script: (@Sendable (_ agent: String, _ task: Int, _ step: Int) -> ScriptedAnswer?)?
@@ -76,6 +78,13 @@ package struct SwarmOptions: Sendable {
         options.seed = seed.map { Self.seed($0, agent: agent, task: task) }
         if let script { options.script = { step in script(name, task, step) } }
         return options
+    }
+
+    /// The request of a sub-agent's task.
+    func taskRequest(_ messages: [ChatMessage]) -> ChatRequest {
+        var request = agentRequest ?? ChatRequest(messages: [])
+        request.messages = messages
+        return request
     }
 
     func mainRequest() -> ChatOptions {

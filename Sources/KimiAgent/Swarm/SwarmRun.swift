@@ -25,8 +25,9 @@ package final class SwarmRun: Sendable {
         isPolled: Bool
     ) throws(KimiError) {
         try options.validate()
-        let (mainTools, agentTools) = (chat.tools.all, agentTools?.all ?? chat.tools.all)
-        for name in (mainTools + agentTools).map(\.declaration.name) + request.tools.map(\.name)
+        let (mainTools, agentTools) = (chat.tools.ofMain, agentTools?.all ?? chat.tools.ofAgents)
+        let declared = request.tools + (options.agentRequest?.tools ?? [])
+        for name in (mainTools + agentTools).map(\.declaration.name) + declared.map(\.name)
         where name == SwarmTools.create || name == SwarmTools.assign {
             throw KimiError(.invalidArgument, "a tool is called \"\(name)\", as one of the swarm's own is", subject: "tools")
         }
@@ -44,7 +45,20 @@ package final class SwarmRun: Sendable {
         guard let task = core.main.task else { throw KimiError(.internal, "a main agent without its request") }
         mainOptions.member = try core.mainMember(mainTools, task)
         let run = try ChatRun(chat, request: request, options: mainOptions, isPolled: isPolled)
+        try Self.checkTasks(options, agentTools, run.format, chat.session.model)
         try begin(run, task)
+    }
+
+    /// What is wrong with the requests of sub-agents is said now as well.
+    private static func checkTasks(_ options: SwarmOptions, _ tools: [HostTool], _ format: ChatFormat, _ model: Model) throws(KimiError) {
+        do throws(KimiError) {
+            _ = try TurnPlan(
+                request: options.taskRequest([]), options: options.request(agent: 1, name: "", task: 1, seed: nil),
+                hostTools: tools, format: format, model: model)
+        } catch {
+            guard let subject = error.subject, options.agentRequest != nil else { throw error }
+            throw KimiError(error.status, "of sub-agents: \(error.message)", file: error.file, subject: "agent_request.\(subject)")
+        }
     }
 
     private func begin(_ run: ChatRun, _ task: SwarmTask) throws(KimiError) {
@@ -69,12 +83,26 @@ package final class SwarmRun: Sendable {
     ///
     /// - Throws: `busy` to a second thread, and to a callback of the thread's own; `invalidHandle` after `abandon`.
     package func next() throws(KimiError) -> SwarmEvent {
+        while true { if let event = try next(until: nil) { return event } }
+    }
+
+    /// The same with an end to waiting.
+    ///
+    /// - Parameter milliseconds: 0: takes what is there.
+    /// - Returns: nil if nothing came in time.
+    package func next(within milliseconds: Int32) throws(KimiError) -> SwarmEvent? {
+        try next(until: monotonicNanoseconds() + Int(max(milliseconds, 0)) * 1_000_000)
+    }
+
+    private func next(until: Int?) throws(KimiError) -> SwarmEvent? {
         guard occupied.enter() else { throw KimiError(.busy, "another thread is waiting for this swarm's next event") }
         defer { occupied.leave() }
-        while let entry = core.take() {
-            switch entry {
-            case .event(let event): return event
-            case .errand(let errand): core.run(errand)
+        taking: while true {
+            switch core.take(until: until) {
+            case .entry(.event(let event)): return event
+            case .entry(.errand(let errand)): core.run(errand)
+            case .nothing: return nil
+            case .over: break taking
             }
         }
         let (last, failure) = core.monitor.locked { (core.isAbandoned ? nil : core.last, core.isAbandoned ? nil : core.failure) }

@@ -5,16 +5,11 @@ extension ChatRequest {
     ///
     /// - Throws: as `init(json:)`.
     package init(_ json: JSON) throws(KimiError) {
-        let root = RequestField(path: "", value: json)
-        guard let object = json.objectValue else {
+        guard json.objectValue != nil else {
             throw KimiError(.invalidArgument, "the request is \(json.kind); it must be an object with messages", subject: "request")
         }
-        var ignored = IgnoredFields()
-        for key in object.keys where !Self.known.contains(key) { ignored.add(key) }
-        for key in ["functions", "function_call"] where root.member(key) != nil {
-            throw KimiError(.unsupported, "\(key) is the old form; use tools and tool_choice", subject: key)
-        }
-
+        let root = RequestField(path: "", value: json)
+        var ignored = try Self.ignored(root)
         var messages: [ChatMessage] = []
         let list = try root.required("messages", "a list of messages")
         for field in try list.elements("a list of messages") { messages.append(try ChatMessage(field, ignored: &ignored)) }
@@ -22,7 +17,38 @@ extension ChatRequest {
             throw KimiError(.invalidArgument, "messages is an empty list; it must have a message at least", subject: "messages")
         }
         self.init(messages: messages)
+        try readMembers(root, &ignored)
+    }
 
+    /// Reads what requests have in common, without their messages.
+    ///
+    /// - Parameter name: what the text is called; paths in it are subjects as they are.
+    /// - Throws: as `init(json:)`; `invalidArgument` if there are messages.
+    package init(membersOf bytes: UnsafeRawBufferPointer, _ name: String) throws(KimiError) {
+        let root = RequestField(path: "", value: try RequestField.value(bytes, "\(name) is", subject: name))
+        guard root.value.objectValue != nil else {
+            throw KimiError(.invalidArgument, "\(name) is \(root.value.kind); it must be an object", subject: name)
+        }
+        guard root.member("messages") == nil else {
+            throw KimiError(.invalidArgument, "\(name) has messages; they are given where it is used", subject: name)
+        }
+        var ignored = try Self.ignored(root)
+        self.init(messages: [])
+        try readMembers(root, &ignored)
+    }
+
+    /// Members that mean nothing here.
+    private static func ignored(_ root: RequestField) throws(KimiError) -> IgnoredFields {
+        var ignored = IgnoredFields()
+        for key in root.value.objectValue?.keys ?? [] where !known.contains(key) { ignored.add(key) }
+        for key in ["functions", "function_call"] where root.member(key) != nil {
+            throw KimiError(.unsupported, "\(key) is the old form; use tools and tool_choice", subject: key)
+        }
+        return ignored
+    }
+
+    /// All members but the messages.
+    private mutating func readMembers(_ root: RequestField, _ ignored: inout IgnoredFields) throws(KimiError) {
         if let field = root.member("tools") { tools = try ToolDeclaration.list(field) }
         try readToolChoice(root)
         parallelToolCalls = try root.member("parallel_tool_calls")?.flag() ?? true
