@@ -121,7 +121,7 @@ final class SwarmTable: SwarmView, @unchecked Sendable {
         let steps = counts.reduce(0) { $0 + $1.steps }
         let dot = Terminal.showsUnicode ? " · " : ", "
         return [
-            "swarm \(Units.duration(now))", "\(working) at work", "\(waiting) waiting", "\(done) done", "\(Units.count(steps)) steps",
+            "swarm \(Units.duration(now))", "\(working) at work", "\(waiting) waiting", "\(done) done", "\(Units.count(steps)) step\(steps == 1 ? "" : "s")",
             "\(Units.count(tokens)) tokens, \(Units.decimal(now > 0 ? Double(tokens) / now : 0, 0))/s",
         ].joined(separator: dot)
     }
