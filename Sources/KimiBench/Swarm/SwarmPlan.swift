@@ -33,7 +33,8 @@ package struct SwarmPlan: Sendable {
     /// - Parameters:
     ///   - agents: within `agentRange`.
     ///   - tokens: of a task, in all its steps; the texts have so many in the vocabulary that the words are from.
-    ///   - label: stands first in what agents are told, so that nothing is at hand from a run with another.
+    ///   - label: stands in what agents are told, so that their tasks are not at hand from a run with another; short, for the main
+    ///     agent has to write it once for each.
     package init(_ shape: Shape, agents: Int, tokens: Int, label: String, words: SwarmWords) {
         (self.shape, self.agents) = (shape, agents)
         let names = (1...max(1, agents)).map { "a\($0)" }
@@ -60,11 +61,11 @@ package struct SwarmPlan: Sendable {
             }
             return json.text
         }
-        let create = names.map { ScriptedAnswer.Call("create_subagent", object(("name", $0), ("system_prompt", label))) }
+        let create = names.map { ScriptedAnswer.Call("create_subagent", object(("name", $0), ("system_prompt", ""))) }
         let stage = stage
         let assign = (0..<stages).map { number in
             ScriptedAnswer(calls: zip(names, stage).filter { $0.1 == number }.map { name, _ in
-                ScriptedAnswer.Call("assign_task", object(("agent", name), ("prompt", "Task of \(name).")))
+                ScriptedAnswer.Call("assign_task", object(("agent", name), ("prompt", label + name)))
             })
         }
         main = [ScriptedAnswer(calls: create)] + assign + [ScriptedAnswer("The end.")]
@@ -92,6 +93,8 @@ package struct SwarmPlan: Sendable {
 
     package var totalSteps: Int { main.count + answers.reduce(0) { $0 + $1.count } }
     package var stages: Int { Set(stage).count }
+    /// The tools that its steps call.
+    package var tools: Set<String> { Set(answers.joined().flatMap { $0.calls.map(\.name) }) }
     /// Calls of the tool that takes its time.
     package var waits: Int { answers.joined().reduce(0) { $0 + $1.calls.count { $0.name == Self.wait } } }
 }

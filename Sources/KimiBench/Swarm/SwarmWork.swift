@@ -3,18 +3,24 @@ import KimiAgent
 import KimiChat
 import KimiCore
 import KimiRuntime
+import Synchronization
 
-/// Runs scripted swarms on a model, and takes their times.
-package struct SwarmWork {
+/// Runs scripted swarms on a model, one at a time, and takes their times.
+package final class SwarmWork: Sendable {
     private let model: Model
     private let waitMilliseconds: Int
+    private let current = Mutex<SwarmRun?>(nil)
 
     /// - Parameter waitMilliseconds: how long a call takes of the tool that takes its time.
     package init(model: Model, waitMilliseconds: Int) {
         (self.model, self.waitMilliseconds) = (model, waitMilliseconds)
     }
 
-    package static let waitRange = 0...600_000
+    /// Ends the run that is on its way, which then throws. Any thread.
+    package func stop() {
+        let run = current.withLock { $0 }
+        try? run?.cancel(0)
+    }
 
     /// One run, from the request to the main agent's end.
     package struct Sample: Sendable {
@@ -35,13 +41,14 @@ package struct SwarmWork {
 
     /// - Parameters:
     ///   - parallel: sub-agents that work at the same time; nil: all.
-    ///   - advance: called for each task that ends; what it throws ends the run.
+    ///   - advance: called for each event, with whether it ended a task; what it throws ends the run.
     /// - Throws: also if the agents did not do what the plan says.
-    package func run(_ plan: SwarmPlan, parallel: Int?, advance: () throws -> Void) throws -> Sample {
+    package func run(_ plan: SwarmPlan, parallel: Int?, advance: (_ endsTask: Bool) throws -> Void) throws -> Sample {
         let chat = ChatSession(try Session(model: model))
         let milliseconds = waitMilliseconds
-        chat.tools.add(try Self.tool(SwarmPlan.wait) { Self.sleep(milliseconds) })
-        chat.tools.add(try Self.tool(SwarmPlan.note) {})
+        // Declarations are a part of every prompt: none that nobody calls.
+        if plan.tools.contains(SwarmPlan.wait) { chat.tools.add(try Self.tool(SwarmPlan.wait) { Self.sleep(milliseconds) }) }
+        if plan.tools.contains(SwarmPlan.note) { chat.tools.add(try Self.tool(SwarmPlan.note) {}) }
         var options = SwarmOptions()
         options.agentLimit = plan.agents
         options.parallelAgents = parallel
@@ -50,11 +57,13 @@ package struct SwarmWork {
         let before = model.loop.report
         let begin = monotonicSeconds()
         let run = try SwarmRun(chat, request: ChatRequest(userText: "Go."), options: options, isPolled: false)
+        current.withLock { $0 = run }
+        defer { current.withLock { $0 = nil } }
         var account: SwarmAccount?
         do {
             while account == nil {
                 let event = try run.next()
-                if case .taskEnded = event.kind { try advance() }
+                if case .taskEnded = event.kind { try advance(true) } else { try advance(false) }
                 if case .finish(let last) = event.kind { account = last }
             }
         } catch {

@@ -15,6 +15,11 @@ extension BenchRun {
         let model = try MachineOptions.open(folder, options, interrupt)
         let facts = MachineFacts(try Topology.current())
         let work = SwarmWork(model: model, waitMilliseconds: Int((command.wait * 1000).rounded()))
+        // Also while a tool takes its time.
+        interrupt.onRequest { [cancellation] in
+            cancellation.end()
+            work.stop()
+        }
         let words = SwarmWords(model.tokenizer)
         let shapes = command.plans.isEmpty ? SwarmPlan.Shape.allCases : command.plans.flatMap(\.shapes)
         let bar = ProgressBar("measuring", unit: .share)
@@ -22,8 +27,9 @@ extension BenchRun {
         // One after the other takes longer, as long as it is: the bar counts tasks.
         let total = shapes.count * command.repeats * command.agents * 2
         var done = 0
-        func advance() throws {
+        func advance(_ endsTask: Bool) throws {
             if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+            guard endsTask else { return }
             done += 1
             bar.update(min(done, total), of: total)
         }
@@ -31,11 +37,13 @@ extension BenchRun {
         var runs = 0
         func plan(_ shape: SwarmPlan.Shape, agents: Int, tokens: Int) -> SwarmPlan {
             runs += 1
-            return SwarmPlan(shape, agents: agents, tokens: tokens, label: "Run \(runs).", words: words)
+            return SwarmPlan(shape, agents: agents, tokens: tokens, label: "\(runs).", words: words)
         }
-        let small = plan(.tools, agents: min(4, command.agents), tokens: SwarmPlan.tokenRange.lowerBound)
-        _ = try SwarmWork(model: model, waitMilliseconds: 0).run(small, parallel: nil) {
-            if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+        for shape in shapes {
+            let small = plan(shape, agents: min(4, command.agents), tokens: SwarmPlan.tokenRange.lowerBound)
+            _ = try SwarmWork(model: model, waitMilliseconds: 0).run(small, parallel: nil) { _ in
+                if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
+            }
         }
         let results = try shapes.map { shape in
             var together: [SwarmWork.Sample] = []
