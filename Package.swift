@@ -72,7 +72,9 @@ let package = Package(
             ]),
         .target(
             name: "KimiAgent",
-            dependencies: ["KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime"]),
+            dependencies: [
+                "KimiCore", "KimiCheckpoint", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "CKimiSystem",
+            ]),
         .target(
             name: "KimiBench",
             dependencies: [
@@ -125,7 +127,7 @@ let package = Package(
             dependencies: ["KimiCore", "KimiTokenizer", "KimiModel", "KimiVision", "KimiRuntime", "CKimiSystem", "KimiTestSupport"]),
         .testTarget(
             name: "KimiAgentTests",
-            dependencies: ["KimiCore", "KimiAgent", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "KimiTestSupport"]),
+            dependencies: ["KimiCore", "KimiAgent", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "CKimiSystem", "KimiTestSupport"]),
         .testTarget(
             name: "KimiBenchTests",
             dependencies: [

@@ -187,6 +187,15 @@ typedef struct kimi_model kimi_model;
  */
 #define KIMI_DENSE_INT8 1
 
+/** Features of pictures within 1e-3 of their scale of what the published weights make of them. */
+#define KIMI_VISION_FULL 0
+/**
+ * On processors with AMX products of the vision tower read bfloat16, as the reference's do, with half the multiplications: features
+ * are off by about 5e-3 of their scale. Other processors have nothing to gain by it: they compute as with _FULL. kimi_model_info
+ * tells which way runs.
+ */
+#define KIMI_VISION_BF16 1
+
 #define KIMI_LOG_DEBUG 0
 #define KIMI_LOG_INFO 1
 #define KIMI_LOG_WARNING 2
@@ -254,7 +263,8 @@ typedef struct kimi_model_options {
     int64_t resident_bytes;
     /** Pages of copied weights and of room for experts, with KIMI_PAGES_SMALL also of caches and work space: KIMI_PAGES_... */
     int32_t huge_pages;
-    int32_t reserved2;
+    /** What the vision tower may round: KIMI_VISION_...; with `exact` only KIMI_VISION_FULL. */
+    int32_t vision_arithmetic;
     /** The path of a heat file (kimi_model_save_heat), NUL-terminated, copied; NULL: all experts are taken to be chosen alike. */
     const char *heat;
     /**
@@ -303,7 +313,8 @@ void kimi_model_close(kimi_model *model);
  * experts, cache, sessions, features) and available (what may still be used at this moment, or null). vision is null for a checkpoint
  * without a vision tower, else an object: layers, width, heads, mlp_width, patch_size and token_size (pixels of their sides), patch_limit
  * and frame_patch_limit (of a picture, and of a frame of a video, or null; larger ones are made smaller), side_limit (patches), sample_fps,
- * frames_per_chunk, weight_bytes (that are not mapped), and features: limit, bytes and pictures (chunks of videos included) that are kept,
+ * frames_per_chunk, weight_bytes (that are not mapped), arithmetic (what products read: "floats", "integers" of 16 bits, "pairs" of
+ * bfloat16, or "bf16"), and features: limit, bytes and pictures (chunks of videos included) that are kept,
  * hits (that were asked for and there) and encoded (that were not) since the model was opened. steps, since then: passes through the
  * model, rows (tokens) and shares (what one session had in a pass, added up) of all, most_shares of one pass, seconds in the model,
  * between_seconds (what passes waited for sessions to come back with their next token) and waiting (sessions at this moment).
@@ -472,6 +483,16 @@ void kimi_decoder_destroy(kimi_decoder *decoder);
 
 typedef struct kimi_session kimi_session;
 
+/** Its call is KIMI_ERROR_OUT_OF_MEMORY, and the session is as it was. */
+#define KIMI_SHORTAGE_FAIL 0
+/**
+ * Its call waits until another session gives memory up, and is KIMI_ERROR_OUT_OF_MEMORY only where none has any that could become free.
+ * In return such a session's cache is given up for others that wait: at once while no call runs on it, the longest idle first, and
+ * between two steps of a call for those of higher priority and those whose call began earlier. Its tokens stay, and what was given
+ * up is evaluated again, to the same bits, when it goes on; not what comes before the end of its last picture or from a file, which is kept.
+ */
+#define KIMI_SHORTAGE_WAIT 1
+
 typedef struct kimi_session_options {
     uint32_t struct_size;
     /**
@@ -484,6 +505,9 @@ typedef struct kimi_session_options {
      * cache could never fit is KIMI_ERROR_OUT_OF_MEMORY, and the message has the longest that would.
      */
     int64_t context_limit;
+    /** What the session does that finds no memory for its next tokens: KIMI_SHORTAGE_... Forks do as their original. */
+    int32_t on_shortage;
+    int32_t reserved;
 } kimi_session_options;
 
 kimi_status kimi_session_options_init(kimi_session_options *options, size_t size);
@@ -1052,7 +1076,7 @@ kimi_status kimi_tools_to_typescript(const char *tools, size_t length, char **ou
 
 typedef struct kimi_session_stats {
     uint32_t struct_size;
-    int32_t reserved;
+    int32_t preemptions; /**< how often the cache was given up for other sessions */
     int64_t position; /**< tokens held now */
     int64_t prompt_tokens; /**< evaluated as input since the session was created */
     int64_t reused_tokens; /**< that came with a fork or a loaded file, or that other sessions had evaluated */
@@ -1067,6 +1091,7 @@ typedef struct kimi_session_stats {
     int64_t media_tokens; /**< of prompt_tokens, those of pictures and videos */
     int64_t media_encoded; /**< pictures and chunks of videos that this session's prompts had the vision tower look at */
     int64_t media_reused; /**< and those whose features were at hand; neither counts what the session's own cache held */
+    int64_t restored_tokens; /**< evaluated again after preemptions; in no other count of tokens */
 } kimi_session_stats;
 
 /** Set stats->struct_size first. KIMI_ERROR_BUSY while in use. */

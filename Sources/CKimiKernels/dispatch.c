@@ -65,13 +65,13 @@ static uint64_t saved_states(void) {
 
 static int has_all(uint64_t bits, uint64_t wanted) { return (bits & wanted) == wanted; }
 
-/// Whether tiles of bfloat16 can be multiplied, given register d of leaf 7: the system must save the registers, and let this
-/// process use them, for which it is asked here. Vectors of bfloat16 are used beside them.
-static int has_tiles(uint32_t leaf7_edx, uint64_t states) {
-    const uint32_t tiles = 1u << 22 | 1u << 24, vectors = 1u << 5;
+/// Whether tiles of bfloat16 can be multiplied, given registers c and d of leaf 7: the system must save the registers, and let this
+/// process use them, for which it is asked here. Vectors of bfloat16 are used beside them, and of bytes and words.
+static int has_tiles(uint32_t leaf7_ecx, uint32_t leaf7_edx, uint64_t states) {
+    const uint32_t tiles = 1u << 22 | 1u << 24, words = 1u << 1 | 1u << 6, vectors = 1u << 5; // AMX; VBMI, VBMI2; BF16
     const uint64_t tile_states = 0x60000; // their shapes and what is in them
     uint32_t a, b, c, d;
-    if (!has_all(leaf7_edx, tiles) || !has_all(states, tile_states)) return 0;
+    if (!has_all(leaf7_edx, tiles) || !has_all(leaf7_ecx, words) || !has_all(states, tile_states)) return 0;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !has_all(a, vectors)) return 0;
 #if defined(__linux__)
     // arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA); it may be asked again and again.
@@ -95,7 +95,7 @@ int32_t ck_isa_best(void) {
     if (!has_all(states, ymm_states)) return CK_ISA_SCALAR;
     if (!has_all(b, leaf7_avx512) || !has_all(states, zmm_states)) return CK_ISA_AVX2;
     if (!has_all(c, leaf7_vnni)) return CK_ISA_AVX512;
-    return has_tiles(d, states) ? CK_ISA_AMX : CK_ISA_AVX512_VNNI;
+    return has_tiles(c, d, states) ? CK_ISA_AMX : CK_ISA_AVX512_VNNI;
 }
 #else
 static const ck_kernels *const levels[CK_ISA_COUNT] = {[CK_ISA_SCALAR] = &scalar_kernels};
@@ -108,37 +108,41 @@ const ck_kernels *ck_kernels_for(int32_t isa) {
     return levels[isa];
 }
 
-#define CK_TILES(level)                                                                                               \
+#define CK_TILES(level, weights, count)                                                                               \
     {                                                                                                                 \
-        .split_pairs = ck_##level##_split_pairs, .pack_weights = ck_##level##_pack_weights,                           \
-        .matmul_pairs = ck_##level##_matmul_pairs, .pack_queries = ck_##level##_pack_queries,                         \
+        .halves = count, .split_rows = ck_##level##_split_rows, .pack_weights = weights,                      \
+        .matmul = ck_##level##_tile_matmul, .pack_queries = ck_##level##_pack_queries,                                \
         .pack_keys = ck_##level##_pack_keys, .pack_values = ck_##level##_pack_values,                                 \
         .attention = ck_##level##_tile_attention,                                                                     \
     }
 
-static const ck_tiles scalar_tiles = CK_TILES(scalar);
+// By halves, 1 and 2.
+static const ck_tiles scalar_tiles[2] = {
+    CK_TILES(scalar_half, ck_scalar_pack_weights, 1), CK_TILES(scalar, ck_scalar_pack_weights, 2)};
 #if defined(__x86_64__)
-static const ck_tiles amx_tiles = CK_TILES(amx);
+static const ck_tiles amx_tiles[2] = {CK_TILES(amx_half, ck_amx_pack_weights, 1), CK_TILES(amx, ck_amx_pack_weights, 2)};
 #endif
 
-const ck_tiles *ck_tiles_for(int32_t isa) {
-    if (isa == CK_ISA_SCALAR) return &scalar_tiles;
+const ck_tiles *ck_tiles_for(int32_t isa, size_t halves) {
+    if (halves != 1 && halves != 2) return NULL;
+    if (isa == CK_ISA_SCALAR) return &scalar_tiles[halves - 1];
 #if defined(__x86_64__)
-    if (isa == CK_ISA_AMX && ck_isa_best() >= CK_ISA_AMX) return &amx_tiles;
+    if (isa == CK_ISA_AMX && ck_isa_best() >= CK_ISA_AMX) return &amx_tiles[halves - 1];
 #endif
     return NULL;
 }
 
-size_t ck_pair_bytes(size_t columns) { return tile_steps(columns) * 2 * CK_TILE_BYTES; }
+size_t ck_block_bytes(size_t columns, size_t halves) { return tile_steps(columns) * halves * CK_TILE_BYTES; }
 
-size_t ck_query_bytes(size_t size) { return query_tiles(size) * CK_TILE_BYTES; }
+size_t ck_query_bytes(size_t size, size_t halves) { return query_tiles(size, halves) * CK_TILE_BYTES; }
 
-size_t ck_key_bytes(size_t size) { return 2 * ck_query_bytes(size); }
+size_t ck_key_bytes(size_t size, size_t halves) { return 2 * ck_query_bytes(size, halves); }
 
-size_t ck_value_bytes(size_t size) { return value_tiles(size) * CK_TILE_BYTES; }
+size_t ck_value_bytes(size_t size, size_t halves) { return value_tiles(size, halves) * CK_TILE_BYTES; }
 
-size_t ck_attention_scratch(size_t size) {
-    return 2 * (32 * CK_TILE_KEYS * 8) + CK_TILE_ROWS * (value_tiles(size) * 64 + 8);
+size_t ck_attention_scratch(size_t size, size_t halves) {
+    const size_t blocks = halves == 1 ? 2 * 32 * 32 * 4 + 32 * CK_HALF_KEYS * 2 : 2 * (32 * CK_TILE_KEYS * 8);
+    return blocks + CK_TILE_ROWS * (value_tiles(size, halves) * 64 + 8);
 }
 
 size_t ck_type_bits(int32_t type) { return ck_bits_of_type(type); }

@@ -2,6 +2,7 @@ public import CKimi
 import KimiCore
 import KimiModel
 import KimiRuntime
+import KimiVision
 
 private var defaultOptions: kimi_model_options {
     var options = kimi_model_options()
@@ -48,6 +49,11 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     }
     guard c.exact == 0 || c.exact == 1 else { throw refused("exact", c.exact, "0 or 1") }
     options.exact = c.exact == 1
+    switch c.vision_arithmetic {
+    case KIMI_VISION_FULL: options.vision = .full
+    case KIMI_VISION_BF16: options.vision = .bf16
+    default: throw refused("vision_arithmetic", c.vision_arithmetic, "\(KIMI_VISION_FULL) or \(KIMI_VISION_BF16)")
+    }
     options.contextLimit = c.context_limit == 0 ? nil : Int(c.context_limit)
     if c.chunk_size != 0 { options.chunkSize = Int(c.chunk_size) }
     guard (KIMI_LOG_DEBUG...KIMI_LOG_ERROR).contains(c.log_level) else {
@@ -84,7 +90,6 @@ private func memory(_ c: kimi_model_options) throws(KimiError) -> MemoryOptions 
         throw refused("huge_pages", c.huge_pages, "\(KIMI_PAGES_AUTO) to \(KIMI_PAGES_HUGE)")
     }
     options.pages = pages
-    guard c.reserved2 == 0 else { throw refused("reserved2", c.reserved2, "0") }
     if let heat = c.heat { options.heat = try path(heat, -1, "heat") }
     return options
 }

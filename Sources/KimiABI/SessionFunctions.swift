@@ -24,7 +24,16 @@ private var defaultOptions: kimi_session_options {
         let model = try model(handle)
         let options = try options(callerOptions, defaults: defaultOptions, "kimi_session_options")
         let limit = options.context_limit == 0 ? nil : Int(options.context_limit)
-        out.pointee = try Handles.add(.session(ChatSession(try Session(model: model, contextLimit: limit, priority: Int(options.priority)))))
+        guard let onShortage = Session.Shortage(rawValue: options.on_shortage) else {
+            throw KimiError(
+                .invalidArgument, "on_shortage is \(options.on_shortage); it must be one of KIMI_SHORTAGE_..., 0 or 1", subject: "on_shortage")
+        }
+        guard options.reserved == 0 else {
+            throw KimiError(.invalidArgument, "reserved is \(options.reserved); it must be 0", subject: "reserved")
+        }
+        let session = try Session(
+            model: model, contextLimit: limit, priority: Int(options.priority), onShortage: onShortage)
+        out.pointee = try Handles.add(.session(ChatSession(session)))
     }
 }
 
@@ -138,6 +147,8 @@ private var defaultOptions: kimi_session_options {
         result.media_tokens = Int64(found.counts.mediaTokens)
         result.media_encoded = Int64(found.counts.mediaEncoded)
         result.media_reused = Int64(found.counts.mediaReused)
+        result.preemptions = Int32(clamping: found.counts.preemptions)
+        result.restored_tokens = Int64(found.counts.restoredTokens)
         try store(result, stats, "kimi_session_stats")
     }
 }

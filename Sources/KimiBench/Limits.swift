@@ -32,7 +32,7 @@ package struct Limits: Sendable {
         switch path {
         case .floats: f32
         case .integers: bf16 ?? f32
-        case .pairs: tiles ?? bf16 ?? f32
+        case .pairs, .bf16: tiles ?? bf16 ?? f32
         }
     }
 
@@ -78,7 +78,7 @@ package final class LimitMeter {
         let kind = switch path {
         case .floats: CK_MULTIPLY_F32
         case .integers: CK_MULTIPLY_BF16
-        case .pairs: CK_MULTIPLY_TILES
+        case .pairs, .bf16: CK_MULTIPLY_TILES
         }
         func look(_ kind: Int) -> Double? { multiply(Int32(kind), rounds: Self.glanceRounds, passes: 1) }
         return look(kind) ?? look(CK_MULTIPLY_F32) ?? 0

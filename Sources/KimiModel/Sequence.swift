@@ -17,17 +17,21 @@ package final class TokenSequence: @unchecked Sendable {
 
     /// The most tokens this sequence may hold.
     package let contextLimit: Int
-    /// Tokens that are evaluated: their latents are in the cache.
+    /// Tokens that were evaluated.
     package internal(set) var count = 0
+    /// Those of them, from the first on, whose latents are in the cache: all, unless it was let go for the memory.
+    package internal(set) var cached = 0
     /// Which of them are pictures, in rising order. The last may be held in part.
     package internal(set) var media: [MediaMark] = []
-    /// Tokens, from the first on, that were computed exactly: not in a fast step, nor after one.
-    var exactCount = 0
+    /// How they were computed, run by run.
+    var runs = PrecisionRuns()
     /// Tokens, from the first on, whose latents came from elsewhere; see `markForeign`.
     private(set) var foreignCount = 0
     /// Blocks that a tree of prefixes has, and the node of the last of them; nil with blocks: it has dropped them.
     var sharedBlocks = 0
     var sharedPlace: PrefixNode?
+    /// Where the tree had the blocks that were let go.
+    var left: [LeftBlock] = []
 
     package init(pool: BlockPool, contextLimit: Int) throws(KimiError) {
         self.pool = pool
@@ -49,14 +53,14 @@ package final class TokenSequence: @unchecked Sendable {
         pool.release(promise: Self.blocks(for: contextLimit))
     }
 
-    private static func blocks(for tokens: Int) -> Int {
+    static func blocks(for tokens: Int) -> Int {
         (tokens + BlockPool.blockTokens - 1) / BlockPool.blockTokens
     }
 
     /// A sequence with the same past, sharing its blocks.
     package func fork() throws(KimiError) -> TokenSequence {
         let copy = try TokenSequence(pool: pool, contextLimit: contextLimit)
-        let used = Self.blocks(for: count)
+        let used = Self.blocks(for: cached)
         for index in 0..<used {
             pool.retain(blockIDs[index])
             copy.blockIDs[index] = blockIDs[index]
@@ -64,10 +68,10 @@ package final class TokenSequence: @unchecked Sendable {
         }
         copy.blockCount = used
         copy.tokenTable.update(from: tokenTable, count: count)
-        copy.count = count
+        (copy.count, copy.cached) = (count, cached)
         copy.media = media
-        (copy.exactCount, copy.foreignCount) = (exactCount, foreignCount)
-        (copy.sharedBlocks, copy.sharedPlace) = (sharedBlocks, sharedPlace)
+        (copy.runs, copy.foreignCount) = (runs, foreignCount)
+        (copy.sharedBlocks, copy.sharedPlace, copy.left) = (sharedBlocks, sharedPlace, left)
         return copy
     }
 
@@ -82,9 +86,10 @@ package final class TokenSequence: @unchecked Sendable {
     /// Keeps the first `length` tokens; 0 ... count. Of a picture in the midst of which that is, the first rows stay.
     package func truncate(to length: Int) {
         guard length >= 0 && length < count else { return }
-        drop(to: Self.blocks(for: length))
-        count = length
-        (exactCount, foreignCount) = (min(exactCount, length), min(foreignCount, length))
+        drop(to: Self.blocks(for: min(cached, length)))
+        (count, cached, foreignCount) = (length, min(cached, length), min(foreignCount, length))
+        runs.cut(to: length)
+        left = Array(left.prefix(length / BlockPool.blockTokens))
         // The node of an earlier block is found again from the root on.
         if length / BlockPool.blockTokens < sharedBlocks { (sharedBlocks, sharedPlace) = (0, nil) }
         while let last = media.last, last.end > length {
@@ -98,22 +103,22 @@ package final class TokenSequence: @unchecked Sendable {
     /// - Throws: `outOfMemory` with what is missing.
     package func checkRoom(for more: Int) throws(KimiError) {
         guard more <= contextLimit - count else { return }
-        let first = count / BlockPool.blockTokens
+        let first = cached / BlockPool.blockTokens
         let copied = first < blockCount && pool.isShared(blockIDs[first]) ? 1 : 0
         let missing = Self.blocks(for: count + more) - blockCount + copied
         if missing > 0 { try pool.check(missing, beside: blockCount) }
     }
 
-    /// Makes the cache writable for `more` tokens after the present ones. On an error nothing has changed.
+    /// Makes the cache writable for `more` tokens after those that are in it. On an error nothing has changed.
     package func prepare(_ more: Int) throws(KimiError) {
-        guard more <= contextLimit - count else {
+        guard more <= contextLimit - cached else {
             throw KimiError(
                 .contextFull,
                 "\(count) tokens are held and \(more) more would pass the context limit of \(contextLimit)")
         }
-        let first = count / BlockPool.blockTokens
+        let first = cached / BlockPool.blockTokens
         if first < blockCount, pool.isShared(blockIDs[first]) { try copyBlock(first) }
-        let needed = Self.blocks(for: count + more)
+        let needed = Self.blocks(for: cached + more)
         let held = blockCount
         do throws(KimiError) {
             while blockCount < needed {
@@ -141,7 +146,7 @@ package final class TokenSequence: @unchecked Sendable {
     private func copyBlock(_ index: Int) throws(KimiError) {
         guard let source = blocks[index] else { return }
         let block = try pool.take(beside: blockCount)
-        let bytes = count % BlockPool.blockTokens * pool.tokenBytes
+        let bytes = cached % BlockPool.blockTokens * pool.tokenBytes
         for layer in 0..<pool.layerCount {
             let offset = layer * pool.layerBytes
             memcpy(block.base + offset, source + offset, bytes)
@@ -160,8 +165,9 @@ package final class TokenSequence: @unchecked Sendable {
     package func append(_ ids: UnsafeBufferPointer<Int32>, _ precision: Precision = .exact) {
         guard let base = ids.baseAddress, ids.count <= contextLimit - count else { return }
         (tokenTable + count).update(from: base, count: ids.count)
-        if precision == .exact && exactCount == count { exactCount += ids.count }
+        runs.add(ids.count, precision)
         count += ids.count
+        cached = count
     }
 
     /// Notes that tokens which were appended are rows of a picture.

@@ -14,6 +14,8 @@ package final class Model: Sendable {
     package let text: TextModel
     /// What sessions want computed at the same time is computed together.
     package let loop: StepLoop
+    /// Where sessions wait for memory.
+    let line = MemoryLine()
     /// The most tokens a session may hold.
     package let contextLimit: Int
     package let options: Options
@@ -39,6 +41,8 @@ package final class Model: Sendable {
         package var dense = DenseFormat.stored
         /// Whether only the exact path may be used.
         package var exact = false
+        /// What the vision tower may round; with `exact` nothing but the default.
+        package var vision = VisionArithmetic.full
         /// nil: the checkpoint's own limit.
         package var contextLimit: Int?
         /// The most prompt tokens in one step.
@@ -113,7 +117,7 @@ package final class Model: Sendable {
         if let own = options.eyes {
             eyes = own
         } else {
-            eyes = try Self.eyes(text, folder: folder) { (done, total) throws(KimiError) in
+            eyes = try Self.eyes(text, options.vision, folder: folder) { (done, total) throws(KimiError) in
                 guard reads, done < total else { return }
                 try report(textBytes + Int(Double(towerBytes) * Double(done) / Double(total)), textBytes + towerBytes)
             }
@@ -134,6 +138,11 @@ package final class Model: Sendable {
         }
         if !chunkRange.contains(options.chunkSize) {
             throw KimiError(.invalidArgument, "chunk_size is \(options.chunkSize); it must be 1 to 4096, or 0 for 512", subject: "chunk_size")
+        }
+        if options.exact, options.vision != .full {
+            throw KimiError(
+                .invalidArgument, "vision_arithmetic is \(options.vision.rawValue), which rounds what exact forbids to round",
+                subject: "vision_arithmetic")
         }
         try validate(options.memory)
         if let isa = options.isa, ck_kernels_for(isa) == nil {

@@ -10,20 +10,22 @@ package final class Session: @unchecked Sendable {
     // Safe because everything mutable is touched only between `enter` and `leave`, which let one thread in; the rest is atomic.
     package let model: Model
     package let cancellation = Cancellation()
-    private(set) var sequence: TokenSequence
+    var sequence: TokenSequence
     /// A token that belongs to the session and is not evaluated yet: the last one of a generation.
-    private(set) var pending: Int32?
+    var pending: Int32?
     /// The logits after the last evaluated token, shared with forks until one of them evaluates.
-    private var logits: ChargedMemory?
+    var logits: ChargedMemory?
     /// False after a truncation, a load or a failed step: the logits are then computed anew when they are needed.
-    private var logitsAreCurrent = false
-    private var statistics = Statistics()
+    var logitsAreCurrent = false
+    var statistics = Statistics()
 
     /// What it has the model's loop compute.
-    private let work: StepWork
+    let work: StepWork
+    /// How those see it that look for memory.
+    let member: MemoryLine.Member
 
-    private let occupancy = Mutex(Occupancy())
-    private let visiblePosition: Atomic<Int>
+    let occupancy = Mutex(Occupancy())
+    let visiblePosition: Atomic<Int>
 
     package struct Statistics: Sendable {
         package var promptTokens = 0
@@ -42,6 +44,18 @@ package final class Session: @unchecked Sendable {
         /// whose features were at hand.
         package var mediaEncoded = 0
         package var mediaReused = 0
+        /// How often the cache was given up for other sessions, and tokens that were evaluated again for it.
+        package var preemptions = 0
+        package var restoredTokens = 0
+    }
+
+    /// What a session does that finds no memory for its next tokens.
+    package enum Shortage: Int32, Sendable {
+        /// Its call fails, and it is as it was.
+        case fail = 0
+        /// It waits until another gives memory up, and gives up its own cache for those that came before, or whenever it does not compute;
+        /// what it gave up is evaluated again, to the same bits, before it goes on.
+        case wait = 1
     }
 
     /// Of sessions that compute at the same time, those of higher priority go first.
@@ -49,7 +63,9 @@ package final class Session: @unchecked Sendable {
 
     /// - Parameter contextLimit: nil for the model's; else 1 to that.
     /// - Throws: `invalidArgument`; `outOfMemory` for a context whose cache would never fit.
-    package init(model: Model, contextLimit: Int? = nil, priority: Int = 0) throws(KimiError) {
+    package init(
+        model: Model, contextLimit: Int? = nil, priority: Int = 0, onShortage: Shortage = .fail
+    ) throws(KimiError) {
         guard Self.priorityRange.contains(priority) else {
             throw KimiError(.invalidArgument, "priority is \(priority); it must be -100 to 100", subject: "priority")
         }
@@ -63,22 +79,30 @@ package final class Session: @unchecked Sendable {
         if let contextLimit { try model.text.checkContext(contextLimit) }
         self.model = model
         work = StepWork(cancellation: cancellation, priority: priority)
+        member = MemoryLine.Member(priority: priority, waits: onShortage == .wait)
         sequence = try TokenSequence(pool: model.text.cache, contextLimit: limit)
         visiblePosition = Atomic(0)
+        model.line.join(member, self)
     }
 
     private init(forking other: Session) throws(KimiError) {
         model = other.model
         work = StepWork(cancellation: cancellation, priority: other.work.priority)
+        member = MemoryLine.Member(priority: other.member.priority, waits: other.member.waits)
         sequence = try other.sequence.fork()
         pending = other.pending
         logits = other.logits
         logitsAreCurrent = other.logitsAreCurrent
         statistics.reusedTokens = other.count
         visiblePosition = Atomic(other.count)
+        model.line.join(member, self)
+        noteBlocks()
     }
 
-    deinit { rest() }
+    deinit {
+        rest()
+        model.line.leave(member)
+    }
 
     /// A generation is complete, or the session is: others need not wait for it any more, and may go on from what it made. Within a
     /// call.
@@ -88,7 +112,7 @@ package final class Session: @unchecked Sendable {
     }
 
     /// Leaves its full blocks to others.
-    private func offer() {
+    func offer() {
         if let tree = model.prefixes { sequence.offer(to: tree) }
     }
 
@@ -97,8 +121,10 @@ package final class Session: @unchecked Sendable {
     /// Which generation that is driven by polling is meant; tickets are not used twice.
     package typealias GenerationTicket = UInt64
 
-    private struct Occupancy {
+    struct Occupancy {
         var isRunning = false
+        /// It lets go of its cache for another: nobody's call, and soon over.
+        var isLettingGo = false
         /// The open generation: only its calls may enter.
         var generation: GenerationTicket?
         var lastTicket: GenerationTicket = 0
@@ -108,17 +134,26 @@ package final class Session: @unchecked Sendable {
     ///
     /// - Parameter renewing: whether an earlier wish to cancel does not count against this call.
     private func enter(as ticket: GenerationTicket?, renewing: Bool) throws(KimiError) {
-        let refusal: KimiError? = occupancy.withLock { occupancy in
-            if let ticket, occupancy.generation != ticket { return KimiError(.invalidHandle, "the generation was destroyed") }
-            if occupancy.isRunning { return KimiError(.busy, "another call is running on this session") }
-            if occupancy.generation != ticket {
-                return KimiError(.busy, "a generation is open on this session; finish or destroy it first")
-            }
-            occupancy.isRunning = true
-            if renewing { cancellation.clear() }
-            return nil
-        }
+        var refusal: KimiError?
+        while occupancy.withLock({ occupancy in
+            // For another, and soon over.
+            if occupancy.isLettingGo { return true }
+            refusal = enter(&occupancy, as: ticket, renewing: renewing)
+            return false
+        }) { usleep(100) }
         if let refusal { throw refusal }
+        if renewing { model.line.renew(member) }
+    }
+
+    private func enter(_ occupancy: inout Occupancy, as ticket: GenerationTicket?, renewing: Bool) -> KimiError? {
+        if let ticket, occupancy.generation != ticket { return KimiError(.invalidHandle, "the generation was destroyed") }
+        if occupancy.isRunning { return KimiError(.busy, "another call is running on this session") }
+        if occupancy.generation != ticket {
+            return KimiError(.busy, "a generation is open on this session; finish or destroy it first")
+        }
+        occupancy.isRunning = true
+        if renewing { cancellation.clear() }
+        return nil
     }
 
     /// Runs `body` as this session's one call.
@@ -128,7 +163,10 @@ package final class Session: @unchecked Sendable {
         try enter(as: ticket, renewing: renewing)
         defer {
             visiblePosition.store(count, ordering: .relaxed)
+            noteBlocks()
             occupancy.withLock { $0.isRunning = false }
+            // What holds memory without computing is somebody else's to take.
+            model.line.noteFreed()
         }
         return try body()
     }
@@ -212,7 +250,7 @@ package final class Session: @unchecked Sendable {
     }
 
     /// Forgets all but the first `length` tokens. Within a call.
-    private func keep(first length: Int) {
+    func keep(first length: Int) {
         guard length < count else { return }
         offer()
         pending = nil
@@ -247,7 +285,7 @@ package final class Session: @unchecked Sendable {
     /// others have left, so it takes over nothing else.
     func isExact(promptOf tokens: Int) -> Bool { model.text.precision(rows: model.text.chunk(of: tokens)) == .exact }
 
-    private func noteAdopted(_ tokens: Int) {
+    func noteAdopted(_ tokens: Int) {
         guard tokens > 0 else { return }
         logitsAreCurrent = false
         statistics.reusedTokens += tokens
@@ -260,267 +298,5 @@ package final class Session: @unchecked Sendable {
         self.pending = pending
         logitsAreCurrent = false
         statistics.reusedTokens += count
-    }
-
-    // MARK: Evaluation
-
-    /// Appends `ids` and computes logits: those of the last token into the session, and into `target` those of all tokens if
-    /// `all`, else of the last. Within a call.
-    ///
-    /// - Parameter media: what stands at some of the ids' places, whose ids say nothing then; in rising order.
-    /// - Parameter target: nil, or room for (all ? ids.count : 1) * vocabulary floats.
-    /// - Throws: `outOfMemory`, with the session's tokens as before; another error leaves those of the steps that were done.
-    package func evaluate(
-        _ ids: UnsafeBufferPointer<Int32>, media: [MediaSpan] = [], all: Bool = false,
-        into target: UnsafeMutablePointer<Float>? = nil
-    ) throws(KimiError) {
-        guard !ids.isEmpty else { return }
-        try checkIDs(ids)
-        try check(media, within: ids.count)
-        guard ids.count <= contextLimit - count else {
-            throw KimiError(
-                .contextFull,
-                "the session holds \(count) tokens and \(ids.count) more would pass its context limit of \(contextLimit)")
-        }
-        try checkMemory(for: ids.count)
-        let before = count
-        do throws(KimiError) {
-            try settlePending(withLogits: false)
-            try evaluateChunks(ids, media, all: all, into: target)
-        } catch {
-            // What was asked for does not fit, so others may as well have what it took.
-            if error.status == .outOfMemory { keep(first: before) }
-            throw error
-        }
-    }
-
-    /// Evaluates the beginning of what is left of a prompt: one step, or what others have left of it. Within a call.
-    ///
-    /// - Parameters:
-    ///   - rest: valid ids, with `media` at some of their places.
-    ///   - exactly: whether what others left must have been computed exactly; see `isExact`.
-    ///   - isFirst: whether it is the whole prompt, for which there must be memory.
-    /// - Returns: how many tokens that was, of which `reused` were not evaluated.
-    /// - Throws: as `evaluate`.
-    func evaluateNext(
-        _ rest: UnsafeBufferPointer<Int32>, media: [MediaSpan], exactly: Bool, isFirst: Bool
-    ) throws(KimiError) -> (done: Int, reused: Int) {
-        let before = count
-        do throws(KimiError) {
-            try check(media, within: rest.count)
-            if isFirst {
-                guard rest.count <= contextLimit - count else {
-                    throw KimiError(
-                        .contextFull,
-                        "the session holds \(count) tokens and a prompt of \(rest.count) would pass its context limit of \(contextLimit)")
-                }
-                let adopted = pending == nil ? adopt(rest, media, exactly: exactly, isFirst: true) : 0
-                // The whole prompt must fit, or none of it is evaluated.
-                try checkMemory(for: rest.count - adopted)
-                if adopted > 0 { return (adopted, adopted) }
-            }
-            try settlePending(withLogits: false)
-            return try evaluateChunk(rest, media, exactly: exactly, isFirst: isFirst)
-        } catch {
-            if error.status == .outOfMemory { keep(first: before) }
-            throw error
-        }
-    }
-
-    /// Whether there is memory for `more` tokens at this moment. Within a call.
-    ///
-    /// - Throws: `outOfMemory`; nothing has changed then.
-    private func checkMemory(for more: Int) throws(KimiError) {
-        try sequence.checkRoom(for: more + (pending == nil ? 0 : 1))
-    }
-
-    private func evaluateChunks(
-        _ ids: UnsafeBufferPointer<Int32>, _ media: [MediaSpan], all: Bool, into target: UnsafeMutablePointer<Float>?
-    ) throws(KimiError) {
-        let exactly = isExact(promptOf: ids.count)
-        var done = 0
-        while done < ids.count {
-            let rest = UnsafeBufferPointer(rebasing: ids[done...])
-            if all, let target {
-                let chunk = UnsafeBufferPointer(rebasing: rest.prefix(model.text.chunk(of: rest.count)))
-                try step(chunk, media.cut(to: done..<done + chunk.count), into: target + done * vocabularySize, rows: chunk.count)
-                done += chunk.count
-                if done == ids.count { try keepLogits(target + (ids.count - 1) * vocabularySize) }
-            } else {
-                done += try evaluateChunk(rest, media.cut(to: done..<ids.count), exactly: exactly, isFirst: done == 0).done
-                if done == ids.count, let target, let logits {
-                    target.update(from: logits.memory.pointer(to: Float.self), count: vocabularySize)
-                }
-            }
-        }
-    }
-
-    /// Takes over what others have left of a prompt's rest, or evaluates a step of it; waits while somebody else evaluates the same.
-    private func evaluateChunk(
-        _ rest: UnsafeBufferPointer<Int32>, _ media: [MediaSpan], exactly: Bool, isFirst: Bool
-    ) throws(KimiError) -> (done: Int, reused: Int) {
-        var isFirst = isFirst
-        while true {
-            let adopted = adopt(rest, media, exactly: exactly, isFirst: isFirst)
-            if adopted > 0 { return (adopted, adopted) }
-            isFirst = false
-            let chunk = UnsafeBufferPointer(rebasing: rest.prefix(model.text.chunk(of: rest.count)))
-            let inChunk = media.cut(to: 0..<chunk.count)
-            var number: UInt64?
-            if let tree = model.prefixes {
-                switch sequence.claim(in: tree, chunk, spans: inChunk) {
-                case .nothing: break
-                case .own(let own): number = own
-                case .others:
-                    try cancellation.check()
-                    continue
-                }
-            }
-            defer { if let number { model.prefixes?.claims.release(number) } }
-            // What became full between the question and the claim.
-            if number != nil, case let adopted = adopt(rest, media, exactly: exactly, isFirst: false), adopted > 0 {
-                return (adopted, adopted)
-            }
-            let own = chunk.count == rest.count ? try ownLogits() : nil
-            try step(chunk, inChunk, into: own, rows: own == nil ? 0 : 1)
-            logitsAreCurrent = own != nil
-            return (chunk.count, 0)
-        }
-    }
-
-    private func adopt(_ rest: UnsafeBufferPointer<Int32>, _ media: [MediaSpan], exactly: Bool, isFirst: Bool) -> Int {
-        guard let tree = model.prefixes else { return 0 }
-        let adopted = sequence.adopt(from: tree, rest, spans: media, exactly: exactly, counting: isFirst)
-        noteAdopted(adopted)
-        return adopted
-    }
-
-    private func checkIDs(_ ids: UnsafeBufferPointer<Int32>) throws(KimiError) {
-        for (index, id) in ids.enumerated() where id < 0 || Int(id) >= vocabularySize {
-            throw KimiError(
-                .invalidArgument, "token \(index) has id \(id); ids are 0 to \(vocabularySize - 1)", subject: "ids")
-        }
-    }
-
-    private func check(_ media: [MediaSpan], within count: Int) throws(KimiError) {
-        var end = 0
-        for span in media {
-            // The first rows of a picture are missing only where the session has them.
-            let continues = span.start == 0 && pending == nil && sequence.endsInMedia
-                && sequence.media.last.map { $0.digest == span.features.digest && $0.count == span.rows.lowerBound } == true
-            guard span.start >= end, !span.rows.isEmpty, span.range.upperBound <= count, span.rows.lowerBound == 0 || continues,
-                span.features.width == model.text.config.hiddenSize
-            else {
-                throw KimiError(
-                    .invalidArgument,
-                    "features of \(span.features.tokens) tokens, \(span.features.width) wide, do not fit at place \(span.start) of \(count)",
-                    subject: "media")
-            }
-            end = span.range.upperBound
-        }
-    }
-
-    /// Evaluates the pending token, if there is one.
-    private func settlePending(withLogits: Bool) throws(KimiError) {
-        guard let id = pending else { return }
-        // It leaves `pending` before the step, so that `count` stays right whether the step succeeds or not.
-        pending = nil
-        do {
-            let own = withLogits ? try ownLogits() : nil
-            try withUnsafePointer(to: id) { pointer in
-                Result { () throws(KimiError) in
-                    try step(UnsafeBufferPointer(start: pointer, count: 1), into: own, rows: own == nil ? 0 : 1, generating: true)
-                }
-            }.get()
-            logitsAreCurrent = withLogits
-        } catch {
-            pending = id
-            throw error
-        }
-    }
-
-    /// Accepts a generated token, to be evaluated when its logits are needed. Within a call.
-    func accept(_ id: Int32) {
-        pending = id
-        statistics.generatedTokens += 1
-        visiblePosition.store(count, ordering: .relaxed)
-    }
-
-    /// The logits after the last token held, computed if they are not at hand. Within a call.
-    ///
-    /// - Throws: `invalidArgument` if the session is empty.
-    func currentLogits() throws(KimiError) -> UnsafePointer<Float> {
-        try settlePending(withLogits: true)
-        if !logitsAreCurrent {
-            guard let last = sequence.tokens.last else {
-                throw KimiError(.invalidArgument, "there is nothing to go on from: the session and the prompt are empty", subject: "ids")
-            }
-            if sequence.endsInMedia, let cut = sequence.media.last {
-                throw KimiError(
-                    .invalidArgument,
-                    "the session was cut in a picture, its tokens \(cut.start) to \(cut.end - 1); go on with a token, or cut it to \(cut.start)",
-                    subject: "position")
-            }
-            // After a truncation or a load: the last token is evaluated again, to the same bits.
-            sequence.truncate(to: sequence.count - 1)
-            pending = last
-            try settlePending(withLogits: true)
-        }
-        guard let logits else { throw KimiError(.internal, "no logits after an evaluation") }
-        return UnsafePointer(logits.memory.pointer(to: Float.self))
-    }
-
-    /// This session's logits, to be written: a new buffer if the present one is shared with a fork.
-    private func ownLogits() throws(KimiError) -> UnsafeMutablePointer<Float> {
-        if logits == nil || !isKnownUniquelyReferenced(&logits) {
-            logits = try ChargedMemory(
-                byteCount: vocabularySize * MemoryLayout<Float>.stride, on: model.text.budget, for: .sessions, what: "logits")
-        }
-        guard let logits else { throw KimiError(.internal, "no room for logits") }
-        return logits.memory.pointer(to: Float.self)
-    }
-
-    private func keepLogits(_ source: UnsafePointer<Float>) throws(KimiError) {
-        try ownLogits().update(from: source, count: vocabularySize)
-        logitsAreCurrent = true
-    }
-
-    /// One step of at most `maxRows` tokens. Whoever calls it says afterwards whether the session's logits are current: before
-    /// and after a failure they are not, since `logits` may be half written, or another buffer.
-    private func step(
-        _ ids: UnsafeBufferPointer<Int32>, _ media: [MediaSpan] = [], into logits: UnsafeMutablePointer<Float>?, rows: Int,
-        generating: Bool = false
-    ) throws(KimiError) {
-        logitsAreCurrent = false
-        try cancellation.check()
-        try sequence.prepare(ids.count)
-        let begin = monotonicNanoseconds()
-        (work.kind, work.ids, work.media, work.sequence) = (generating ? .decode : .prompt, ids, media, sequence)
-        (work.logits, work.logitsRows) = (logits, rows)
-        // Rows point into the features.
-        defer { (work.media, work.sequence) = ([], nil) }
-        try model.loop.run(work)
-        statistics.bytesRead += work.bytesRead
-        switch work.precision {
-        case .exact: statistics.exactRows += ids.count
-        case .fast: statistics.fastRows += ids.count
-        }
-        let first = sequence.count
-        sequence.append(ids, work.precision)
-        for span in media {
-            sequence.note(
-                media: span.features.digest, start: first + span.start, count: span.rows.count, continues: span.rows.lowerBound > 0)
-            statistics.mediaTokens += span.rows.count
-        }
-        // A single token allocates nothing: what those make is left when the session rests or has another prompt.
-        if ids.count > 1 { offer() }
-        visiblePosition.store(count, ordering: .relaxed)
-        statistics.steps += 1
-        if generating {
-            statistics.generationNanoseconds += Int64(monotonicNanoseconds() - begin)
-        } else {
-            statistics.promptTokens += ids.count
-            statistics.promptNanoseconds += Int64(monotonicNanoseconds() - begin)
-        }
     }
 }

@@ -34,6 +34,7 @@ extension Session {
     /// Writes the session to `path`: first to a file beside it, which then takes the name, so that no half file is ever there.
     package func save(to path: String) throws(KimiError) {
         try call { () throws(KimiError) in
+            try restore()
             let writer = try SessionWriter(path: path)
             let media = sequence.media
             var header: [UInt8] = magic

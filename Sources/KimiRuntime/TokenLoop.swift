@@ -51,7 +51,9 @@ package struct TokenLoop {
         self.options = options
         self.prompt = prompt
         self.media = media
-        sampler = try Sampler(options: options, vocabulary: vocabulary, budget: session.model.text.budget)
+        sampler = try session.withOtherMemory { () throws(KimiError) in
+            try Sampler(options: options, vocabulary: vocabulary, budget: session.model.text.budget)
+        }
     }
 
     /// Whether the whole prompt is evaluated.

@@ -16,6 +16,8 @@ enum Tiny {
         return try Model(folder: Fixtures.path("tiny-kimi"), options: options)
     }
 
+    static var model: Model { get throws { try shared.get() } }
+
     /// A `logit_bias` against white space and escapes, which random weights write as gladly as anything else, and at length.
     static let terse: String = {
         guard let tokenizer = try? shared.get().tokenizer else { return "{}" }

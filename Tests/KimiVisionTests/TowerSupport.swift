@@ -37,7 +37,7 @@ struct MadePatches: PatchSource {
 /// A tower of a folder.
 func tower(
     _ folder: String, isa: Int32 = ck_isa_best(), threads: Int = 2, policy: LoadPolicy = .map, exact: Bool = true,
-    memory: MemoryOptions = MemoryOptions()
+    vision: VisionArithmetic = .full, memory: MemoryOptions = MemoryOptions()
 ) throws -> (tower: VisionTower, text: TextModel) {
     var options = TextModel.Options()
     options.isa = isa
@@ -47,7 +47,7 @@ func tower(
     options.maxRows = 16
     options.memory = memory
     let text = try TextModel(checkpoint: Checkpoint(folder: folder), topology: try Topology.current(), options: options)
-    return (try VisionTower(text: text), text)
+    return (try VisionTower(text: text, vision), text)
 }
 
 extension VisionTower {

@@ -37,6 +37,42 @@ struct TowerTests {
         }
     }
 
+    @Test(
+        "The published features with bfloat16: near them, and the same as without it where there are no tiles",
+        arguments: published, levels)
+    func bfloat16(image: Published, isa: Int32) throws {
+        let expected = try NPY("tiny-kimi-expected/vision/\(image.name).projected.npy").floats()
+        let eyes = try tower(Self.folder, isa: isa, exact: false, vision: .bf16).tower
+        let found = try eyes.rows(Self.patches(image))
+        let full = try tower(Self.folder, isa: isa, exact: false).tower
+        let other = try full.rows(Self.patches(image))
+        if isa == Int32(CK_ISA_AMX) {
+            let difference = relativeDifference(found, expected)
+            #expect(difference < 8e-3 && difference > 5e-4)
+            #expect(eyes.path == .bf16 && full.path == .pairs)
+        } else {
+            #expect(identical(found, other))
+            #expect(eyes.path == full.path)
+        }
+    }
+
+    @Test("With bfloat16, too, bits depend on neither threads nor company", .enabled(if: levels.contains(Int32(CK_ISA_AMX))))
+    func bfloat16Bits() throws {
+        let sizes = [(2, 12, 22), (1, 36, 32), (1, 2, 2), (1, 50, 42)]
+        let sources = sizes.map { MadePatches(PatchGrid(frames: $0, rows: $1, columns: $2), seed: UInt64($1)) }
+        let one = try tower(Self.folder, threads: 1, exact: false, vision: .bf16).tower
+        let right = try sources.map { try one.rows($0) }
+        for (source, rows) in zip(sources, right) {
+            let exact = try tower(Self.folder).tower.rows(source)
+            #expect(relativeDifference(rows, exact) < 8e-3)
+        }
+        for threads in [1, 2, 3] {
+            let eyes = try tower(Self.folder, threads: threads, exact: false, vision: .bf16).tower
+            let together = try eyes.encode(sources.map { (source: $0, digest: $0.digest) }, cancellation: Cancellation())
+            for (features, rows) in zip(together, right) { #expect(identical(features.array, rows), "\(threads) threads") }
+        }
+    }
+
     static func picture(_ name: String) throws -> Picture {
         try Picture.decode(.file(Fixtures.path("tiny-kimi-expected/vision/\(name).png")))
     }
@@ -137,7 +173,7 @@ struct TowerTests {
         arguments: [
             Shape(type: "BF16"), Shape(type: "F16"), Shape(type: "F32"), Shape(hidden: 60, heads: 5, intermediate: 33, patch: 3),
             Shape(hidden: 144, heads: 2, intermediate: 300), Shape(hidden: 16, heads: 4, merge: (rows: 1, columns: 3)),
-            Shape(hidden: 64, heads: 1, intermediate: 513, patch: 1, merge: (rows: 1, columns: 1)),
+            Shape(intermediate: 1300), Shape(hidden: 64, heads: 1, intermediate: 513, patch: 1, merge: (rows: 1, columns: 1)),
         ])
     func shapes(shape: Shape) throws {
         let folder = try TemporaryFolder()
@@ -151,6 +187,8 @@ struct TowerTests {
                 #expect(relativeDifference(found, expected) < tolerance, "\(policy)")
             }
         }
+        let rounded = try tower(folder.path, exact: false, vision: .bf16).tower.rows(source)
+        #expect(relativeDifference(rounded, expected) < 2e-2)
     }
 
     @Test("Pictures that are encoded together have the bits of each alone", arguments: [true, false])

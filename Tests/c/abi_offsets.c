@@ -72,8 +72,12 @@ int main(void) {
     CONSTANT(KIMI_PAGES_AUTO);
     CONSTANT(KIMI_PAGES_SMALL);
     CONSTANT(KIMI_PAGES_HUGE);
+    CONSTANT(KIMI_SHORTAGE_FAIL);
+    CONSTANT(KIMI_SHORTAGE_WAIT);
     CONSTANT(KIMI_DENSE_STORED);
     CONSTANT(KIMI_DENSE_INT8);
+    CONSTANT(KIMI_VISION_FULL);
+    CONSTANT(KIMI_VISION_BF16);
     CONSTANT(KIMI_LOG_DEBUG);
     CONSTANT(KIMI_LOG_INFO);
     CONSTANT(KIMI_LOG_WARNING);
@@ -145,7 +149,7 @@ int main(void) {
     FIELD(kimi_model_options, replicate_bytes);
     FIELD(kimi_model_options, resident_bytes);
     FIELD(kimi_model_options, huge_pages);
-    FIELD(kimi_model_options, reserved2);
+    FIELD(kimi_model_options, vision_arithmetic);
     FIELD(kimi_model_options, heat);
     FIELD(kimi_model_options, features_limit);
     FIELD(kimi_model_options, prefix_limit);
@@ -179,6 +183,8 @@ int main(void) {
     FIELD(kimi_session_options, struct_size);
     FIELD(kimi_session_options, priority);
     FIELD(kimi_session_options, context_limit);
+    FIELD(kimi_session_options, on_shortage);
+    FIELD(kimi_session_options, reserved);
     END(kimi_session_options);
 
     STRUCT(kimi_string_view);
@@ -298,7 +304,7 @@ int main(void) {
 
     STRUCT(kimi_session_stats);
     FIELD(kimi_session_stats, struct_size);
-    FIELD(kimi_session_stats, reserved);
+    FIELD(kimi_session_stats, preemptions);
     FIELD(kimi_session_stats, position);
     FIELD(kimi_session_stats, prompt_tokens);
     FIELD(kimi_session_stats, reused_tokens);
@@ -313,6 +319,7 @@ int main(void) {
     FIELD(kimi_session_stats, media_tokens);
     FIELD(kimi_session_stats, media_encoded);
     FIELD(kimi_session_stats, media_reused);
+    FIELD(kimi_session_stats, restored_tokens);
     END(kimi_session_stats);
 
     return wrong;

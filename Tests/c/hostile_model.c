@@ -83,7 +83,15 @@ void hostile_open(void) {
     OUT_OF_RANGE(resident_bytes, INT64_MIN);
     OUT_OF_RANGE(huge_pages, -1);
     OUT_OF_RANGE(huge_pages, 3);
-    OUT_OF_RANGE(reserved2, 1);
+    OUT_OF_RANGE(vision_arithmetic, -1);
+    OUT_OF_RANGE(vision_arithmetic, 2);
+    kimi_model_options_init(&options, sizeof options);
+    options.exact = 1;
+    options.vision_arithmetic = KIMI_VISION_BF16;
+    out = LOST;
+    EXPECT_SAYING(
+        "vision_arithmetic", KIMI_ERROR_INVALID_ARGUMENT, kimi_model_open(folder, KIMI_NUL, &options, NULL, NULL, &out, &error));
+    CHECK(out == NULL, "exact and vision_arithmetic leave a model");
     OUT_OF_RANGE(heat, "");
     OUT_OF_RANGE(heat, "\xff\xfe");
     REFUSED(KIMI_ERROR_INVALID_ARGUMENT, "struct_size", struct_size, 0);

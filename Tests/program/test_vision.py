@@ -105,6 +105,21 @@ class Benchmark(ProgramTest):
         exact = self.json("bench", TINY, "--vision", "--size", "28x28", "--repeats", 1, "--exact")
         self.assertEqual(exact["path"], "floats")
 
+    def test_arithmetic(self) -> None:
+        # Where there are tiles bfloat16 is computed with, and less; elsewhere nothing changes.
+        sides = [self.json("bench", TINY, "--vision", "--size", "280x140", "--repeats", 1, "--vision-arithmetic", name)
+                 for name in ("full", "bf16")]
+        full, rounded = (side["results"][0]["multiply_adds"] for side in sides)
+        self.assertEqual([side["arithmetic"] for side in sides], ["full", "bf16"])
+        if sides[0]["path"] == "pairs":
+            self.assertEqual(sides[1]["path"], "bf16")
+            self.assertLess(rounded, full * 0.6)
+        else:
+            self.assertEqual(sides[1]["path"], sides[0]["path"])
+            self.assertEqual(rounded, full)
+        self.assertIn("vision_arithmetic", self.failure("bench", TINY, "--vision", "--vision-arithmetic", "bf16", "--exact"))
+        self.failure("run", TINY, "--vision-arithmetic", "half", "a", code=64)
+
     def test_what_it_refuses(self) -> None:
         self.assertIn("7x", self.failure("bench", TINY, "--vision", "--size", "7x", code=64))
         self.assertIn("--vision", self.failure("bench", TINY, "--size", "28x28", code=64))

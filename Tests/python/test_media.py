@@ -154,6 +154,27 @@ class Features(KimiTest):
         with self.assertRaises(ValueError):
             kimi.Model(TINY, features_limit=-1)
 
+    def test_arithmetic(self) -> None:
+        path = VISION / "wide.png"
+        full = flat(self.model.encode_image(path))
+        most = max(map(abs, full))
+        with kimi.Model(TINY, vision_arithmetic="bf16") as model:
+            arithmetic = model.info["vision"]["arithmetic"]
+            rounded = flat(model.encode_image(path))
+        apart = max(abs(a - b) for a, b in zip(full, rounded)) / most
+        if self.model.info["vision"]["arithmetic"] == "pairs":
+            self.assertEqual(arithmetic, "bf16")
+            self.assertTrue(3e-4 < apart < 1e-2, apart)
+        else:
+            self.assertEqual(arithmetic, self.model.info["vision"]["arithmetic"])
+            self.assertEqual(apart, 0)
+        with kimi.Model(TINY, vision_arithmetic="full") as model:
+            self.assertEqual(flat(model.encode_image(path)), full)
+        with self.assertRaises(ValueError):
+            kimi.Model(TINY, vision_arithmetic="half")
+        with self.fails(kimi.Status.INVALID_ARGUMENT):
+            kimi.Model(TINY, vision_arithmetic="bf16", exact=True)
+
 
 class Refused(KimiTest):
     def test_files(self) -> None:

@@ -191,6 +191,39 @@ class Threads(KimiTest):
         with self.assertRaises(ValueError):
             kimi.Model(TINY, prefix_limit=-1)
 
+    def test_shortage(self) -> None:
+        """Sessions that wait take turns with memory for few of them, and have the tokens of a lone run."""
+        ids = PROMPTS["long"]["ids"]
+        prompts = [ids[300 * index : 300 * index + 250] for index in range(6)]
+
+        def tokens(session: kimi.Session, prompt: list[int]) -> list[int]:
+            events = list(session.generate(prompt, max_tokens=8, temperature=0, ignore_end=True))
+            return [event.id for event in events if isinstance(event, kimi.TokenEvent)]
+
+        alone = []
+        with kimi.Model(TINY, exact=True, prefix_limit=0) as model:
+            for prompt in prompts:
+                with model.session() as session:
+                    alone.append(tokens(session, prompt))
+            used = sum(model.info["memory"]["used"].values()) - model.info["memory"]["used"]["cache"]
+        with kimi.Model(TINY, exact=True, memory_limit=used + (3 << 20) // 2) as model:
+            sessions = [model.session(on_shortage="wait") for _ in prompts]
+            found: dict[int, list[int]] = {}
+            threads = [
+                threading.Thread(target=lambda index=index: found.__setitem__(index, tokens(sessions[index], prompts[index])))
+                for index in range(len(prompts))
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual([found.get(index) for index in range(len(prompts))], alone)
+            self.assertGreater(sum(session.stats["preemptions"] for session in sessions), 0)
+            for session in sessions:
+                session.close()
+        with self.assertRaisesRegex(ValueError, "on_shortage"):
+            self.model.session(on_shortage="never")
+
     def test_many_at_once(self) -> None:
         """Threads that generate at the same time have the tokens of a lone run, in shared steps."""
         def tokens(index: int) -> list[int]:

@@ -40,7 +40,7 @@ class ModelOptions(ctypes.Structure):
         ("replicate_bytes", c_int64),
         ("resident_bytes", c_int64),
         ("huge_pages", c_int32),
-        ("reserved2", c_int32),
+        ("vision_arithmetic", c_int32),
         ("heat", c_char_p),
         ("features_limit", c_int64),
         ("prefix_limit", c_int64),
@@ -74,7 +74,13 @@ class PlanOptions(ctypes.Structure):
 
 
 class SessionOptions(ctypes.Structure):
-    _fields_ = [("struct_size", c_uint32), ("priority", c_int32), ("context_limit", c_int64)]
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("priority", c_int32),
+        ("context_limit", c_int64),
+        ("on_shortage", c_int32),
+        ("reserved", c_int32),
+    ]
 
 
 class StringView(ctypes.Structure):
@@ -136,7 +142,7 @@ class EventStruct(ctypes.Structure):
 class SessionStats(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_uint32),
-        ("reserved", c_int32),
+        ("preemptions", c_int32),
         ("position", c_int64),
         ("prompt_tokens", c_int64),
         ("reused_tokens", c_int64),
@@ -151,6 +157,7 @@ class SessionStats(ctypes.Structure):
         ("media_tokens", c_int64),
         ("media_encoded", c_int64),
         ("media_reused", c_int64),
+        ("restored_tokens", c_int64),
     ]
 
 

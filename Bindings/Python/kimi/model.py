@@ -25,6 +25,7 @@ _LOAD = {"auto": 0, "map": 1, "copy": 2, "stream": 3}
 _PLACEMENT = {"auto": 0, "slice": 1, "expert": 2, "replicate": 3}
 _PAGES = {"auto": 0, "small": 1, "huge": 2}
 _DENSE = {"stored": 0, "int8": 1}
+_VISION = {"full": 0, "bf16": 1}
 _LOG_LEVELS = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _LOG_NAMES = {number: name for name, number in _LOG_LEVELS.items()}
 
@@ -58,6 +59,8 @@ class Model(Owned):
     - heat: the path of a heat file (`save_heat`); None: all experts are taken to be chosen alike.
     - features_limit: the most bytes to keep of what the vision tower made of pictures, for those that come again; 0 keeps nothing;
       None: 512 MiB.
+    - vision_arithmetic: what the vision tower computes with on processors with AMX: "full" (features within 1e-3 of their scale)
+      or "bf16" (the reference's own precision, 5e-3, half the multiplications; not with exact=True); None: "full".
     - prefix_limit: the most bytes of cache to keep of what sessions have evaluated, for prompts that begin alike; 0 keeps nothing;
       None: a sixteenth of the memory limit there is. `info["prefixes"]` tells how it fares.
     - log: called with a level ("debug", "info", "warning", "error") and a message, from `log_level` upwards.
@@ -90,6 +93,7 @@ class Model(Owned):
         huge_pages: Optional[str] = None,
         heat: Optional[Path] = None,
         features_limit: Optional[int] = None,
+        vision_arithmetic: Optional[str] = None,
         prefix_limit: Optional[int] = None,
     ) -> None:
         self._library = library()
@@ -130,6 +134,8 @@ class Model(Owned):
         if features_limit is not None:
             # In C 0 is the default, which here is None.
             options.features_limit = integer(features_limit, "features_limit", (0, INT64[1])) or -1
+        if vision_arithmetic is not None:
+            options.vision_arithmetic = choice(vision_arithmetic, "vision_arithmetic", _VISION)
         if prefix_limit is not None:
             options.prefix_limit = integer(prefix_limit, "prefix_limit", (0, INT64[1])) or -1
         options.log_level = choice(log_level, "log_level", _LOG_LEVELS)
@@ -162,7 +168,8 @@ class Model(Owned):
         """What was opened and how it runs: sizes, bytes by kind, context length, digest, isa, threads, memory in use.
 
         `vision` is None for a checkpoint without a vision tower, else a dict: sizes of the tower, its limits (`patch_limit`,
-        `frame_patch_limit`, `side_limit`), and `features`: bytes and pictures that are kept of what it made.
+        `frame_patch_limit`, `side_limit`), `arithmetic` (what its products read: "floats", "integers", "pairs" or "bf16"), and
+        `features`: bytes and pictures that are kept of what it made.
 
         With load="stream" it has `expert_store`, counted since the model was opened: `slots` (experts that have room in memory at
         once), `slot_bytes`, `experts` (in all layers), `uses` (an expert that a step chose in a layer is one), `hits` (uses whose
@@ -326,12 +333,16 @@ class Model(Owned):
         """A decoder for a stream of ids."""
         return Decoder(self)
 
-    def session(self, context_limit: Optional[int] = None, *, priority: int = 0) -> Session:
+    def session(self, context_limit: Optional[int] = None, *, priority: int = 0, on_shortage: str = "fail") -> Session:
         """An empty session, holding at most `context_limit` tokens.
 
         Of sessions that compute at the same time, those of higher priority (-100 to 100) have their steps first.
+
+        on_shortage: what a call does that finds no memory for its next tokens. "fail": it is an Error (Status.OUT_OF_MEMORY), and the
+        session is as it was. "wait": it waits for other sessions' memory, and gives its own cache to those that came before, or while no
+        call runs on it; that is evaluated again, to the same bits, when it goes on.
         """
-        return Session(self, context_limit, priority=priority)
+        return Session(self, context_limit, priority=priority, on_shortage=on_shortage)
 
 
 class Decoder(Owned):

@@ -6,7 +6,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any, Iterable, Optional, SupportsIndex, Union
 
 from . import _arrays
-from ._arguments import INT64, Path, Text, id_array, id_pointer, integer, path_bytes
+from ._arguments import INT64, Path, Text, choice, id_array, id_pointer, integer, path_bytes
 from ._structures import SessionOptions, SessionStats
 from .conversation import Conversation
 from .generation import Generation
@@ -21,6 +21,7 @@ Prompt = Union[Text, Iterable[SupportsIndex]]
 
 _EVALUATE_ALL = 1
 
+_SHORTAGE = {"fail": 0, "wait": 1}
 
 class Session(Conversation):
     """A sequence of tokens, made by `Model.session`. One call at a time: a second caller gets Error, Status.BUSY.
@@ -31,7 +32,13 @@ class Session(Conversation):
     _release = "kimi_session_destroy"
 
     def __init__(
-        self, model: Model, context_limit: Optional[int] = None, *, priority: int = 0, _handle: Optional[int] = None
+        self,
+        model: Model,
+        context_limit: Optional[int] = None,
+        *,
+        priority: int = 0,
+        on_shortage: str = "fail",
+        _handle: Optional[int] = None,
     ) -> None:
         super().__init__()
         self._handle = _handle
@@ -44,6 +51,7 @@ class Session(Conversation):
         if context_limit is not None:
             options.context_limit = integer(context_limit, "context_limit", (1, INT64[1]))
         options.priority = integer(priority, "priority", (-100, 100))
+        options.on_shortage = choice(on_shortage, "on_shortage", _SHORTAGE)
         handle = ctypes.c_void_p()
         try:
             self._library.call("kimi_session_create", model._handle, ctypes.byref(options), ctypes.byref(handle))
@@ -156,5 +164,5 @@ class Session(Conversation):
         stats.struct_size = ctypes.sizeof(stats)
         self._library.call("kimi_session_get_stats", self._handle, ctypes.byref(stats))
         return {
-            name: getattr(stats, name) for name, *_ in SessionStats._fields_ if name not in ("struct_size", "reserved")
+            name: getattr(stats, name) for name, *_ in SessionStats._fields_ if name != "struct_size"
         }

@@ -6,17 +6,6 @@
 // Scores and weights of three such blocks are about what the first cache holds; keys and values of four are in the second, for all
 // queries of the call.
 
-/// 2^x for x <= 0, or a little above.
-CK_INLINE __m512 power(__m512 x) {
-    __m512 f = _mm512_reduce_ps(x, 1); // less its floor
-    __m512 p = _mm512_set1_ps(CK_EXP2_4);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CK_EXP2_3));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CK_EXP2_2));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CK_EXP2_1));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CK_EXP2_0));
-    return _mm512_scalef_ps(p, x);
-}
-
 /// Bytes from one block of queries to the other, of scores and of weights.
 #define CK_SCORE_BYTES (CK_TILE_KEYS * 64)
 #define CK_WEIGHT_BYTES (CK_TILE_KEYS / 32 * CK_TILE_BYTES)
@@ -308,9 +297,9 @@ void ck_amx_tile_attention(float *y, size_t ldy, const void *q, size_t row_block
     tile_attention a = {.s = scratch_parts(scratch, size)};
     a.whole = whole_steps(size);
     a.rest = rest_steps(size);
-    a.tiles = value_tiles(size);
+    a.tiles = value_tiles(size, 2);
     a.high_tiles = high_value_tiles(size);
-    const size_t pairs = (row_blocks + 1) / 2, block_bytes = query_tiles(size) * CK_TILE_BYTES;
+    const size_t pairs = (row_blocks + 1) / 2, block_bytes = query_tiles(size, 2) * CK_TILE_BYTES;
     const size_t key_bytes = 2 * block_bytes, value_bytes = a.tiles * CK_TILE_BYTES; // of 32 tokens
     memset(a.s.sums, 0, pairs * 32 * a.tiles * CK_TILE * 4);
     memset(a.s.totals, 0, pairs * 32 * 4);

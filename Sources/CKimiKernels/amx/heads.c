@@ -22,7 +22,7 @@ CK_INLINE void split_row(uint16_t *high, uint16_t *low, const float *x, size_t s
 /// Row r of the tiles of a head, which are `stride` bytes apart, in the order that queries or keys have. Without x the row is 0.
 CK_INLINE void lay_row(char *to, size_t stride, size_t r, const float *x, size_t size, float factor, int is_query) {
     uint16_t high[CK_LARGEST_HEAD + 32], low[CK_LARGEST_HEAD + 32], rest[3 * CK_TILE_STEP];
-    const size_t whole = whole_steps(size), left = size % CK_TILE_STEP, tiles = query_tiles(size);
+    const size_t whole = whole_steps(size), left = size % CK_TILE_STEP, tiles = query_tiles(size, 2);
     if (x == NULL) {
         for (size_t t = 0; t < tiles; t++) memset(to + t * stride + r * 64, 0, 64);
         return;
@@ -51,7 +51,7 @@ CK_INLINE void turn_tile(char *tile) {
 void ck_amx_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale) {
     for (size_t r = 0; r < CK_TILE; r++)
         lay_row(to, CK_TILE_BYTES, r, r < rows ? q + r * ldq : NULL, size, scale * CK_LOG2_E, 1);
-    for (size_t t = 0; t < query_tiles(size); t++) turn_tile((char *)to + t * CK_TILE_BYTES);
+    for (size_t t = 0; t < query_tiles(size, 2); t++) turn_tile((char *)to + t * CK_TILE_BYTES);
 }
 
 void ck_amx_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {
@@ -63,7 +63,7 @@ void ck_amx_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t 
 
 void ck_amx_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size) {
     uint16_t row[2 * CK_LARGEST_HEAD + 64], low[CK_LARGEST_HEAD + 32];
-    const size_t tiles = value_tiles(size);
+    const size_t tiles = value_tiles(size, 2);
     for (size_t r = 0; r < 32; r++) {
         memset(row, 0, tiles * CK_TILE * 2);
         if (r < rows) {

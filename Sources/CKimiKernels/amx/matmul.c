@@ -1,16 +1,26 @@
 #if defined(__x86_64__)
 #include "tiles.h"
 
-void ck_amx_split_pairs(void *block, size_t row, const float *x, size_t first, size_t count) {
-    char *to = (char *)block + first / CK_TILE_STEP * 2 * CK_TILE_BYTES + row * 64;
-    for (size_t c = 0; c < count; c += CK_TILE_STEP, to += 2 * CK_TILE_BYTES) {
+// Everything is written once for pairs and for high halves alone: `halves` is a constant.
+
+CK_INLINE void split_rows(void *block, size_t row, const float *x, size_t first, size_t count, size_t halves) {
+    char *to = (char *)block + first / CK_TILE_STEP * halves * CK_TILE_BYTES + row * 64;
+    for (size_t c = 0; c < count; c += CK_TILE_STEP, to += halves * CK_TILE_BYTES) {
         __m512 part[2];
         __m512i high, low;
         load_part(part, x + c, count - c);
         split_lanes(&high, &low, part[0], part[1]);
         _mm512_store_si512(to, high);
-        _mm512_store_si512(to + CK_TILE_BYTES, low);
+        if (halves > 1) _mm512_store_si512(to + CK_TILE_BYTES, low);
     }
+}
+
+void ck_amx_split_rows(void *block, size_t row, const float *x, size_t first, size_t count) {
+    split_rows(block, row, x, first, count, 2);
+}
+
+void ck_amx_half_split_rows(void *block, size_t row, const float *x, size_t first, size_t count) {
+    split_rows(block, row, x, first, count, 1);
 }
 
 void ck_amx_pack_weights(void *to, const ck_matrix *w, size_t first, size_t rows) {
@@ -32,15 +42,15 @@ void ck_amx_pack_weights(void *to, const ck_matrix *w, size_t first, size_t rows
 
 /// What is asked for meanwhile, some lines a step: weights that the next call of multiply_tiles reads, of two blocks, and rows of
 /// the next steps. Asking never faults.
-typedef struct pair_ahead {
+typedef struct tiles_ahead {
     const char *w, *x;
     size_t w_block;          ///< bytes from the one block of weights to the other
     size_t w_lines, x_lines; ///< of a step; of each block
-} pair_ahead;
+} tiles_ahead;
 
 /// The products of `rows` times `columns` (1 or 2, constants) blocks over some steps, added to y unless they are the first.
 CK_INLINE void multiply_tiles(float *y, size_t ldy, const char *x, size_t x_block, const char *w, size_t w_block, size_t steps,
-                              size_t rows, size_t columns, int is_first, pair_ahead ahead) {
+                              size_t rows, size_t columns, int is_first, tiles_ahead ahead, size_t halves) {
     const size_t stride = ldy * 4;
     float *low = y + CK_TILE * ldy;
     if (is_first) {
@@ -55,7 +65,7 @@ CK_INLINE void multiply_tiles(float *y, size_t ldy, const char *x, size_t x_bloc
         if (rows > 1 && columns > 1) _tile_loadd(3, low + CK_TILE, stride);
     }
     for (size_t s = 0; s < steps; s++) {
-        const char *a = x + s * 2 * CK_TILE_BYTES, *b = w + s * CK_TILE_BYTES;
+        const char *a = x + s * halves * CK_TILE_BYTES, *b = w + s * CK_TILE_BYTES;
         for (size_t l = 0; l < ahead.w_lines; l++, ahead.w += 64) {
             __builtin_prefetch(ahead.w, 0, 2);
             __builtin_prefetch(ahead.w + ahead.w_block, 0, 2);
@@ -73,6 +83,7 @@ CK_INLINE void multiply_tiles(float *y, size_t ldy, const char *x, size_t x_bloc
             _tile_dpbf16ps(2, 7, 4);
             if (columns > 1) _tile_dpbf16ps(3, 7, 5);
         }
+        if (halves == 1) continue;
         _tile_loadd(6, a + CK_TILE_BYTES, 64);
         _tile_dpbf16ps(0, 6, 4);
         if (columns > 1) _tile_dpbf16ps(1, 6, 5);
@@ -88,19 +99,20 @@ CK_INLINE void multiply_tiles(float *y, size_t ldy, const char *x, size_t x_bloc
     if (rows > 1 && columns > 1) _tile_stored(3, low + CK_TILE, stride);
 }
 
-void ck_amx_matmul_pairs(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
-                         size_t columns) {
-    const size_t steps = tile_steps(columns), x_block = steps * 2 * CK_TILE_BYTES, w_block = steps * CK_TILE_BYTES;
-    const size_t passes = (steps + CK_PAIR_STEPS - 1) / CK_PAIR_STEPS, most = passes == 0 ? 1 : (steps + passes - 1) / passes;
+CK_INLINE void multiply(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks, size_t columns,
+                        size_t halves) {
+    const size_t steps = tile_steps(columns), x_block = steps * halves * CK_TILE_BYTES, w_block = steps * CK_TILE_BYTES;
+    const size_t passes = (steps * halves + CK_TILE_PASS_HALVES - 1) / CK_TILE_PASS_HALVES;
+    const size_t most = passes == 0 ? 1 : (steps + passes - 1) / passes;
     const size_t row_pairs = (row_blocks + 1) / 2, calls = (column_blocks + 1) / 2 * row_pairs;
     if (calls == 0) return;
     tiles_use();
     for (size_t s = 0; s < steps; s += most) {
         const size_t count = ck_smaller(steps - s, most), next = ck_smaller(steps - s - count, most);
-        const char *rows = (const char *)x + s * 2 * CK_TILE_BYTES, *weights = (const char *)w + s * CK_TILE_BYTES;
+        const char *rows = (const char *)x + s * halves * CK_TILE_BYTES, *weights = (const char *)w + s * CK_TILE_BYTES;
         // Weights of a call are shared by a column of calls, rows of the next steps by all calls of these.
         const size_t share = calls / row_blocks, w_lines = (CK_TILE + row_pairs - 1) / row_pairs;
-        const size_t x_lines = share == 0 ? 0 : (next * 2 * CK_TILE + share * count - 1) / (share * count);
+        const size_t x_lines = share == 0 ? 0 : (next * halves * CK_TILE + share * count - 1) / (share * count);
         size_t call = 0;
         for (size_t j = 0; j < column_blocks; j += 2) {
             const int is_last = j + 2 >= column_blocks && next > 0;
@@ -109,23 +121,33 @@ void ck_amx_matmul_pairs(float *y, size_t ldy, const void *x, size_t row_blocks,
                 float *to = y + r * CK_TILE * ldy + j * CK_TILE;
                 const char *a = rows + r * x_block, *b = weights + j * w_block;
                 const int wide = j + 1 < column_blocks, tall = r + 1 < row_blocks;
-                pair_ahead ahead = {.w = w_next + r / 2 * w_lines * count * 64, .w_block = w_block, .w_lines = w_lines};
+                tiles_ahead ahead = {.w = w_next + r / 2 * w_lines * count * 64, .w_block = w_block, .w_lines = w_lines};
                 if (share > 0 && call / share < row_blocks) {
-                    ahead.x = rows + count * 2 * CK_TILE_BYTES + call / share * x_block + call % share * x_lines * count * 64;
+                    ahead.x = rows + count * halves * CK_TILE_BYTES + call / share * x_block + call % share * x_lines * count * 64;
                     ahead.x_lines = x_lines;
                 }
                 if (tall && wide)
-                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 2, 2, s == 0, ahead);
+                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 2, 2, s == 0, ahead, halves);
                 else if (wide)
-                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 1, 2, s == 0, ahead);
+                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 1, 2, s == 0, ahead, halves);
                 else if (tall)
-                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 2, 1, s == 0, ahead);
+                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 2, 1, s == 0, ahead, halves);
                 else
-                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 1, 1, s == 0, ahead);
+                    multiply_tiles(to, ldy, a, x_block, b, w_block, count, 1, 1, s == 0, ahead, halves);
             }
         }
     }
     tiles_release();
+}
+
+void ck_amx_tile_matmul(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
+                        size_t columns) {
+    multiply(y, ldy, x, row_blocks, w, column_blocks, columns, 2);
+}
+
+void ck_amx_half_tile_matmul(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
+                             size_t columns) {
+    multiply(y, ldy, x, row_blocks, w, column_blocks, columns, 1);
 }
 
 #pragma clang attribute pop

@@ -3,10 +3,13 @@
 #define CK_AMX_TILES_H
 
 #include <immintrin.h>
+#include <math.h>
 
 #include "../tiles.h"
 
-#pragma clang attribute push(__attribute__((target("amx-tile,amx-bf16,avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma,avx2"))), apply_to = function)
+#pragma clang attribute push(                                                                                         \
+    __attribute__((target("amx-tile,amx-bf16,avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512bf16,fma,avx2"))), \
+    apply_to = function)
 
 /// Has the registers hold tiles of 16 rows of 64 bytes; tiles_release gives them back to the thread.
 CK_INLINE void tiles_use(void) {
@@ -38,6 +41,17 @@ CK_INLINE void load_part(__m512 to[2], const float *x, size_t count) {
     const __mmask32 mask = count >= 32 ? 0xffffffff : (__mmask32)((1u << count) - 1);
     to[0] = _mm512_maskz_loadu_ps((__mmask16)mask, x);
     to[1] = _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), x + 16);
+}
+
+/// 2^x for x <= 0, or a little above.
+CK_INLINE __m512 power(__m512 x) {
+    __m512 f = _mm512_reduce_ps(x, 1); // less its floor
+    __m512 p = _mm512_set1_ps(CK_EXP2_4);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CK_EXP2_3));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CK_EXP2_2));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CK_EXP2_1));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CK_EXP2_0));
+    return _mm512_scalef_ps(p, x);
 }
 
 /// Element j of register i becomes element i of register j.

@@ -1,43 +1,22 @@
 // Products of tiles: the specification. Far too slow for anything but tests.
-#include "../tiles.h"
+#include "tiles.h"
 
-#include <math.h>
-
-CK_INLINE float widened(uint16_t word) {
-    uint32_t bits = (uint32_t)word << 16;
-    float x;
-    memcpy(&x, &bits, 4);
-    return x;
-}
-
-CK_INLINE uint32_t bits_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    return bits;
-}
-
-/// To the nearest bfloat16, ties to even; a NaN stays one.
-CK_INLINE uint16_t rounded(float x) {
-    uint32_t bits = bits_of(x);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
-    // As the instruction has it, denormal numbers are zeros.
-    if ((bits & 0x7f800000) == 0) return (uint16_t)(bits >> 16 & 0x8000);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-CK_INLINE void split_pair(uint16_t *high, uint16_t *low, float x) {
-    *high = rounded(x);
-    *low = rounded(x - widened(*high));
-}
-
-CK_INLINE uint16_t *word_at(void *tile, size_t byte) { return (uint16_t *)(void *)((char *)tile + byte); }
-
-void ck_scalar_split_pairs(void *block, size_t row, const float *x, size_t first, size_t count) {
+static void split_rows(void *block, size_t row, const float *x, size_t first, size_t count, size_t halves) {
     for (size_t c = 0; c < tile_steps(count) * CK_TILE_STEP; c++) {
-        char *step = (char *)block + (first + c) / CK_TILE_STEP * 2 * CK_TILE_BYTES;
+        char *step = (char *)block + (first + c) / CK_TILE_STEP * halves * CK_TILE_BYTES;
         const size_t at = row * 64 + c % CK_TILE_STEP * 2;
-        split_pair(word_at(step, at), word_at(step + CK_TILE_BYTES, at), c < count ? x[c] : 0);
+        uint16_t half[2];
+        split_pair(&half[0], &half[1], c < count ? x[c] : 0);
+        for (size_t h = 0; h < halves; h++) *word_at(step + h * CK_TILE_BYTES, at) = half[h];
     }
+}
+
+void ck_scalar_split_rows(void *block, size_t row, const float *x, size_t first, size_t count) {
+    split_rows(block, row, x, first, count, 2);
+}
+
+void ck_scalar_half_split_rows(void *block, size_t row, const float *x, size_t first, size_t count) {
+    split_rows(block, row, x, first, count, 1);
 }
 
 void ck_scalar_pack_weights(void *to, const ck_matrix *w, size_t first, size_t rows) {
@@ -50,39 +29,35 @@ void ck_scalar_pack_weights(void *to, const ck_matrix *w, size_t first, size_t r
         }
 }
 
-CK_INLINE float flushed(float x) { return (bits_of(x) & 0x7f800000) == 0 ? copysignf(0, x) : x; }
-
-/// c += a b for one element of a tile: row i of a, column j of b.
-static float add_products(float c, const char *a, const char *b, size_t i, size_t j) {
-    float sum[2] = {0, 0};
-    for (size_t k = 0; k < CK_TILE_STEP; k++) {
-        float x = flushed(widened(*word_at((void *)(uintptr_t)a, i * 64 + k * 2)));
-        float y = flushed(widened(*word_at((void *)(uintptr_t)b, k / 2 * 64 + j * 4 + k % 2 * 2)));
-        sum[k % 2] = flushed(fmaf(x, y, sum[k % 2]));
-    }
-    return flushed(flushed(c) + flushed(sum[0] + sum[1]));
-}
-
-void ck_scalar_matmul_pairs(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
-                            size_t columns) {
+static void multiply(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks, size_t columns,
+                     size_t halves) {
     const size_t steps = tile_steps(columns);
     for (size_t r = 0; r < row_blocks * CK_TILE; r++)
         for (size_t j = 0; j < column_blocks * CK_TILE; j++) {
             float c = 0;
             for (size_t s = 0; s < steps; s++) {
-                const char *a = (const char *)x + (r / CK_TILE * steps + s) * 2 * CK_TILE_BYTES;
+                const char *a = (const char *)x + (r / CK_TILE * steps + s) * halves * CK_TILE_BYTES;
                 const char *b = (const char *)w + (j / CK_TILE * steps + s) * CK_TILE_BYTES;
-                c = add_products(c, a, b, r % CK_TILE, j % CK_TILE);
-                c = add_products(c, a + CK_TILE_BYTES, b, r % CK_TILE, j % CK_TILE);
+                for (size_t h = 0; h < halves; h++) c = add_products(c, a + h * CK_TILE_BYTES, b, r % CK_TILE, j % CK_TILE);
             }
             y[r * ldy + j] = c;
         }
 }
 
+void ck_scalar_tile_matmul(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
+                           size_t columns) {
+    multiply(y, ldy, x, row_blocks, w, column_blocks, columns, 2);
+}
+
+void ck_scalar_half_tile_matmul(float *y, size_t ldy, const void *x, size_t row_blocks, const void *w, size_t column_blocks,
+                                size_t columns) {
+    multiply(y, ldy, x, row_blocks, w, column_blocks, columns, 1);
+}
+
 // MARK: Attention
 
 /// The halves of row r of the tiles of a head, which are `stride` bytes apart: a row of each tile of keys, a column of each of queries.
-static void lay_row(void *to, size_t stride, size_t r, const float *x, size_t size, float factor, int is_query) {
+CK_INLINE void lay_row(void *to, size_t stride, size_t r, const float *x, size_t size, float factor, int is_query) {
     const size_t whole = whole_steps(size), left = size % CK_TILE_STEP;
     for (size_t d = 0; d < size; d++) {
         uint16_t half[2];
@@ -99,34 +74,24 @@ static void lay_row(void *to, size_t stride, size_t r, const float *x, size_t si
 }
 
 void ck_scalar_pack_queries(void *to, const float *q, size_t ldq, size_t rows, size_t size, float scale) {
-    memset(to, 0, ck_query_bytes(size));
+    memset(to, 0, ck_query_bytes(size, 2));
     for (size_t r = 0; r < rows; r++) lay_row(to, CK_TILE_BYTES, r, q + r * ldq, size, scale * CK_LOG2_E, 1);
 }
 
 void ck_scalar_pack_keys(void *to, const float *k, size_t ldk, size_t rows, size_t size) {
-    memset(to, 0, ck_key_bytes(size));
+    memset(to, 0, ck_key_bytes(size, 2));
     for (size_t r = 0; r < rows; r++)
         lay_row((char *)to + r / CK_TILE * CK_TILE_BYTES, 2 * CK_TILE_BYTES, r % CK_TILE, k + r * ldk, size, 1, 0);
 }
 
 void ck_scalar_pack_values(void *to, const float *v, size_t ldv, size_t rows, size_t size) {
-    memset(to, 0, ck_value_bytes(size));
+    memset(to, 0, ck_value_bytes(size, 2));
     for (size_t r = 0; r < rows; r++)
         for (size_t d = 0; d < size; d++) {
             uint16_t half[2];
             split_pair(&half[0], &half[1], v[r * ldv + d]);
             for (size_t p = 0; p < 2; p++) *word_at(to, (p * size + d) * 64 + r % CK_TILE * 4 + r / CK_TILE * 2) = half[p];
         }
-}
-
-/// 2^x for x <= 0, or a little above.
-static float power(float x) {
-    float whole = floorf(x), f = x - whole, p = CK_EXP2_4;
-    p = fmaf(p, f, CK_EXP2_3);
-    p = fmaf(p, f, CK_EXP2_2);
-    p = fmaf(p, f, CK_EXP2_1);
-    p = fmaf(p, f, CK_EXP2_0);
-    return ldexpf(p, whole < -400 ? -400 : (int)whole);
 }
 
 static uint16_t cut(float x) { return (uint16_t)(bits_of(x) >> 16); }
@@ -152,7 +117,7 @@ static float score(const char *keys, size_t key, const char *queries, size_t que
 void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_blocks, const void *k, const void *v,
                               size_t tokens, size_t size, void *scratch) {
     const block_scratch s = scratch_parts(scratch, size).block[0];
-    const size_t tiles = value_tiles(size), high_tiles = high_value_tiles(size);
+    const size_t tiles = value_tiles(size, 2), high_tiles = high_value_tiles(size);
     for (size_t row = 0; row < row_blocks * CK_TILE; row++) {
         const int is_paired = tokens < CK_TILE_AVERAGED;
         float sums[2 * 4096 + 16] = {0}, total = 0, most = 0;
@@ -160,8 +125,8 @@ void ck_scalar_tile_attention(float *y, size_t ldy, const void *q, size_t row_bl
             const size_t count = ck_smaller(tokens - block, CK_TILE_KEYS), subs = (count + 31) / 32;
             float *x = s.scores, largest = CK_NO_SCORE;
             for (size_t t = 0; t < subs * 32; t++) {
-                const char *queries = (const char *)q + row / CK_TILE * ck_query_bytes(size);
-                const char *keys = (const char *)k + (block + t) / 32 * ck_key_bytes(size) + t % 32 / CK_TILE * CK_TILE_BYTES;
+                const char *queries = (const char *)q + row / CK_TILE * ck_query_bytes(size, 2);
+                const char *keys = (const char *)k + (block + t) / 32 * ck_key_bytes(size, 2) + t % 32 / CK_TILE * CK_TILE_BYTES;
                 const float c = score(keys, t % CK_TILE, queries, row % CK_TILE, size);
                 x[t] = t < count ? c : CK_NO_SCORE;
                 if (x[t] > largest) largest = x[t];

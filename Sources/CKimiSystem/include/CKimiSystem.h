@@ -3,6 +3,7 @@
 #define CKIMI_SYSTEM_H
 
 #include "cks_affinity.h"
+#include "cks_event.h"
 #include "cks_file.h"
 #include "cks_float.h"
 #include "cks_memory.h"

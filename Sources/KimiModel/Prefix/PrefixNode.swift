@@ -6,7 +6,7 @@ package final class PrefixNode: @unchecked Sendable {
     /// Whether it and all its ancestors were computed exactly.
     var isExact: Bool
     private let content: PrefixContent?
-    fileprivate unowned(unsafe) var parent: PrefixNode?
+    private(set) unowned(unsafe) var parent: PrefixNode?
     /// Neighbours in the order of use.
     fileprivate(set) unowned(unsafe) var newer: PrefixNode?
     fileprivate unowned(unsafe) var older: PrefixNode?

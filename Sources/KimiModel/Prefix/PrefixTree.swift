@@ -153,6 +153,44 @@ package final class PrefixTree: Sendable {
         }
     }
 
+    // MARK: Letting go and taking back
+
+    /// The nodes of a sequence's blocks, from the first on, as far as they have its bits.
+    func left(by sequence: TokenSequence) -> [LeftBlock] {
+        let exact = sequence.runs.exactBeginning / BlockPool.blockTokens
+        let own = (0..<sequence.sharedBlocks).map { sequence.blockIDs[$0] }
+        let last = sequence.sharedPlace
+        return state.withLock { _ in
+            var path: [PrefixNode] = []
+            var next = last
+            while let node = next, node.isHere, !node.isRoot {
+                path.append(node)
+                next = node.parent
+            }
+            path.reverse()
+            guard path.count == own.count else { return [] }
+            let same = path.indices.prefix { path[$0].block == own[$0] || (path[$0].isExact && $0 < exact) }
+            return same.map { LeftBlock(node: path[$0], id: path[$0].block) }
+        }
+    }
+
+    /// References to blocks that were left here, as many from the first on as are still here and have the same bits.
+    func retain(_ left: ArraySlice<LeftBlock>) -> Int {
+        state.withLock { state in
+            var taken = 0
+            for block in left {
+                guard block.node.isHere, block.node.block == block.id else { break }
+                pool.retain(block.id)
+                taken += 1
+            }
+            if taken > 0 {
+                state.order.use(left[left.startIndex + taken - 1].node)
+                state.report.reusedTokens += taken * BlockPool.blockTokens
+            }
+            return taken
+        }
+    }
+
     // MARK: Giving up
 
     /// Lets go of blocks that no sequence holds, as many as are missing, those first that were not used for the longest time.

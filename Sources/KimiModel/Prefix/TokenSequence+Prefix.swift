@@ -9,13 +9,13 @@ extension TokenSequence {
     package func adopt(
         from tree: PrefixTree, _ more: UnsafeBufferPointer<Int32>, spans: [MediaSpan] = [], exactly: Bool, counting: Bool
     ) -> Int {
-        guard foreignCount == 0, more.count > 1 else { return 0 }
+        guard foreignCount == 0, cached == count, more.count > 1 else { return 0 }
         return adopt(from: tree, PrefixText(self, more: more, spans: spans), exactly: exactly, counting: counting)
     }
 
     /// As above, for a whole prompt that begins with what is held.
     package func adopt(from tree: PrefixTree, prompt ids: [Int32], media: [MediaMark], exactly: Bool) -> Int {
-        guard foreignCount == 0, ids.count > count + 1 else { return 0 }
+        guard foreignCount == 0, cached == count, ids.count > count + 1 else { return 0 }
         return ids.withUnsafeBufferPointer { ids in
             let text = PrefixText(held: tokens, more: UnsafeBufferPointer(rebasing: ids[count...]), media: media)
             return adopt(from: tree, text, exactly: exactly, counting: false)
@@ -40,9 +40,10 @@ extension TokenSequence {
         let new = blockCount * BlockPool.blockTokens
         for place in held..<new { tokenTable[place] = text.id(at: place) }
         // A part of the last block that was held is the same by its ids, but these are the latents now.
-        exactCount = min(exactCount, first * BlockPool.blockTokens)
-        if exactCount == first * BlockPool.blockTokens { exactCount += found.exact * BlockPool.blockTokens }
-        count = new
+        runs.cut(to: first * BlockPool.blockTokens)
+        runs.add(found.exact * BlockPool.blockTokens, .exact)
+        runs.add((found.blocks.count - found.exact) * BlockPool.blockTokens, .fast)
+        (count, cached) = (new, new)
         media = text.media.filter { $0.start < new }.map {
             MediaMark(start: $0.start, count: min($0.end, new) - $0.start, digest: $0.digest)
         }
@@ -53,10 +54,10 @@ extension TokenSequence {
     /// Offers the tree the blocks that have become full.
     package func offer(to tree: PrefixTree) {
         let full = count / BlockPool.blockTokens
-        guard full > sharedBlocks, foreignCount == 0, sharedBlocks == 0 || sharedPlace != nil else { return }
+        guard full > sharedBlocks, cached == count, foreignCount == 0, sharedBlocks == 0 || sharedPlace != nil else { return }
         sharedPlace = tree.take(
             PrefixText(self), blocks: blockIDs, from: sharedBlocks, after: sharedPlace, to: full,
-            exact: exactCount / BlockPool.blockTokens)
+            exact: runs.exactBeginning / BlockPool.blockTokens)
         sharedBlocks = full
     }
 

@@ -10,10 +10,10 @@ package final class CheckpointEyes: MediaReader {
 
     /// - Throws: as `VisionTower`; `mismatch` where the preprocessor makes other patches than the tower takes.
     init(
-        _ text: TextModel, folder: String, progress: (Int, Int) throws(KimiError) -> Void
+        _ text: TextModel, _ vision: VisionArithmetic, folder: String, progress: (Int, Int) throws(KimiError) -> Void
     ) throws(KimiError) {
         config = try MediaConfig(folder: folder)
-        tower = try VisionTower(text: text, progress: progress)
+        tower = try VisionTower(text: text, vision, progress: progress)
         let pairs = [
             ("patch_size", config.patchSize, tower.config.patchSize),
             ("merge_kernel_size", config.mergeSize, tower.config.mergeRows),

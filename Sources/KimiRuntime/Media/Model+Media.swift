@@ -33,10 +33,10 @@ extension Model {
     ///
     /// - Parameter progress: bytes of the whole opening done and in all, those of the text model before.
     static func eyes(
-        _ text: TextModel, folder: String, progress: (Int, Int) throws(KimiError) -> Void
+        _ text: TextModel, _ vision: VisionArithmetic, folder: String, progress: (Int, Int) throws(KimiError) -> Void
     ) throws(KimiError) -> (any MediaReader)? {
         guard VisionTower.exists(in: text.checkpoint) else { return nil }
-        return try CheckpointEyes(text, folder: folder, progress: progress)
+        return try CheckpointEyes(text, vision, folder: folder, progress: progress)
     }
 
     /// What a tower and its pictures are, as members of `vision` in `kimi_model_info`.
@@ -57,6 +57,7 @@ extension Model {
                 json.member("sample_fps", media.sampleRate)
                 json.member("frames_per_chunk", media.framesPerChunk)
                 json.member("weight_bytes", own.tower.weightBytes)
+                json.member("arithmetic", own.tower.path.rawValue)
             }
             let report = features.report
             json.object("features") { json in

@@ -35,17 +35,19 @@ package struct StepChoice {
             take(.prompt, waiting, &pass, rows: min(cheapRows, mostRows), isFast: false)
             isPromptsTurn = true
         } else if let firstPrompt {
-            take(.prompt, waiting, &pass, rows: mostRows, isFast: firstPrompt.rows >= fastRows)
+            take(.prompt, waiting, &pass, rows: mostRows, isFast: isFast(firstPrompt))
             isPromptsTurn = false
         }
         waiting.removeAll { $0.state == .running }
         for work in waiting { work.passed += 1 }
     }
 
+    private func isFast(_ work: StepWork) -> Bool { !work.isExact && work.rows >= fastRows }
+
     /// Takes works of a kind, in their order, as long as the pass has no more than so many rows.
     private func take(_ kind: StepWork.Kind, _ waiting: [StepWork], _ pass: inout [StepWork], rows most: Int, isFast: Bool) {
         var rows = pass.reduce(0) { $0 + $1.rows }
-        for work in waiting where work.kind == kind && (work.rows >= fastRows) == isFast {
+        for work in waiting where work.kind == kind && self.isFast(work) == isFast {
             guard rows + work.rows <= most else { return }
             work.state = .running
             rows += work.rows

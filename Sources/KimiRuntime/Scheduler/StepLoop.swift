@@ -240,7 +240,7 @@ package final class StepLoop: @unchecked Sendable {
 
     /// - Parameter stop: looked at before each layer.
     private func compute(_ works: ArraySlice<StepWork>, stop: Cancellation?) throws(KimiError) {
-        let precision = works.allSatisfy { $0.kind == .prompt } ? text.precision(rows: works.first?.rows ?? 0) : .exact
+        let precision = works.allSatisfy { $0.kind == .prompt && !$0.isExact } ? text.precision(rows: works.first?.rows ?? 0) : .exact
         let wanted = works.reduce(0) { $0 + $1.logitsRows }
         // One alone gets its logits where it wants them.
         let target = try works.count == 1 ? works.first?.logits : wanted > 0 ? sharedLogits(rows: wanted) : nil
@@ -276,12 +276,12 @@ package final class StepLoop: @unchecked Sendable {
         for work in works {
             guard let sequence = work.sequence else { continue }
             for (index, id) in work.ids.enumerated() {
-                text.stepRows[row + index] = StepRow(sequence: sequence, token: id, position: sequence.count + index)
+                text.stepRows[row + index] = StepRow(sequence: sequence, token: id, position: sequence.cached + index)
             }
             for span in work.media {
                 for place in span.range {
                     text.stepRows[row + place] = StepRow(
-                        sequence: sequence, token: work.ids[place], position: sequence.count + place, features: span.row(at: place))
+                        sequence: sequence, token: work.ids[place], position: sequence.cached + place, features: span.row(at: place))
                 }
             }
             for index in work.rows - work.logitsRows..<work.rows { chosen.append(Int32(row + index)) }

@@ -23,6 +23,8 @@ package final class StepWork: @unchecked Sendable {
     /// [rows]: unowned, as all below; the session keeps them until the work is done.
     package var ids = UnsafeBufferPointer<Int32>(start: nil, count: 0)
     var media: [MediaSpan] = []
+    /// Whether its rows are to be exact, however many they are: again what they were.
+    package var isExact = false
     var sequence: TokenSequence?
     /// Room for the logits of the last `logitsRows` rows.
     var logits: UnsafeMutablePointer<Float>?

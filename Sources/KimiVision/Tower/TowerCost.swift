@@ -63,11 +63,11 @@ extension VisionTower {
 
     /// Bytes of work space that encoding one picture or chunk takes, beside its features; nil if that is beyond any memory.
     ///
-    /// - Parameter tiled: whether it is computed in tiles (AMX).
-    package static func workBytes(of grid: PatchGrid, _ config: VisionConfig, tiled: Bool, threads: Int) -> Int? {
+    /// - Parameter halves: of numbers that products in tiles (AMX) read; 0: it is computed without.
+    package static func workBytes(of grid: PatchGrid, _ config: VisionConfig, halves: Int, threads: Int) -> Int? {
         TowerWorkPlaces(
             rows: TowerBatch.padded(grid.count), tokens: TowerBatch.tokens(grid, config), sides: max(grid.rows, grid.columns),
-            config, tiled: tiled, threads: threads
+            config, halves: halves, threads: threads
         ).total
     }
 }

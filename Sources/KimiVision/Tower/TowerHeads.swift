@@ -22,14 +22,16 @@ struct TowerHeads {
         (self.query, self.key, self.value) = (query, key, value)
         (kernels, tiles) = (arithmetic.kernels, arithmetic.tiles)
         (heads, size) = (config.headCount, config.headSize)
-        sizes = Self.groupBytes(config, tiled: arithmetic.tiles != nil)
+        sizes = Self.groupBytes(config, halves: arithmetic.halves)
     }
 
     /// Bytes of a head's queries, or keys, and of its values, of a group of rows.
-    static func groupBytes(_ config: VisionConfig, tiled: Bool) -> (query: Int, value: Int) {
+    ///
+    /// - Parameter halves: of numbers in tiles; 0: there are no tiles.
+    static func groupBytes(_ config: VisionConfig, halves: Int) -> (query: Int, value: Int) {
         let rows = TowerBatch.unit
-        guard tiled else { return (rows * config.headSize * 4, rows * config.headSize * 4) }
-        return (rows / TowerRows.blockRows * ck_query_bytes(config.headSize), ck_value_bytes(config.headSize))
+        guard halves > 0 else { return (rows * config.headSize * 4, rows * config.headSize * 4) }
+        return (rows / TowerRows.blockRows * ck_query_bytes(config.headSize, halves), ck_value_bytes(config.headSize, halves))
     }
 
     /// Groups in front of a head's row: a multiple of `TowerBatch.unit`, or of a block within a group.
@@ -70,11 +72,15 @@ struct TowerHeads {
             return
         }
         let block = TowerRows.blockRows
-        for half in 0..<TowerBatch.unit / block {
-            tiles.pointee.pack_queries(query + half * ck_query_bytes(size), from + half * block * stride, stride, block, size, scale)
+        // Rows that are no patches are none here either: no weight may meet what they hold.
+        let count = min(TowerBatch.unit, picture.rows - row)
+        for first in Swift.stride(from: 0, to: TowerBatch.unit, by: block) {
+            tiles.pointee.pack_queries(
+                query + first / block * ck_query_bytes(size, tiles.pointee.halves), from + first * stride, stride,
+                max(0, min(block, count - first)), size, scale)
         }
-        tiles.pointee.pack_keys(key, from + width, stride, TowerBatch.unit, size)
-        tiles.pointee.pack_values(value, from + 2 * width, stride, TowerBatch.unit, size)
+        tiles.pointee.pack_keys(key, from + width, stride, count, size)
+        tiles.pointee.pack_values(value, from + 2 * width, stride, count, size)
     }
 
     // MARK: Attending

@@ -14,7 +14,7 @@ struct TowerProduct {
     }
 
     let linear: TowerLinear
-    /// The matrix as tiles, if x are pairs.
+    /// The matrix as tiles, if x are halves.
     var packed: UnsafeRawPointer?
     let x: TowerRows
     /// [rows, linear.rows]
@@ -25,8 +25,8 @@ struct TowerProduct {
 /// Products are cut into tiles of some rows and some outputs: enough of both that what is read is used often, and few enough that
 /// there are tiles for all threads.
 ///
-/// Floats and integers: what a tile reads and makes is small. Pairs: the rows of a tile stay in the second cache while weights pass
-/// by, once for each tile, so that a tile has as many outputs as there can be.
+/// Floats and integers: what a tile reads and makes is small. Halves: the rows of a tile stay in the second cache while weights
+/// pass by, once for each tile, so that a tile has as many outputs as there can be.
 struct TowerTiles {
     /// Rows and outputs of a tile: multiples of 32.
     let rows: Int
@@ -39,20 +39,23 @@ struct TowerTiles {
     private static let mostRows = 512
     private static let leastRows = 64
     private static let plainOutputs = 256
-    /// Of pairs: outputs whose sums go to memory and back, and those whose do not.
-    static let mostSums = 1152
-    private static let pairPart = 64
+    /// Of halves: outputs whose sums go to memory and back, and those whose do not.
+    private static let mostSums = 1152
+    private static let tiledPart = 64
 
-    /// - Parameter pairs: columns of a row of pairs; nil for other forms.
-    init(rows: Int, outputs: Int, pairs columns: Int?, threads: Int) {
-        if let columns {
-            self.rows = min(rows, Int(CK_PAIR_ROWS))
-            rowTiles = (rows + Int(CK_PAIR_ROWS) - 1) / Int(CK_PAIR_ROWS)
-            let staying = columns <= Int(CK_PAIR_STEPS * CK_TILE_STEP)
+    /// - Parameter tiled: of halves, columns of a row, and how many halves a number has; nil for other forms.
+    init(rows: Int, outputs: Int, tiled: (columns: Int, halves: Int)?, threads: Int) {
+        if let tiled {
+            let most = Int(CK_TILE_PASS_ROWS)
+            self.rows = min(rows, most)
+            rowTiles = (rows + most - 1) / most
+            let staying = tiled.columns * tiled.halves <= Int(CK_TILE_PASS_HALVES * CK_TILE_STEP)
             let groups = max(1, (Self.tilesOfThread * threads + rowTiles - 1) / rowTiles)
-            let group = ((outputs + groups - 1) / groups + Self.pairPart - 1) / Self.pairPart * Self.pairPart
+            let group = ((outputs + groups - 1) / groups + Self.tiledPart - 1) / Self.tiledPart * Self.tiledPart
             self.outputs = staying ? group : min(group, Self.mostSums)
-            part = staying ? Self.pairPart : min(outputs, Self.mostSums)
+            // Whole tiles are written.
+            let written = (outputs + TowerRows.blockRows - 1) / TowerRows.blockRows * TowerRows.blockRows
+            part = staying ? Self.tiledPart : min(written, Self.mostSums)
         } else {
             var tile = Self.mostRows
             let columns = (outputs + Self.plainOutputs - 1) / Self.plainOutputs
@@ -69,7 +72,7 @@ struct TowerTiles {
     private static let tilesOfThread = 4
 
     /// Floats of the largest part of a tile.
-    static let floats = max(mostRows * plainOutputs, Int(CK_PAIR_ROWS) * mostSums)
+    static let floats = max(mostRows * plainOutputs, Int(CK_TILE_PASS_ROWS) * mostSums)
 }
 
 /// A product of some rows as threads compute it.
@@ -84,10 +87,10 @@ struct TowerProductJob {
 
 extension TowerProductJob {
     init(_ product: TowerProduct, _ arithmetic: TowerArithmetic, rows: Int, threads: Int, scratch: UnsafeMutablePointer<Float>) {
-        let pairs = product.packed == nil ? nil : product.linear.columns
+        let tiled = product.packed == nil ? nil : arithmetic.tiles.map { (product.linear.columns, $0.pointee.halves) }
         self.init(
             arithmetic: arithmetic, product: product, rows: rows,
-            tiles: TowerTiles(rows: rows, outputs: product.linear.rows, pairs: pairs, threads: threads), scratch: scratch)
+            tiles: TowerTiles(rows: rows, outputs: product.linear.rows, tiled: tiled, threads: threads), scratch: scratch)
     }
 
     /// Computes all rows on all threads of the pool.
@@ -105,11 +108,9 @@ extension TowerProductJob {
             worker: worker)
     }
 
-    /// All outputs of some rows of pairs, at most `CK_PAIR_ROWS`.
+    /// All outputs of some rows of halves, at most `CK_TILE_PASS_ROWS`.
     func compute(_ rows: Range<Int>, worker: Int) {
-        for first in stride(from: 0, to: product.linear.rows, by: TowerTiles.mostSums) {
-            compute(rows, outputs: first..<min(first + TowerTiles.mostSums, product.linear.rows), part: tiles.part, worker: worker)
-        }
+        compute(rows, outputs: 0..<product.linear.rows, part: tiles.part, worker: worker)
     }
 
     private func compute(_ rows: Range<Int>, outputs: Range<Int>, part: Int, worker: Int) {

@@ -135,12 +135,12 @@ final class TowerRun {
     /// Where the packed matrices of a stage are, nil for each that is not packed.
     private typealias Packed = (first: UnsafeRawPointer?, second: UnsafeRawPointer?, third: UnsafeRawPointer?)
 
-    /// Packs the matrices of a stage, up to three, if products with them read pairs.
+    /// Packs the matrices of a stage, up to three, if products with them read tiles.
     private func pack(_ linears: [TowerLinear], _ stage: TowerStage) throws(KimiError) -> Packed {
         guard let tiles = arithmetic.tiles else { return (nil, nil, nil) }
         var places: [UnsafeRawPointer?] = [nil, nil, nil]
         var place = work.packed
-        for (index, linear) in linears.enumerated() where arithmetic.form(linear) == .pairs {
+        for (index, linear) in linears.enumerated() where arithmetic.form(linear) == .tiles {
             var job = TowerPackJob(tiles: tiles, matrix: linear.matrix, to: place)
             try turn(stage) { pool.run(packRows, &job, count: job.count, grain: 1) }
             places[index] = UnsafeRawPointer(place)

@@ -8,7 +8,7 @@ struct TowerStep {
     fileprivate let take: (_ rows: Range<Int>, _ worker: Int) -> Void
     /// All threads take all rows through it.
     fileprivate let share: (_ rows: Int, _ pool: WorkerPool) -> Void
-    /// Whether a thread is fast with `CK_PAIR_ROWS` rows of its own.
+    /// Whether a thread is fast with `CK_TILE_PASS_ROWS` rows of its own.
     fileprivate let isForSpans: Bool
 
     /// What is done to a group of `TowerBatch.unit` rows by itself.
@@ -32,14 +32,15 @@ struct TowerStep {
 
 /// Some steps of some rows.
 ///
-/// With tiles, and rows enough for all threads, a thread takes `CK_PAIR_ROWS` of them through all steps: what one makes is in its
-/// cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all threads share each step.
+/// With tiles, and rows enough for all threads, a thread takes `CK_TILE_PASS_ROWS` of them through all steps: what one makes is in
+/// its cache for the next, and threads, of which neighbours may slow one, wait for each other once. Else all threads share each
+/// step.
 struct TowerSteps {
     let steps: [TowerStep]
     let rows: Int
 
     /// Rows that a thread takes through.
-    private static let span = Int(CK_PAIR_ROWS)
+    private static let span = Int(CK_TILE_PASS_ROWS)
     /// So many spans a thread that they end at about the same time.
     private static let spansOfThread = 4
 

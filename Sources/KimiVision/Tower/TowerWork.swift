@@ -42,7 +42,7 @@ struct TowerWork {
     init(_ batch: TowerBatch, _ config: VisionConfig, _ arithmetic: TowerArithmetic, text: TextModel) throws(KimiError) {
         let places = TowerWorkPlaces(
             rows: batch.rows, tokens: batch.tokens,
-            sides: batch.pictures.reduce(0) { max($0, $1.grid.rows, $1.grid.columns) }, config, tiled: arithmetic.tiles != nil,
+            sides: batch.pictures.reduce(0) { max($0, $1.grid.rows, $1.grid.columns) }, config, halves: arithmetic.halves,
             threads: text.pool.threads)
         guard let total = places.total else {
             throw KimiError(.outOfMemory, "work space for \(batch.rows) patches is beyond any memory")
@@ -78,8 +78,8 @@ struct TowerWork {
     func attended(from first: Int, _ form: TowerArithmetic.Form, _ hidden: Int) -> TowerRows {
         guard form == .floats else { return normed }
         return TowerRows(
-            activation: Activation(floats: attended + first * hidden, integers: normed.activation.integers), pairs: normed.pairs,
-            width: hidden)
+            activation: Activation(floats: attended + first * hidden, integers: normed.activation.integers), blocks: normed.blocks,
+            blockBytes: normed.blockBytes, width: hidden)
     }
 
     func scratch(worker: Int, _ config: VisionConfig) -> TowerWorkerScratch {
@@ -103,28 +103,28 @@ struct TowerWorkPlaces {
     /// - Parameters:
     ///   - rows: a multiple of `TowerBatch.unit`.
     ///   - sides: the most rows or columns of patches.
-    ///   - tiled: whether pairs and tiles are used.
-    init(rows: Int, tokens: Int, sides: Int, _ config: VisionConfig, tiled: Bool, threads: Int) {
+    ///   - halves: of numbers that products in tiles read; 0: there are no tiles.
+    init(rows: Int, tokens: Int, sides: Int, _ config: VisionConfig, halves: Int, threads: Int) {
         let hidden = config.hiddenSize
         chunkRows = min(rows, Self.mostChunkRows)
         chunkTokens = min(tokens, max(Self.mostChunkRows / config.mergeCount, 1))
         var layout = ScratchLayout()
         stream = layout.floats(rows, hidden)
-        let groupBytes = TowerHeads.groupBytes(config, tiled: tiled)
+        let groupBytes = TowerHeads.groupBytes(config, halves: halves)
         query = layout.bytes(rows / TowerBatch.unit, config.headCount, groupBytes.query)
         key = layout.bytes(rows / TowerBatch.unit, config.headCount, groupBytes.query)
         value = layout.bytes(rows / TowerBatch.unit, config.headCount, groupBytes.value)
         attended = layout.floats(rows, hidden)
-        patches = TowerRowPlaces(&layout, rows: chunkRows, width: config.patchElements, tiled: tiled)
-        normed = TowerRowPlaces(&layout, rows: chunkRows, width: hidden, tiled: tiled)
+        patches = TowerRowPlaces(&layout, rows: chunkRows, width: config.patchElements, halves: halves)
+        normed = TowerRowPlaces(&layout, rows: chunkRows, width: hidden, halves: halves)
         queryKeyValue = layout.floats(chunkRows, 3 * hidden)
-        inner = TowerRowPlaces(&layout, rows: chunkRows, width: config.intermediateSize, tiled: tiled)
-        merged = TowerRowPlaces(&layout, rows: chunkTokens, width: config.mergedSize, tiled: tiled)
-        mergedInner = TowerRowPlaces(&layout, rows: chunkTokens, width: config.mergedSize, tiled: tiled)
+        inner = TowerRowPlaces(&layout, rows: chunkRows, width: config.intermediateSize, halves: halves)
+        merged = TowerRowPlaces(&layout, rows: chunkTokens, width: config.mergedSize, halves: halves)
+        mergedInner = TowerRowPlaces(&layout, rows: chunkTokens, width: config.mergedSize, halves: halves)
         projected = layout.floats(chunkTokens, config.textHiddenSize)
         turns = layout.floats(sides, config.headSize / 2)
         tiles = layout.floats(threads, TowerTiles.floats)
-        packed = layout.bytes(tiled ? Self.packedBytes(config) : 0)
+        packed = layout.bytes(halves > 0 ? Self.packedBytes(config) : 0)
         workers = layout.floats(threads, TowerWorkerScratch.floats(config))
         total = layout.total
     }
@@ -143,18 +143,19 @@ struct TowerWorkPlaces {
 /// Where rows that products read lie.
 struct TowerRowPlaces {
     private let activation: ScratchLayout.Activation
-    private let pairs: Int
+    private let blocks: Int
+    private let blockBytes: Int
     private let width: Int
 
-    init(_ layout: inout ScratchLayout, rows: Int, width: Int, tiled: Bool) {
+    init(_ layout: inout ScratchLayout, rows: Int, width: Int, halves: Int) {
         activation = layout.activation(rows, width)
-        let blocks = (rows + TowerRows.blockRows - 1) / TowerRows.blockRows
-        pairs = layout.bytes(tiled ? blocks : 0, ck_pair_bytes(width))
+        blockBytes = ck_block_bytes(width, halves)
+        blocks = layout.bytes((rows + TowerRows.blockRows - 1) / TowerRows.blockRows, blockBytes)
         self.width = width
     }
 
     func placed(in memory: MappedMemory) -> TowerRows {
-        TowerRows(activation: activation.placed(in: memory), pairs: memory.base + pairs, width: width)
+        TowerRows(activation: activation.placed(in: memory), blocks: memory.base + blocks, blockBytes: blockBytes, width: width)
     }
 }
 
@@ -183,7 +184,7 @@ struct TowerWorkerScratch {
     private static func rounded(_ floats: Int) -> Int { (floats + 15) / 16 * 16 }
 
     static func floats(_ config: VisionConfig) -> Int {
-        let attention = max(TowerAttention.band * (config.headSize + 2), ck_attention_scratch(config.headSize) / 4)
+        let attention = max(TowerAttention.band * (config.headSize + 2), ck_attention_scratch(config.headSize, 2) / 4)
         return 2 * rounded(config.hiddenSize) + rounded(config.headSize) + rounded(attention)
     }
 }

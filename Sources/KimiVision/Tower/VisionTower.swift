@@ -23,17 +23,21 @@ package final class VisionTower: @unchecked Sendable {
 
     /// Finds and checks all weights; where the text model's are not read from the files any more, reads these too.
     ///
-    /// - Parameter progress: bytes read and to read; not called where nothing is.
+    /// - Parameters:
+    ///   - vision: what products may round, unless the text model is exact.
+    ///   - progress: bytes read and to read; not called where nothing is.
     /// - Throws: `unsupported` for a checkpoint that has no tower; `format` for a tensor that is missing or has another shape than
     ///   the configuration asks for; `outOfMemory`; `io`.
-    package init(text: TextModel, progress: (Int, Int) throws(KimiError) -> Void = { _, _ in }) throws(KimiError) {
+    package init(
+        text: TextModel, _ vision: VisionArithmetic = .full, progress: (Int, Int) throws(KimiError) -> Void = { _, _ in }
+    ) throws(KimiError) {
         guard let config = text.config.vision, text.checkpoint.hasVisionTensors else { throw Self.blind(text.checkpoint) }
         self.config = config
         self.text = text
         var loader = try TowerLoader(text)
         let weights = try TowerWeights(&loader, config)
         self.weights = weights
-        arithmetic = TowerArithmetic(kernels: text.kernels, isExact: text.exact)
+        arithmetic = TowerArithmetic(kernels: text.kernels, isExact: text.exact, vision)
         grid = PositionGrid(config, learned: weights.positions)
         memories = [loader.vectors] + (loader.matrices.map { [$0] } ?? [])
         try text.withStep { () throws(KimiError) in try loader.fill(progress) }
@@ -71,6 +75,9 @@ package final class VisionTower: @unchecked Sendable {
 
     /// What the products of its blocks read. There is at least one block.
     var form: TowerArithmetic.Form { weights.blocks.first.map { arithmetic.form($0.up) } ?? .floats }
+
+    /// What products in tiles read of each number; 0 without tiles.
+    var halves: Int { arithmetic.halves }
 
     /// How many tokens a picture or chunk of so many patches takes.
     ///

@@ -89,6 +89,7 @@ struct VisionReport: BenchReport {
             json.member("machine", facts, threads: model.text.pool.threads)
             json.member("isa", model.text.isaName)
             json.member("exact", model.options.exact)
+            json.member("arithmetic", model.options.vision.rawValue)
             json.member("path", tower.path.rawValue)
             json.array("results") { json in
                 for result in results {

@@ -3,6 +3,9 @@ import KimiCheckpoint
 import KimiCore
 import KimiModel
 import KimiRuntime
+import KimiVision
+
+extension VisionArithmetic: ExpressibleByArgument {}
 
 /// How a model is opened: options that concern the machine, not the text.
 struct MachineOptions: ParsableArguments {
@@ -80,6 +83,12 @@ struct MachineOptions: ParsableArguments {
     @Flag(help: "Keep to the exact path, also for steps of 160 and more tokens of a prompt or batch (64 with --dense int8), which else round activations to 16 bits (8).")
     var exact = false
 
+    @Option(help: """
+        What the vision tower computes with on processors with AMX: pairs of bfloat16 (full), or single ones (bf16), as the \
+        reference does, with half the multiplications.
+        """)
+    var visionArithmetic = VisionArithmetic.full
+
     @OptionGroup
     var memory: MemoryArguments
 
@@ -93,6 +102,7 @@ struct MachineOptions: ParsableArguments {
         options.loadPolicy = load.policy
         options.dense = dense.format
         options.exact = exact
+        options.vision = visionArithmetic
         if let chunk { options.chunkSize = chunk }
         options.memory = memory.options
         options.log = Log { level, message in
