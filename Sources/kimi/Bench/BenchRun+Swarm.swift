@@ -39,6 +39,7 @@ extension BenchRun {
             runs += 1
             return SwarmPlan(shape, agents: agents, tokens: tokens, label: "\(runs).", words: words)
         }
+        func wholePlan(_ shape: SwarmPlan.Shape) -> SwarmPlan { plan(shape, agents: command.agents, tokens: command.tokens) }
         for shape in shapes {
             let small = plan(shape, agents: min(4, command.agents), tokens: SwarmPlan.tokenRange.lowerBound)
             _ = try SwarmWork(model: model, waitMilliseconds: 0).run(small, parallel: nil) { _ in
@@ -49,10 +50,10 @@ extension BenchRun {
             var together: [SwarmWork.Sample] = []
             var alone: [SwarmWork.Sample] = []
             for _ in 0..<command.repeats {
-                together.append(try work.run(plan(shape, agents: command.agents, tokens: command.tokens), parallel: nil, advance: advance))
-                alone.append(try work.run(plan(shape, agents: command.agents, tokens: command.tokens), parallel: 1, advance: advance))
+                together.append(try work.run(wholePlan(shape), parallel: nil, advance: advance))
+                alone.append(try work.run(wholePlan(shape), parallel: 1, advance: advance))
             }
-            return SwarmResult(plan: plan(shape, agents: command.agents, tokens: command.tokens), together: together, alone: alone)
+            return SwarmResult(plan: wholePlan(shape), together: together, alone: alone)
         }
         bar.finish()
         return SwarmReport(model: model, facts: facts, tokens: command.tokens, wait: command.wait, results: results)

@@ -36,7 +36,12 @@ struct Bench: Command {
             an expert, the misses of a token and the speed of the disk follows what a token waits: with 4 % misses a token of \
             Kimi K2.5 reads 0.04 x 480 x 24 MB.
 
-            --swarm runs a main agent with sub-agents that follow a script: what each token is is given, all else is computed as             ever, so that random weights will do. wide: each agent gets one task, all at once; staged: a quarter of the agents after another;             uneven: tasks of 1, 2, 4 and 8 steps; tools: each task calls a tool that takes --wait seconds. Each plan is run with             all agents at the same time and then with one after the other, nothing else changed, and both times are measured. "Tasks"             leaves out what the main agent does alone: with N agents it has 2 N calls to write, token by token, in both runs.
+            --swarm runs a main agent with sub-agents that follow a script: what each token is is given, all else is computed as \
+            ever, so that random weights will do. wide: each agent gets one task, all at once; staged: a quarter of the agents \
+            after another; uneven: tasks of 1, 2, 4 and 8 steps; tools: each task calls a tool that takes --wait seconds. Each \
+            plan is run with all agents at the same time and then with one after the other, nothing else changed, and both times \
+            are measured. "Tasks" leaves out what the main agent does alone: with N agents it has 2 N calls to write, token by \
+            token, in both runs.
             """)
 
     /// What is measured in place of prompts and single tokens.
