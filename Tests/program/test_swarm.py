@@ -11,7 +11,7 @@ from common import TINY, ProgramTest
 from terminal import Person
 
 
-def call(name: str, **arguments: object) -> dict:
+def call(name: str, /, **arguments: object) -> dict:
     return {"name": name, "arguments": arguments}
 
 
