@@ -96,12 +96,12 @@ final class SwarmTable: SwarmView, @unchecked Sendable {
         let names = shown.map { Terminal.fitted(VisibleText.line($0.name), columns: Self.widestName) }
         let states = shown.map { VisibleText.line($0.state.words) }
         // The state gives way first: figures are never cut.
-        let figures = 6 + 9 + 10
+        let figures = 6 + 9 + 13
         let nameWidth = max(5, names.map { Terminal.columns(of: $0) }.max() ?? 0)
         let stateWidth = max(5, min(states.map { Terminal.columns(of: $0) }.max() ?? 0, width - figures - nameWidth - 5))
         func row(_ name: String, _ state: String, _ steps: String, _ tokens: String, _ time: String) -> String {
             " " + Self.left(name, nameWidth) + "  " + Self.left(state, stateWidth) + Self.right(steps, 6) + Self.right(tokens, 9)
-                + Self.right(time, 10)
+                + Self.right(time, 13)
         }
         lines.append(line(row("agent", "state", "steps", "tokens", "time")) { [style] in style.dim($0) })
         for (index, agent) in shown.enumerated() {
