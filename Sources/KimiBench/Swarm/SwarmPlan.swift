@@ -68,7 +68,12 @@ package struct SwarmPlan: Sendable {
                 ScriptedAnswer.Call("assign_task", object(("agent", name), ("prompt", label + name)))
             })
         }
-        main = [ScriptedAnswer(calls: create)] + assign + [ScriptedAnswer("The end.")]
+        main = ([ScriptedAnswer(calls: create)] + assign + [ScriptedAnswer("The end.")]).map {
+            // Written token by token, 2 calls for each agent would take longer than all that the agents do.
+            var answer = $0
+            answer.isGiven = true
+            return answer
+        }
     }
 
     /// - Parameters:

@@ -70,7 +70,8 @@ struct SwarmReport: BenchReport {
             words.compactMap { $0 }.joined(separator: ", ") + "\n"
                 + "\(tokens) tokens a task; a wait of a tool takes \(Units.decimal(wait, wait == wait.rounded() ? 0 : 3)) s\n"
                 + "at once: all agents at the same time; one by one: the same run with one agent at a time, measured too;\n"
-                + "tasks: without what the main agent does alone; in the model: part of the run at once that passes took\n")
+                + "the main agent is given its calls, and evaluates them as it would a prompt; tasks: without what it does;\n"
+                + "in the model: part of the run at once that passes took\n")
     }
 
     var json: String {
