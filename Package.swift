@@ -77,7 +77,10 @@ let package = Package(
             ]),
         .target(
             name: "KimiBench",
-            dependencies: ["KimiCore", "KimiTopology", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "CKimiKernels"]),
+            dependencies: [
+                "KimiCore", "KimiTopology", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "KimiAgent",
+                "CKimiKernels",
+            ]),
         .target(
             name: "KimiABI",
             dependencies: ["CKimi", "KimiCore", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision", "KimiRuntime", "KimiAgent"],
@@ -130,7 +133,8 @@ let package = Package(
         .testTarget(
             name: "KimiBenchTests",
             dependencies: [
-                "KimiBench", "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiModel", "KimiVision", "CKimiKernels", "KimiTestSupport",
+                "KimiBench", "KimiCore", "KimiCheckpoint", "KimiTopology", "KimiTokenizer", "KimiChat", "KimiModel", "KimiVision",
+                "KimiRuntime", "KimiAgent", "CKimiKernels", "KimiTestSupport",
             ]),
         .testTarget(name: "PackageTests", dependencies: ["KimiTestSupport"]),
         .executableTarget(

@@ -16,6 +16,8 @@ package struct ScriptedAnswer: Sendable, Equatable {
     package var reasoning = ""
     package var content = ""
     package var calls: [Call] = []
+    /// Whether all of it is evaluated at once, as a prompt is, in place of token by token: for answers whose time is not the question.
+    package var isGiven = false
 
     package init(_ content: String = "", reasoning: String = "", calls: [Call] = []) {
         (self.content, self.reasoning, self.calls) = (content, reasoning, calls)

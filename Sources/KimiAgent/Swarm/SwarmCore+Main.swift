@@ -167,14 +167,22 @@ extension SwarmCore {
 
     // MARK: The account
 
+    /// The counts of all agents; tasks in hand count what they have. With the lock held.
+    private var liveCounts: [SwarmAccount.Agent] {
+        agents.map { agent in
+            var counts = agent.counts
+            if endedAt == nil, let task = agent.task { counts.generatedTokens += task.meter.count }
+            return counts
+        }
+    }
+
+    /// What agents have done so far, without when: cheap enough to ask ten times a second.
+    var counts: [SwarmAccount.Agent] { monitor.locked { liveCounts } }
+
     /// What was done so far.
     var account: SwarmAccount {
         monitor.locked {
-            var account = SwarmAccount(agents: agents.map(\.counts), agentLimit: options.agentLimit)
-            // Tasks in hand count what they have.
-            for case let task? in agents.map(\.task) where endedAt == nil {
-                account.agents[task.agent.number].generatedTokens += task.meter.count
-            }
+            var account = SwarmAccount(agents: liveCounts, agentLimit: options.agentLimit)
             account.tasks = tasks
             account.spans = agents.flatMap(\.timeline.spans)
             account.microseconds = endedAt ?? microseconds()

@@ -137,6 +137,9 @@ package final class SwarmRun: Sendable {
     /// Why a sub-agent cannot be called this, in words for the model; nil: it can.
     package static func fault(inName name: String) -> String? { SwarmTools.fault(inName: name) }
 
+    /// Steps and tokens of each agent so far, by its number: without the timeline, and cheap enough to ask ten times a second.
+    package var counts: [SwarmAccount.Agent] { core.counts }
+
     /// What was done so far.
     package var account: SwarmAccount { core.account }
 }

@@ -134,57 +134,8 @@ final class JSONView: ChatView {
     func beginTurn(_ message: String) { line("message") { $0.member("text", message) } }
 
     func show(_ event: ChatEvent, _ meter: TurnMeter) {
-        func call(_ name: String, text: String? = nil, _ more: (inout JSONWriter) -> Void = { _ in }) {
-            line(name) { json in
-                json.member("step", event.step)
-                json.member("call_id", event.callID)
-                json.member("name", event.name)
-                if let text { json.member(text, event.text) }
-                more(&json)
-            }
-        }
-        func text(_ name: String) {
-            line(name) { json in
-                json.member("step", event.step)
-                json.member("text", event.text)
-            }
-        }
-        switch event.kind {
-        case .start:
-            line("start") { json in
-                json.member("step", event.step)
-                json.member("prompt_tokens", event.total)
-                json.member("cached_tokens", event.done)
-                json.member("reasoning", event.code == 1)
-            }
-        case .prompt:
-            line("prompt") { json in
-                json.member("step", event.step)
-                json.member("done", event.done)
-                json.member("total", event.total)
-            }
-        case .media:
-            line("media") { json in
-                json.member("step", event.step)
-                json.member("part", event.text)
-                json.member("kind", event.code == 1 ? "image" : "chunk")
-                json.member("tokens", event.usage.media)
-                json.member("cached", event.usage.cached > 0)
-                json.member("done", event.done)
-                json.member("total", event.total)
-            }
-        case .reasoning: text("reasoning")
-        case .content: text("content")
-        case .callBegin: call("call_begin")
-        case .callArguments: call("call_arguments", text: "text")
-        case .callEnd: call("call_end", text: "arguments")
-        case .callRejected: call("call_rejected", text: "text") { $0.member("code", Int(event.code)) }
-        case .resultNeeded: call("result_needed")
-        case .result:
-            call("result", text: "text") { $0.member("outcome", (ToolAnswer.Outcome(rawValue: event.code) ?? .ok).word) }
-        case .notice: text("notice")
-        case .finish: break
-        }
+        guard event.kind != .finish else { return }
+        line(event.eventName) { event.write(to: &$0) }
     }
 
     func endTurn() {}

@@ -25,6 +25,8 @@ struct Bench: Command {
               kimi bench --constraint
               kimi bench --slots
               kimi bench DIR --vision --size 1024x1024
+              kimi bench DIR --swarm
+              kimi bench DIR --swarm wide tools --agents 40 --tokens 128 --repeats 3
               kimi bench DIR --slots --text "$(cat book.txt)" --tokens 500
 
             --slots is about models with less memory than they have experts. It replays which experts were used, by the model \
@@ -33,11 +35,18 @@ struct Bench: Command {
             the optimum, which knows the future; a routing without habits has hits in proportion to the slots. From the bytes of \
             an expert, the misses of a token and the speed of the disk follows what a token waits: with 4 % misses a token of \
             Kimi K2.5 reads 0.04 x 480 x 24 MB.
+
+            --swarm runs a main agent with sub-agents that follow a script: what each token is is given, all else is computed as \
+            ever, so that random weights will do. wide: each agent gets one task, all at once; staged: a quarter of the agents \
+            after another; uneven: tasks of 1, 2, 4 and 8 steps; tools: each task calls a tool that takes --wait seconds. Each \
+            plan is run with all agents at the same time and then with one after the other, nothing else changed, and both times \
+            are measured. Sub-agents generate token by token; the main agent is given its calls, two for each agent, and evaluates \
+            them as it would a prompt. "Tasks" leaves out what it does.
             """)
 
     /// What is measured in place of prompts and single tokens.
     enum Part: String, EnumerableFlag {
-        case kernel, experts, accuracy, constraint, slots, vision
+        case kernel, experts, accuracy, constraint, slots, vision, swarm
 
         static func help(for value: Part) -> ArgumentHelp? {
             switch value {
@@ -46,6 +55,7 @@ struct Bench: Command {
             case .accuracy: "How far the logits are from those of the exact model, with the options given."
             case .constraint: "The masks of constrained decoding, over 163,840 tokens; needs no folder."
             case .vision: "The vision tower alone, on pictures of the sizes given."
+            case .swarm: "Scripted agents at the same time, beside the same ones one after the other."
             case .slots: "Which share of experts is in memory when they are used, by policy and room; needs no folder."
             }
         }
@@ -54,14 +64,28 @@ struct Bench: Command {
     @Argument(help: ArgumentHelp("The folder of the checkpoint.", valueName: "dir"))
     var folder: String?
 
+    @Argument(help: ArgumentHelp("With --swarm: the plans, wide, staged, uneven, tools or all. (default: all)", valueName: "plan"))
+    var plans: [Plan] = []
+
+    /// The swarms that are measured.
+    enum Plan: String, ExpressibleByArgument, CaseIterable {
+        case wide, staged, uneven, tools, all
+
+        var shapes: [SwarmPlan.Shape] { SwarmPlan.Shape(rawValue: rawValue).map { [$0] } ?? SwarmPlan.Shape.allCases }
+    }
+
     @Flag(exclusivity: .exclusive)
     var part: Part?
 
     @Option(help: ArgumentHelp("Tokens of the prompt.", valueName: "n"))
     var prompt = 512
 
-    @Option(help: ArgumentHelp("Single tokens of a sequence in a repeat.", valueName: "n"))
-    var tokens = 32
+    @Option(
+        name: .customLong("tokens"),
+        help: ArgumentHelp("Single tokens of a sequence in a repeat; with --swarm of a task. (default: 32; of a task 64)", valueName: "n"))
+    var givenTokens: Int?
+
+    var tokens: Int { givenTokens ?? (part == .swarm ? 64 : 32) }
 
     @Option(help: ArgumentHelp("Tokens that are in the cache already; may be given several times.", valueName: "n"))
     var depth: [Int] = [0]
@@ -69,8 +93,18 @@ struct Bench: Command {
     @Option(help: ArgumentHelp("Sequences that get single tokens at once, 1 to 256; may be given several times.", valueName: "n"))
     var batch: [Int] = [1]
 
-    @Option(help: ArgumentHelp("How often each is measured, 1 to 100.", valueName: "n"))
-    var repeats = 5
+    @Option(
+        name: .customLong("repeats"),
+        help: ArgumentHelp("How often each is measured, 1 to 100. (default: 5; of a swarm 1)", valueName: "n"))
+    var givenRepeats: Int?
+
+    var repeats: Int { givenRepeats ?? (part == .swarm ? 1 : 5) }
+
+    @Option(help: ArgumentHelp("With --swarm: sub-agents, 1 to 1000.", valueName: "n"))
+    var agents = 100
+
+    @Option(help: ArgumentHelp("With --swarm: seconds of the tool that takes its time, 0 to 600.", valueName: "s"))
+    var wait = 1.0
 
     @Option(help: ArgumentHelp("With --accuracy or --slots: the text to evaluate; random ids if not given.", valueName: "text"))
     var text: String?
@@ -117,6 +151,13 @@ struct Bench: Command {
         if (text != nil || ids != nil) && part != .accuracy && (part != .slots || folder == nil) {
             throw ValidationError("--text and --ids belong to --accuracy, and to --slots with a folder")
         }
+        if part == .swarm {
+            try check("agents", agents, SwarmPlan.agentRange)
+            try check("tokens", tokens, SwarmPlan.tokenRange)
+            guard (0...600).contains(wait) else { throw ValidationError("--wait is \(wait); it must be 0 to 600 seconds") }
+        } else if let plan = plans.first {
+            throw ValidationError("\(plan.rawValue) is a plan of --swarm")
+        }
         if !size.isEmpty && part != .vision { throw ValidationError("--size belongs to --vision") }
         if text != nil && ids != nil { throw ValidationError("give --text or --ids, not both") }
     }
@@ -146,6 +187,7 @@ struct Bench: Command {
         case .constraint: ConstraintReport(repeats: 1)
         case .slots: try run.slots()
         case .vision: try run.vision()
+        case .swarm: try run.swarm()
         case nil: try run.tokens()
         }
     }

@@ -4,6 +4,8 @@ import Glibc
 enum InputText {
     /// More than this is no prompt: 1 GiB.
     private static let limit = 1 << 30
+    /// More than this is no file of settings: 64 MiB.
+    private static let fileLimit = 64 << 20
 
     /// The bytes of the argument, or of the standard input if it is missing or "-".
     ///
@@ -17,19 +19,31 @@ enum InputText {
     }
 
     private static func standardInput() throws(Failure) -> [UInt8] {
+        try contents(of: STDIN_FILENO, "the standard input", limit: limit, next: "Give a shorter text.")
+    }
+
+    /// A small file that the command line names.
+    static func file(_ path: String, what: String) throws(Failure) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Failure("cannot read the \(what) \(path)", errno: errno) }
+        defer { close(descriptor) }
+        return try contents(of: descriptor, path, limit: fileLimit, next: "Give another file.")
+    }
+
+    private static func contents(
+        of descriptor: Int32, _ name: String, limit: Int, next: String
+    ) throws(Failure) -> [UInt8] {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {
-            let count = buffer.withUnsafeMutableBytes { read(STDIN_FILENO, $0.baseAddress, $0.count) }
+            let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
             if count == 0 { return bytes }
             guard count > 0 else {
                 if errno == EINTR { continue }
-                throw Failure("cannot read the standard input", errno: errno)
+                throw Failure("cannot read \(name)", errno: errno)
             }
             bytes += buffer[..<count]
-            guard bytes.count <= limit else {
-                throw Failure("the standard input has more than \(Units.bytes(limit))", next: "Give a shorter text.")
-            }
+            guard bytes.count <= limit else { throw Failure("\(name) has more than \(Units.bytes(limit))", next: next) }
         }
     }
 

@@ -1,4 +1,6 @@
 import Glibc
+import KimiAgent
+import KimiChat
 import KimiCore
 
 /// A tool that the program itself offers to the model.
@@ -98,6 +100,18 @@ struct ChatTool: Sendable {
         do { parsed = try JSON.parse(Array(arguments.utf8), file: "arguments") } catch { throw Refusal(message: error.description) }
         guard parsed.objectValue != nil else { throw Refusal(message: "arguments is \(parsed.kind); it must be a JSON object") }
         return try run(parsed, isStopped)
+    }
+
+    /// The tool for agents, on any thread.
+    func hostTool(_ interrupt: Interrupt) throws(KimiError) -> HostTool {
+        let schema = try JSON.parse(Array(parameters.utf8), file: name)
+        return HostTool(
+            declaration: try ToolDeclaration(name: name, description: description, schema: schema), timeoutMilliseconds: nil, anyThread: true
+        ) { request in
+            do throws(Refusal) { return ToolAnswer(.ok, try call(request.arguments, isStopped: { interrupt.isRequested })) } catch {
+                return ToolAnswer(.failed, error.message)
+            }
+        }
     }
 }
 
