@@ -9,13 +9,13 @@
  *         kimi_session_generate_text(session, "Once upon a time", KIMI_NUL, NULL, on_event, NULL, &error);
  *
  * Sections, in order of use: status and errors, version, model, tokenizer, session, generation, pictures and videos, conversation,
- * swarm, rewards, statistics.
+ * queue, swarm, rewards, statistics.
  *
  * Rules that hold everywhere
  *   Status     Every fallible call returns a kimi_status: KIMI_OK, or a negative code. Details come as an optional
  *              kimi_error: pass NULL if they are not wanted. Out-parameters are set to NULL or 0 on failure.
- *   Handles    kimi_model, kimi_session, kimi_generation, kimi_image, kimi_video, kimi_chat, kimi_swarm, kimi_tool_result,
- *              kimi_decoder and kimi_error are opaque.
+ *   Handles    kimi_model, kimi_session, kimi_generation, kimi_image, kimi_video, kimi_chat, kimi_queue, kimi_swarm,
+ *              kimi_tool_result, kimi_decoder and kimi_error are opaque.
  *              A handle that is NULL, destroyed, or was never made by this library is recognised and gives
  *              KIMI_ERROR_INVALID_HANDLE; it is never dereferenced. Destroying NULL does nothing.
  *   Strings    Input strings are a pointer and a length in bytes, UTF-8, copied during the call. The length KIMI_NUL means
@@ -36,7 +36,7 @@
  *   model, its tokenizer      immutable: any number of threads at once
  *   image, video              likewise; they belong to no model
  *   session, generation, chat one call at a time; a second caller gets KIMI_ERROR_BUSY and changes nothing
- *   swarm                     _next one call at a time, likewise; all else any thread, while _next waits and from callbacks, too
+ *   queue, swarm              _next one call at a time, likewise; all else any thread, while _next waits and from callbacks, too
  *   kimi_session_cancel       any thread, at any time while the session exists; so _messages, _turn, _add_tool and _remove_tool
  *   close and destroy         any thread, at any time: the handle is invalid from then on; what a running call still
  *                             uses is freed when that call returns (a session's running call is cancelled)
@@ -1084,6 +1084,75 @@ kimi_status kimi_parse_output_text(const char *text, size_t length, int32_t thin
  * schemas. out_text is transferred; out_length may be NULL.
  */
 kimi_status kimi_tools_to_typescript(const char *tools, size_t length, char **out_text, size_t *out_length, kimi_error **out_error);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Queue: what many sessions do, as one stream of events, for hosts that poll
+ *
+ * The host starts generations and requests of any sessions, of several models, too, and takes what comes of them from one place. Each
+ * runs on a thread of the library's, and callbacks of tools and of the context on it. The queue is bounded: a session whose event finds
+ * no room waits until the host has taken some. None is lost. kimi_session_cancel ends what a session does, and it alone: FINISH with
+ * KIMI_FINISH_CANCELLED.
+ */
+
+typedef struct kimi_queue kimi_queue;
+
+#define KIMI_QUEUE_NONE 0 /**< no event: none came in time, or nothing runs */
+#define KIMI_QUEUE_GENERATION 1 /**< `generation` */
+#define KIMI_QUEUE_CHAT 2 /**< `chat`; a RESULT_NEEDED waits for kimi_queue_submit, and its session with it */
+#define KIMI_QUEUE_ERROR 3 /**< it failed, as `status` and `text` say, and is over */
+
+typedef struct kimi_queue_event {
+    uint32_t struct_size;
+    int32_t type; /**< KIMI_QUEUE_... */
+    uint64_t tag; /**< the host's own, under which it was started */
+    int32_t last; /**< 1: nothing more will come of it, and its session is free */
+    kimi_status status; /**< ERROR: what kimi_generation_next or kimi_chat_next would return */
+    /** Borrowed until the next event is taken, as all here; NULL if it is none. */
+    const kimi_event *generation;
+    const kimi_chat_event *chat;
+    const char *text; /**< ERROR: the message, UTF-8, NUL-terminated; never NULL */
+    size_t text_length;
+} kimi_queue_event;
+
+/** capacity: events that wait for the host before sessions do, 1 to 1,000,000; 0: 1024. */
+kimi_status kimi_queue_create(int32_t capacity, kimi_queue **out_queue, kimi_error **out_error);
+
+/** Starts kimi_generation_start's work. The session is busy until its last event. Errors: those, and none then comes as an event. */
+kimi_status kimi_queue_generate(kimi_queue *queue, kimi_session *session, const int32_t *ids, size_t count,
+                                const kimi_generation_options *options, uint64_t tag, kimi_error **out_error);
+
+/** The same of kimi_chat_start's. */
+kimi_status kimi_queue_send(kimi_queue *queue, kimi_session *session, const char *request, size_t length,
+                            const kimi_chat_options *options, uint64_t tag, kimi_error **out_error);
+
+/**
+ * Takes the next event; set event->struct_size first (at least 8). timeout_milliseconds: how long to wait for one; 0: not at all; below
+ * 0: as long as anything runs. One thread at a time: another gets KIMI_ERROR_BUSY.
+ */
+kimi_status kimi_queue_next(kimi_queue *queue, int32_t timeout_milliseconds, kimi_queue_event *event, kimi_error **out_error);
+
+/**
+ * The result of a call of the request with this tag, as in kimi_chat_submit. Any thread. A tag under which no request runs is
+ * KIMI_ERROR_INVALID_ARGUMENT.
+ */
+kimi_status kimi_queue_submit(kimi_queue *queue, uint64_t tag, const char *call_id, size_t call_id_length, const char *text,
+                              size_t length, int32_t code, kimi_error **out_error);
+
+/** The same with content as in kimi_chat_submit_content. */
+kimi_status kimi_queue_submit_content(kimi_queue *queue, uint64_t tag, const char *call_id, size_t call_id_length,
+                                      const char *content, size_t length, int32_t code, kimi_error **out_error);
+
+/**
+ * A descriptor that is readable, for poll, epoll and event loops, while an event waits. It stays the queue's: do not read or close it;
+ * it is closed when the queue is destroyed.
+ */
+kimi_status kimi_queue_descriptor(kimi_queue *queue, int32_t *out_descriptor, kimi_error **out_error);
+
+/**
+ * Ends all that runs and frees the queue: when this returns nothing of it computes any more, and its sessions are free. Events that
+ * nobody took are gone. A callback of a tool that it runs may call this; that callback's own request ends when it has returned.
+ */
+void kimi_queue_destroy(kimi_queue *queue);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Swarm: a main agent that creates sub-agents and gives them tasks, which they work on at the same time

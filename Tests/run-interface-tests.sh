@@ -69,8 +69,8 @@ test_abi() { "$root/Tests/c/check_abi.sh" "$build/libkimi.so"; }
 test_hostile() { c_test hostile hostile hostile_model hostile_session hostile_generation \
     hostile_chat swarming hostile_swarm hostile_swarm_tools; }
 test_contract() { c_test contract contract contract_files contract_evaluate contract_generate contract_options contract_threads \
-    contract_memory contract_plan contract_chat contract_chat_tools contract_media swarming contract_swarm contract_swarm_limits \
-    contract_rewards; }
+    contract_memory contract_plan contract_chat contract_chat_tools contract_media contract_queue swarming contract_swarm \
+    contract_swarm_limits contract_rewards; }
 # Without malloc's caches of freed blocks, which count as allocated, so that the numbers are exact.
 test_cycles() { GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 c_test cycles cycles swarming; }
 test_allocations() { c_test allocations allocations; }

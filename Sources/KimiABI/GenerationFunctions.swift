@@ -17,7 +17,8 @@ private var defaultOptions: kimi_generation_options {
 }
 
 /// The C options in the runtime's terms, arrays copied. Ranges are checked by the runtime.
-private func convert(_ c: kimi_generation_options) throws(KimiError) -> GenerationOptions {
+func generationOptions(_ caller: UnsafePointer<kimi_generation_options>?) throws(KimiError) -> GenerationOptions {
+    let c = try options(caller, defaults: defaultOptions, "kimi_generation_options")
     var options = GenerationOptions()
     options.greedy = try flag(c.greedy, "greedy")
     options.maxTokens = c.max_tokens == 0 ? nil : Int(c.max_tokens)
@@ -118,7 +119,7 @@ private func generate(
     let failure = status(outError) { () throws(KimiError) in
         let session = try session(handle)
         let prompt = try prompt(session)
-        let options = try convert(try options(callerOptions, defaults: defaultOptions, "kimi_generation_options"))
+        let options = try generationOptions(callerOptions)
         let storage = EventStorage(maxTokens: options.maxTokens)
         try session.generate(prompt, options: options) { event in
             guard let callback else { return true }
@@ -181,7 +182,7 @@ final class GenerationHandle: @unchecked Sendable {
         let out = try require(outGeneration, "out_generation")
         let session = try session(handle)
         let prompt = Array(try array(ids, count, "ids"))
-        let options = try convert(try options(callerOptions, defaults: defaultOptions, "kimi_generation_options"))
+        let options = try generationOptions(callerOptions)
         let generation = try Generation(session: session, prompt: prompt, options: options)
         out.pointee = try Handles.add(.generation(GenerationHandle(generation, maxTokens: options.maxTokens)))
     }

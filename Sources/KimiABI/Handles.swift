@@ -10,6 +10,7 @@ enum Handled {
     case session(ChatSession)
     case generation(GenerationHandle)
     case chat(ChatHandle)
+    case queue(QueueHandle)
     case swarm(SwarmHandle)
     case toolResult(ResultHandle)
     case decoder(DecoderHandle)
@@ -111,6 +112,11 @@ func session(_ handle: OpaquePointer?) throws(KimiError) -> Session { try chatSe
 func chat(_ handle: OpaquePointer?) throws(KimiError) -> ChatHandle {
     guard case .chat(let chat)? = Handles.object(handle) else { throw invalid("chat") }
     return chat
+}
+
+func queue(_ handle: OpaquePointer?) throws(KimiError) -> QueueHandle {
+    guard case .queue(let queue)? = Handles.object(handle) else { throw invalid("queue") }
+    return queue
 }
 
 func swarm(_ handle: OpaquePointer?) throws(KimiError) -> SwarmHandle {

@@ -28,6 +28,7 @@ private let version: StaticString = "0.1.0"
     case "kimi_chat_options": MemoryLayout<kimi_chat_options>.size
     case "kimi_chat_event": MemoryLayout<kimi_chat_event>.size
     case "kimi_swarm_options": MemoryLayout<kimi_swarm_options>.size
+    case "kimi_queue_event": MemoryLayout<kimi_queue_event>.size
     case "kimi_swarm_event": MemoryLayout<kimi_swarm_event>.size
     case "kimi_reward_options": MemoryLayout<kimi_reward_options>.size
     case "kimi_rewards": MemoryLayout<kimi_rewards>.size

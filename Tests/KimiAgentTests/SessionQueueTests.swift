@@ -3,6 +3,7 @@ import Glibc
 import KimiAgent
 import KimiChat
 import KimiCore
+import KimiModel
 import KimiRuntime
 import KimiTestSupport
 import Testing
@@ -113,6 +114,31 @@ struct SessionQueueTests {
             }
         }
         #expect(last == [1: .cancelled, 3: .length])
+    }
+
+    @Test("one for which memory is too little says so as an event, its session is free then, and the others go on")
+    func failed() throws {
+        var options = Model.Options()
+        (options.threads, options.prefixBytes, options.memory.limit) = (2, 0, 1 << 30)
+        let model = try Model(folder: Fixtures.path("tiny-kimi"), options: options)
+        let queue = try SessionQueue()
+        let small = try Session(model: model), other = try Session(model: model)
+        try Session(model: model).generate(Self.prompt(0), options: Self.greedy) { _ in true }
+        let room = 6 * model.text.cache.blockBytes + 8 * (model.vocabularySize * 8 + 4096)
+        try model.text.budget.charge((model.text.budget.available ?? 0) - room, for: .weights, what: "nearly all there is")
+        try queue.generate(small, prompt: (0..<1500).map { Int32($0) }, options: Self.greedy, tag: 1)
+        try queue.generate(other, prompt: Self.prompt(1), options: Self.greedy, tag: 2)
+        var failure: KimiError?, finished: [UInt64] = []
+        while let entry = try queue.next(milliseconds: -1) {
+            if case .failure(let error) = entry.content {
+                #expect(entry.isLast && entry.tag == 1)
+                failure = error
+                try small.reset()
+            } else if entry.isLast {
+                finished.append(entry.tag)
+            }
+        }
+        #expect(failure?.status == .outOfMemory && finished == [2])
     }
 
     @Test("what is closed computes no more, its sessions are free, and what waits for it is told", arguments: [1, 1024])

@@ -12,8 +12,9 @@ struct GraphTests {
         ["KimiModel", "KimiChat"],
         ["KimiVision"],
         ["KimiRuntime"],
-        ["KimiBench", "KimiAgent"],
-        ["KimiABI", "kimi"],
+        ["KimiAgent"],
+        ["KimiBench", "KimiABI"],
+        ["kimi"],
     ]
 
     struct Description: Decodable {

@@ -131,6 +131,10 @@ int main(void) {
     CONSTANT(KIMI_SCOPE_ALL);
     CONSTANT(KIMI_SCOPE_MAIN);
     CONSTANT(KIMI_SCOPE_AGENTS);
+    CONSTANT(KIMI_QUEUE_NONE);
+    CONSTANT(KIMI_QUEUE_GENERATION);
+    CONSTANT(KIMI_QUEUE_CHAT);
+    CONSTANT(KIMI_QUEUE_ERROR);
     CONSTANT(KIMI_SWARM_NONE);
     CONSTANT(KIMI_SWARM_CHAT);
     CONSTANT(KIMI_SWARM_CREATED);
@@ -337,6 +341,18 @@ int main(void) {
     FIELD(kimi_tool, scope);
     FIELD(kimi_tool, reserved);
     END(kimi_tool);
+
+    STRUCT(kimi_queue_event);
+    FIELD(kimi_queue_event, struct_size);
+    FIELD(kimi_queue_event, type);
+    FIELD(kimi_queue_event, tag);
+    FIELD(kimi_queue_event, last);
+    FIELD(kimi_queue_event, status);
+    FIELD(kimi_queue_event, generation);
+    FIELD(kimi_queue_event, chat);
+    FIELD(kimi_queue_event, text);
+    FIELD(kimi_queue_event, text_length);
+    END(kimi_queue_event);
 
     STRUCT(kimi_swarm_options);
     FIELD(kimi_swarm_options, struct_size);

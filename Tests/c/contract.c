@@ -60,6 +60,7 @@ void contract_open(void) {
     SAME_SIZE(kimi_chat_event);
     SAME_SIZE(kimi_tool_call);
     SAME_SIZE(kimi_tool);
+    SAME_SIZE(kimi_queue_event);
     SAME_SIZE(kimi_session_stats);
 
     /* Progress: in order, to the end, on this thread; and it can stop. */
@@ -195,6 +196,7 @@ int main(int count, char **arguments) {
     contract_images();
     contract_videos();
     contract_chat_media();
+    contract_queue();
     contract_swarm();
     contract_swarm_limits();
     contract_rewards();

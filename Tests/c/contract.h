@@ -28,6 +28,7 @@ void contract_chat_cancel(void);
 void contract_images(void);
 void contract_videos(void);
 void contract_chat_media(void);
+void contract_queue(void);
 void contract_swarm(void);
 void contract_swarm_limits(void);
 void contract_rewards(void);

@@ -171,6 +171,8 @@ final class QueueCore: @unchecked Sendable {
                     return isClosed
                 }
                 guard isOver else { continue }
+                // Whoever reads that it is over finds its session free.
+                request.abandon()
                 return .init(tag: request.tag, content: .failure(error), isLast: true)
             }
         }

@@ -66,12 +66,16 @@ struct SwarmReport: BenchReport {
         let words = [
             facts.processor.isEmpty ? nil : facts.processor, "\(model.text.pool.threads) threads", model.text.isaName, facts.date,
         ]
+        let seconds = Units.decimal(wait, wait == wait.rounded() ? 0 : 3)
         Terminal.output.write(
-            words.compactMap { $0 }.joined(separator: ", ") + "\n"
-                + "\(tokens) tokens a task; a wait of a tool takes \(Units.decimal(wait, wait == wait.rounded() ? 0 : 3)) s\n"
-                + "at once: all agents at the same time; one by one: the same run with one agent at a time, measured too;\n"
-                + "the main agent is given its calls, and evaluates them as it would a prompt; tasks: without what it does;\n"
-                + "in the model: part of the run at once that passes took\n")
+            """
+            \(words.compactMap { $0 }.joined(separator: ", "))
+            \(tokens) tokens a task; a wait of a tool takes \(seconds) s
+            at once: all agents at the same time; one by one: the same run with one agent at a time, measured too;
+            the main agent is given its calls, and evaluates them as it would a prompt; tasks: without what it does;
+            in the model: part of the run at once that passes took
+
+            """)
     }
 
     var json: String {
