@@ -15,7 +15,7 @@ TEST_PACKAGES := binutils cmake valgrind luajit python3 python3-venv python3-num
 # A crashing test should end at once, not wait for a debugger.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: help run test build install deps test-deps unit interface reference program loop fuzz fuzz-build sanitize races bench-headers numa clean
+.PHONY: help run test build install deps test-deps unit interface reference program loop fuzz fuzz-build sanitize races soak bench-headers numa clean
 
 help:
 	@echo 'make run                install what is missing, build, make a small checkpoint, generate text from it'
@@ -25,6 +25,7 @@ help:
 	@echo 'make unit | interface | reference | program | loop    one part of the tests'
 	@echo 'make fuzz CASES=...     the fuzzers for longer, under AddressSanitizer'
 	@echo 'make sanitize ROUNDS=... all C of the library under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make soak MINUTES=...  everything at once for half an hour: the same tokens, flat memory'
 	@echo 'make races             sessions, scheduler and agents under ThreadSanitizer (half an hour with its build)'
 	@echo 'make bench-headers      parse the headers of a full-size checkpoint: time and memory'
 	@echo 'make numa               the library in emulated machines of 1 to 4 memory nodes: where pages and threads are (ten minutes)'
@@ -107,6 +108,14 @@ fuzz: fuzz-build
 ROUNDS ?= 3000
 sanitize: deps
 	@Tests/sanitize/run.sh .build-sanitize $(ROUNDS)
+
+MINUTES ?= 30
+soak: build
+	@mkdir -p build
+	@cc -std=c11 -O1 -g -Wall -Wextra -D_GNU_SOURCE -IInclude Tests/c/soak.c Tests/c/support.c Tests/c/swarming.c -o build/soak \
+		$(BUILD)/libkimi.so -lpthread -lm
+	@ln -sf ../$(BUILD)/libkimi.so build/libkimi.so.1
+	@LD_LIBRARY_PATH=build build/soak Tests/Fixtures $(MINUTES)
 
 # No part of `make test`, for its time.
 RACES := -c debug --sanitize=thread --scratch-path .build-races

@@ -506,7 +506,7 @@ typedef struct kimi_session_options {
      * cache could never fit is KIMI_ERROR_OUT_OF_MEMORY, and the message has the longest that would.
      */
     int64_t context_limit;
-    /** What the session does that finds no memory for its next tokens: KIMI_SHORTAGE_... Forks do as their original. */
+    /** What the session does that finds no memory for its next tokens: KIMI_SHORTAGE_... Forks and sub-agents do as their original. */
     int32_t on_shortage;
     int32_t reserved;
 } kimi_session_options;

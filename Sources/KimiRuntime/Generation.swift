@@ -112,9 +112,17 @@ package final class Generation: @unchecked Sendable {
     /// Reserves the session; nothing is computed yet.
     package init(session: Session, prompt: [Int32], options: GenerationOptions) throws(KimiError) {
         self.session = session
-        loop = try GenerationLoop(session: session, prompt: prompt, options: options)
-        // Last: once all is set, a refusal would run deinit.
-        ticket = try session.openGeneration()
+        let ticket = try session.openGeneration()
+        self.ticket = ticket
+        do throws(KimiError) {
+            loop = try session.call(of: ticket) { () throws(KimiError) in
+                try GenerationLoop(session: session, prompt: prompt, options: options)
+            }
+        } catch {
+            // Not all is set, so that deinit does not run.
+            session.close(ticket)
+            throw error
+        }
     }
 
     deinit { session.close(ticket) }

@@ -112,6 +112,7 @@ extension Session {
                 case .own(let own): number = own
                 case .others:
                     try cancellation.check()
+                    try heedAsk()
                     continue
                 }
             }

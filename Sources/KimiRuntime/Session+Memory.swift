@@ -36,9 +36,10 @@ extension Session {
     /// Runs `body` with all latents in the cache; where there is no memory for it, waits for some if the session does, and runs it
     /// again. Within a call.
     func withMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+        defer { model.line.getOn(member) }
         while true {
             let epoch = model.line.epoch
-            if member.isAsked.exchange(false, ordering: .relaxed) { letGo() }
+            try giveWay()
             do throws(KimiError) {
                 if sequence.cached < sequence.count {
                     try restorePart()
@@ -54,16 +55,29 @@ extension Session {
         }
     }
 
-    /// Runs `body`, which takes memory that is not the cache's; waits for some if the session does. Any thread.
+    /// Runs `body`, which takes memory that is not the cache's and needs no latents; waits for some if the session does. Within a call.
     func withOtherMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+        defer { model.line.getOn(member) }
         while true {
             let epoch = model.line.epoch
+            try giveWay()
             do throws(KimiError) { return try body() } catch {
                 guard member.waits, error.status == .outOfMemory else { throw error }
                 try model.line.wait(member, since: epoch, refusal: error)
+                try cancellation.check()
             }
         }
     }
+
+    /// Lets go of the cache if another has asked for it, and waits until that one has got on. Whoever calls it tells the line afterwards
+    /// that this session has.
+    private func giveWay() throws(KimiError) {
+        guard member.isAsked.exchange(false, ordering: .relaxed), letGo() else { return }
+        while model.line.giveWay(member) { try cancellation.check() }
+    }
+
+    /// For one that waits for something else than memory: another may be waiting for what this one holds. Within a call.
+    func heedAsk() throws(KimiError) { if member.isAsked.load(ordering: .relaxed) { try restore() } }
 
     /// Sees to it that all latents are in the cache. Within a call.
     func restore() throws(KimiError) { try withMemory {} }

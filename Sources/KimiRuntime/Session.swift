@@ -218,6 +218,7 @@ package final class Session: @unchecked Sendable {
     package var contextLimit: Int { sequence.contextLimit }
     package var position: Int { visiblePosition.load(ordering: .relaxed) }
     package var vocabularySize: Int { model.vocabularySize }
+    package var onShortage: Shortage { member.waits ? .wait : .fail }
 
     /// The evaluated ids, and which of them are pictures. Within a call.
     var pastTokens: UnsafeBufferPointer<Int32> { sequence.tokens }

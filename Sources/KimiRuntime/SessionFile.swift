@@ -70,7 +70,7 @@ extension Session {
                 throw reader.refused(.format, "token \(index) has id \(id); ids are 0 to \(vocabularySize - 1)", "ids")
             }
             let marks = try reader.marks(header.mediaCount, tokens: header.count)
-            try loaded.prepare(header.count)
+            try withOtherMemory { () throws(KimiError) in try loaded.prepare(header.count) }
             ids.withUnsafeBufferPointer { loaded.append($0) }
             // Whoever wrote the file must not reach what other sessions compute.
             loaded.markForeign()

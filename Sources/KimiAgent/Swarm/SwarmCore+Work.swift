@@ -80,7 +80,8 @@ extension SwarmCore {
         if let chat = monitor.locked({ agent.chat }) { return chat }
         while true {
             do throws(KimiError) {
-                let session = try Session(model: model, contextLimit: options.contextLimit, priority: options.priority)
+                let session = try Session(
+                    model: model, contextLimit: options.contextLimit, priority: options.priority, onShortage: onShortage)
                 let chat = ChatSession(session)
                 monitor.locked { agent.chat = chat }
                 return chat

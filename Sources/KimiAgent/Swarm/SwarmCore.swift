@@ -16,6 +16,8 @@ final class SwarmCore: @unchecked Sendable {
     /// The sub-agents' tools as the host declared them, and what bounds those that run on any thread, or alone.
     let agentTools: [HostTool]
     let isPolled: Bool
+    /// What sub-agents do that find no memory: as the main agent.
+    let onShortage: Session.Shortage
     private let allSlots: [ToolSlots]
     private let aloneSlots = [ToolSlots(1)]
     let total: TokenMeter.Total
@@ -60,6 +62,7 @@ final class SwarmCore: @unchecked Sendable {
     var last: SwarmEvent?
 
     init(model: Model, main: ChatSession, agentTools: [HostTool], seed: UInt64?, options: SwarmOptions, isPolled: Bool) {
+        onShortage = main.session.onShortage
         (self.model, self.agentTools, self.seed, self.options, self.isPolled) = (model, agentTools, seed, options, isPolled)
         allSlots = options.parallelTools.map { [ToolSlots($0)] } ?? []
         total = TokenMeter.Total(limit: options.allTokens)

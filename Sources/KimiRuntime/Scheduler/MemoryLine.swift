@@ -28,7 +28,9 @@ final class MemoryLine: @unchecked Sendable {
         let blocks = Atomic<Int>(0)
         /// Whether it is to let go of them.
         let isAsked = Atomic<Bool>(false)
-        /// Whether it is in the line at this moment: it takes nothing until it has looked again.
+        /// Whether it found no memory, and has not got on since.
+        fileprivate let isInLine = Atomic<Bool>(false)
+        /// Whether it sleeps in the line at this moment, or is about to: it takes nothing until it has looked again.
         fileprivate let isWaiting = Atomic<Bool>(false)
         fileprivate let session = Mutex<Weak>(Weak())
 
@@ -104,6 +106,7 @@ final class MemoryLine: @unchecked Sendable {
     ///   - epoch: as it was before there was no memory.
     ///   - refusal: thrown where nobody has memory that could become free.
     func wait(_ own: Member, since epoch: Int, refusal: KimiError) throws(KimiError) {
+        own.isInLine.store(true, ordering: .sequentiallyConsistent)
         own.isWaiting.store(true, ordering: .sequentiallyConsistent)
         defer { own.isWaiting.store(false, ordering: .sequentiallyConsistent) }
         // What is held strongly here is let go without the lock: it may be the last reference.
@@ -127,8 +130,33 @@ final class MemoryLine: @unchecked Sendable {
         guard self.epoch == epoch else { return }
         guard !computing.isEmpty else { throw refusal }
         let juniors = computing.filter { $0.waits && own.goes(before: $0) && !$0.isAsked.load(ordering: .relaxed) }
-        juniors.min { $1.goes(before: $0) }?.isAsked.store(true, ordering: .relaxed)
+        if let last = juniors.min(by: { $1.goes(before: $0) }) {
+            last.isAsked.store(true, ordering: .relaxed)
+            // It may sleep in the line itself, with what it has.
+            locked { _ = pthread_cond_broadcast(freed) }
+        }
         sleep()
+    }
+
+    /// A member has what it needs, or gives up.
+    func getOn(_ own: Member) {
+        guard own.isInLine.exchange(false, ordering: .sequentiallyConsistent) else { return }
+        noteFreed()
+    }
+
+    /// For one that has let go of its cache because it was asked to: waits until those before it have got on. Were it to look for memory
+    /// at once, it would find what it has just given up, and be asked again, and all would compute the same for ever.
+    ///
+    /// - Returns: whether there was somebody to wait for; look again then, and at the cancellation.
+    func giveWay(_ own: Member) -> Bool {
+        own.isInLine.store(true, ordering: .sequentiallyConsistent)
+        own.isWaiting.store(true, ordering: .sequentiallyConsistent)
+        defer { own.isWaiting.store(false, ordering: .sequentiallyConsistent) }
+        let isSecond = locked {
+            members.contains { $0 !== own && $0.isInLine.load(ordering: .sequentiallyConsistent) && $0.goes(before: own) }
+        }
+        if isSecond { sleep() }
+        return isSecond
     }
 
     /// Of two that do not compute: lower priority, and then the one that did last less recently.
