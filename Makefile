@@ -118,7 +118,7 @@ soak: build
 	@LD_LIBRARY_PATH=build build/soak Tests/Fixtures $(MINUTES)
 
 # No part of `make test`, for its time.
-RACES := -c debug --sanitize=thread --scratch-path .build-races
+RACES := -c release --sanitize=thread --scratch-path .build-races
 races: deps
 	@swift build $(RACES) -j $(JOBS) --build-tests
 	@TSAN_OPTIONS='halt_on_error=1 abort_on_error=0' swift test $(RACES) --skip-build --filter 'KimiRuntimeTests|KimiAgentTests'

@@ -68,6 +68,25 @@ struct PreemptionTests {
         #expect(found == expected)
     }
 
+    @Test("one that gave way does not take it back before the other has got on, or all would compute the same for ever")
+    func givesWay() throws {
+        let model = try Self.model(blocks: 8, sessions: 10)
+        // Three blocks each, and no two begin alike.
+        let sessions = try (0..<10).map { _ in try Session(model: model, onShortage: .wait) }
+        let workers = sessions.enumerated().map { index, session in
+            Worker {
+                for round in 0..<3 {
+                    _ = try Self.tokens(session, Tiny.ids(500 * index + 10 * round, to: 500 * index + 10 * round + 130), 40)
+                    try session.reset()
+                }
+            }
+        }
+        for worker in workers { try worker.wait() }
+        let counts = try sessions.map { try $0.snapshot().counts }
+        // What each made, and once more for each time that it waits in the whole, is a bound with much room.
+        #expect(counts.reduce(0) { $0 + $1.restoredTokens } < 10 * 3 * 170 * 3)
+    }
+
     @Test("one that does not wait fails and is as it was, and takes nothing from others that do not")
     func fails() throws {
         let model = try Self.model(blocks: 6, sessions: 2, prefixes: false)
