@@ -59,7 +59,7 @@ c_test() { # name, sources
     for source in support "$@"; do sources+=("$root/Tests/c/$source.c"); done
     cc -std=c11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I"$root/Include" "${sources[@]}" -o "$out/$name" \
         "$build/libkimi.so" -Wl,-rpath,"$out/lib" -lpthread -lm || return 1
-    timeout 240 "$out/$name" "$fixtures"
+    timeout 600 "$out/$name" "$fixtures"
 }
 # The programs load the library by its SONAME.
 mkdir -p "$out/lib"
