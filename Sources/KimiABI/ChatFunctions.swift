@@ -204,11 +204,29 @@ final class ChatHandle: @unchecked Sendable {
 }
 
 /// What a host may say of a call.
-func outcome(_ code: Int32) throws(KimiError) -> ToolAnswer.Outcome {
+private func outcome(_ code: Int32) throws(KimiError) -> ToolAnswer.Outcome {
     guard code == KIMI_RESULT_OK || code == KIMI_RESULT_FAILED else {
         throw KimiError(.invalidArgument, "code is \(code); it must be KIMI_RESULT_OK or KIMI_RESULT_FAILED", subject: "code")
     }
     return code == KIMI_RESULT_OK ? .ok : .failed
+}
+
+/// A call's id and its result as text, as the host submits it.
+func answer(
+    _ callID: UnsafePointer<CChar>?, _ callIDLength: Int, text: UnsafePointer<CChar>?, _ length: Int, _ code: Int32
+) throws(KimiError) -> (id: String, answer: ToolAnswer) {
+    let outcome = try outcome(code)
+    let id = try utf8(callID, callIDLength, "call_id")
+    return (id, ToolAnswer(outcome, try utf8(text, length, "text")))
+}
+
+/// The same with content in JSON.
+func answer(
+    _ callID: UnsafePointer<CChar>?, _ callIDLength: Int, content: UnsafePointer<CChar>?, _ length: Int, _ code: Int32
+) throws(KimiError) -> (id: String, answer: ToolAnswer) {
+    let outcome = try outcome(code)
+    let id = try utf8(callID, callIDLength, "call_id")
+    return (id, ToolAnswer(outcome, content: try ChatMessage.Content(json: try bytes(content, length, "content"))))
 }
 
 @c @implementation public func kimi_chat_submit(
@@ -217,9 +235,8 @@ func outcome(_ code: Int32) throws(KimiError) -> ToolAnswer.Outcome {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let chat = try chat(handle)
-        let outcome = try outcome(code)
-        let id = try utf8(callID, callIDLength, "call_id")
-        try chat.run.submit(id, ToolAnswer(outcome, try utf8(text, length, "text")))
+        let (id, answer) = try answer(callID, callIDLength, text: text, length, code)
+        try chat.run.submit(id, answer)
     }
 }
 
@@ -229,9 +246,8 @@ func outcome(_ code: Int32) throws(KimiError) -> ToolAnswer.Outcome {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let chat = try chat(handle)
-        let outcome = try outcome(code)
-        let id = try utf8(callID, callIDLength, "call_id")
-        try chat.run.submit(id, ToolAnswer(outcome, content: try ChatMessage.Content(json: try bytes(content, length, "content"))))
+        let (id, answer) = try answer(callID, callIDLength, content: content, length, code)
+        try chat.run.submit(id, answer)
     }
 }
 

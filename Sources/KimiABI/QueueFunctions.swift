@@ -105,9 +105,8 @@ final class QueueHandle: @unchecked Sendable {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let queue = try queue(handle)
-        let outcome = try outcome(code)
-        let id = try utf8(callID, callIDLength, "call_id")
-        try queue.queue.submit(tag, id, ToolAnswer(outcome, try utf8(text, length, "text")))
+        let (id, answer) = try answer(callID, callIDLength, text: text, length, code)
+        try queue.queue.submit(tag, id, answer)
     }
 }
 
@@ -117,10 +116,8 @@ final class QueueHandle: @unchecked Sendable {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let queue = try queue(handle)
-        let outcome = try outcome(code)
-        let id = try utf8(callID, callIDLength, "call_id")
-        let content = try ChatMessage.Content(json: try bytes(content, length, "content"))
-        try queue.queue.submit(tag, id, ToolAnswer(outcome, content: content))
+        let (id, answer) = try answer(callID, callIDLength, content: content, length, code)
+        try queue.queue.submit(tag, id, answer)
     }
 }
 

@@ -169,9 +169,8 @@ private func take(_ handle: OpaquePointer?) -> SwarmHandle? {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let swarm = try swarm(handle)
-        let outcome = try outcome(code)
-        let id = try utf8(callID, callIDLength, "call_id")
-        try swarm.run.submit(Int(agent), id, ToolAnswer(outcome, try utf8(text, length, "text")))
+        let (id, answer) = try answer(callID, callIDLength, text: text, length, code)
+        try swarm.run.submit(Int(agent), id, answer)
     }
 }
 
@@ -181,10 +180,8 @@ private func take(_ handle: OpaquePointer?) -> SwarmHandle? {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let swarm = try swarm(handle)
-        let outcome = try outcome(code)
-        let id = try utf8(callID, callIDLength, "call_id")
-        let content = try ChatMessage.Content(json: try bytes(content, length, "content"))
-        try swarm.run.submit(Int(agent), id, ToolAnswer(outcome, content: content))
+        let (id, answer) = try answer(callID, callIDLength, content: content, length, code)
+        try swarm.run.submit(Int(agent), id, answer)
     }
 }
 

@@ -4,6 +4,11 @@
 
 #include "contract.h"
 
+/** Members of a request: one call a step, and a tool without a callback whose argument is kind. */
+#define FORCED "\"tool_choice\": \"required\", \"parallel_tool_calls\": false"
+#define FIND "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"find\", \"parameters\": {\"type\": \"object\", " \
+             "\"properties\": {\"kind\": {\"enum\": [\"a\", \"b\"]}}, \"required\": [\"kind\"], \"additionalProperties\": false}}}]"
+
 /** The schema of one argument, kind: "a" or "b". */
 extern const char find_tool[];
 

@@ -5,10 +5,6 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#define FORCED "\"tool_choice\": \"required\", \"parallel_tool_calls\": false"
-#define FIND "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"find\", \"parameters\": {\"type\": \"object\", " \
-             "\"properties\": {\"kind\": {\"enum\": [\"a\", \"b\"]}}, \"required\": [\"kind\"], \"additionalProperties\": false}}}]"
-
 /* {"kind": "a"} or "b", in any spelling of JSON. */
 static bool is_valid(const char *arguments) {
     char plain[64];

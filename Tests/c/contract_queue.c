@@ -5,9 +5,6 @@
 
 #define SESSIONS 12
 #define TOKENS 10
-#define FORCED "\"tool_choice\": \"required\", \"parallel_tool_calls\": false"
-#define FIND "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"find\", \"parameters\": {\"type\": \"object\", " \
-             "\"properties\": {\"kind\": {\"enum\": [\"a\", \"b\"]}}, \"required\": [\"kind\"], \"additionalProperties\": false}}}]"
 
 static kimi_queue *new_queue(int32_t capacity) {
     kimi_error *error = NULL;
