@@ -195,10 +195,7 @@ final class ChatHandle: @unchecked Sendable {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let chat = try chat(handle)
-        // A bad struct is refused before anything is computed, so that no event is lost.
-        guard let event, UnsafeRawPointer(event).loadUnaligned(as: UInt32.self) >= 8 else {
-            throw KimiError(.invalidArgument, "event is NULL, or its struct_size is not set", subject: "event")
-        }
+        try checkEvent(event)
         try store(try chat.next(), event, "kimi_chat_event")
     }
 }

@@ -194,10 +194,7 @@ final class GenerationHandle: @unchecked Sendable {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let generation = try generation(handle)
-        // A bad struct is refused before anything is computed, so that no event is lost.
-        guard let event, UnsafeRawPointer(event).loadUnaligned(as: UInt32.self) >= 8 else {
-            throw KimiError(.invalidArgument, "event is NULL, or its struct_size is not set", subject: "event")
-        }
+        try checkEvent(event)
         try store(try generation.next(), event, "kimi_event")
     }
 }

@@ -91,10 +91,7 @@ final class QueueHandle: @unchecked Sendable {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let queue = try queue(handle)
-        // A bad struct is refused first, so that no event is lost.
-        guard let event, UnsafeRawPointer(event).loadUnaligned(as: UInt32.self) >= 8 else {
-            throw KimiError(.invalidArgument, "event is NULL, or its struct_size is not set", subject: "event")
-        }
+        try checkEvent(event)
         try store(try queue.next(within: milliseconds), event, "kimi_queue_event")
     }
 }

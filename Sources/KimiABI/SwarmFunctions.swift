@@ -155,10 +155,7 @@ private func take(_ handle: OpaquePointer?) -> SwarmHandle? {
 ) -> kimi_status {
     status(outError) { () throws(KimiError) in
         let swarm = try swarm(handle)
-        // A bad struct is refused first, so that no event is lost.
-        guard let event, UnsafeRawPointer(event).loadUnaligned(as: UInt32.self) >= 8 else {
-            throw KimiError(.invalidArgument, "event is NULL, or its struct_size is not set", subject: "event")
-        }
+        try checkEvent(event)
         try store(try swarm.next(within: milliseconds, handle).event, event, "kimi_swarm_event")
     }
 }

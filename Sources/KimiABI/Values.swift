@@ -171,6 +171,13 @@ func initialize<T>(_ caller: UnsafeMutablePointer<T>?, _ size: Int, defaults: T)
     return Status.ok.rawValue
 }
 
+/// Refuses a struct that an event can't be stored in: before the event is taken or computed, so that none is lost.
+func checkEvent<T>(_ event: UnsafeMutablePointer<T>?) throws(KimiError) {
+    guard let event, UnsafeRawPointer(event).loadUnaligned(as: UInt32.self) >= 8 else {
+        throw KimiError(.invalidArgument, "event is NULL, or its struct_size is not set", subject: "event")
+    }
+}
+
 /// Stores a result struct in a caller's, as much of it as that has room for. Its struct_size stays.
 func store<T>(_ value: T, _ caller: UnsafeMutablePointer<T>?, _ name: String) throws(KimiError) {
     guard let caller else { throw KimiError(.invalidArgument, "\(name) is NULL", subject: name) }
