@@ -245,6 +245,8 @@ typedef struct kimi_model_options {
      * the other way. Results of the fast path do not depend on threads or other sequences, nor on how a prompt is cut as long as
      * every step is so long; but a token that is evaluated again in a shorter step, after a truncation or a load, gives slightly
      * other logits. A prompt goes in equal shares where that keeps it on the fast path.
+     * Only with 1 are the bits the same on every instruction set, too: with 0 processors with AMX add up the products of bfloat16
+     * weights in tiles, a float as the sum of three bfloat16, on the fast path of two; as near as a sum of floats, in another order.
      */
     int32_t exact;
     /**

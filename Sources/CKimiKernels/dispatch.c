@@ -132,6 +132,21 @@ const ck_tiles *ck_tiles_for(int32_t isa, size_t halves) {
     return NULL;
 }
 
+static const ck_thirds scalar_thirds = {ck_scalar_write_thirds, ck_scalar_matmul_thirds};
+#if defined(__x86_64__)
+static const ck_thirds amx_thirds = {ck_amx_write_thirds, ck_amx_matmul_thirds};
+#endif
+
+const ck_thirds *ck_thirds_for(int32_t isa) {
+    if (isa == CK_ISA_SCALAR) return &scalar_thirds;
+#if defined(__x86_64__)
+    if (isa == CK_ISA_AMX && ck_isa_best() >= CK_ISA_AMX) return &amx_thirds;
+#endif
+    return NULL;
+}
+
+size_t ck_thirds_bytes(size_t columns, size_t thirds) { return (tile_steps(columns) * thirds | 1) * 64; }
+
 size_t ck_block_bytes(size_t columns, size_t halves) { return tile_steps(columns) * halves * CK_TILE_BYTES; }
 
 size_t ck_query_bytes(size_t size, size_t halves) { return query_tiles(size, halves) * CK_TILE_BYTES; }

@@ -3,6 +3,7 @@
 #define CK_TILES_LAYOUT_H
 
 #include "kernels.h"
+#include "include/ck_thirds.h"
 #include "include/ck_tiles.h"
 
 /// Bytes of a tile.
@@ -129,10 +130,17 @@ CK_INLINE half_scratch half_scratch_parts(void *memory, size_t size) {
     void ck_##level##_tile_attention(float *y, size_t ldy, const void *q, size_t row_blocks, const void *k,           \
                                      const void *v, size_t tokens, size_t size, void *scratch);
 
+#define CK_DECLARE_THIRDS(level)                                                                                      \
+    void ck_##level##_write_thirds(void *to, const float *x, size_t first, size_t count, size_t thirds);              \
+    void ck_##level##_matmul_thirds(float *y, size_t ldy, const void *x, size_t ldx, size_t n, const ck_matrix *w,    \
+                                    size_t begin, size_t end, size_t thirds);
+
+CK_DECLARE_THIRDS(scalar)
 CK_DECLARE_TILES(scalar)
 CK_DECLARE_TILES(scalar_half)
 void ck_scalar_pack_weights(void *to, const ck_matrix *w, size_t first, size_t rows);
 #if defined(__x86_64__)
+CK_DECLARE_THIRDS(amx)
 CK_DECLARE_TILES(amx)
 CK_DECLARE_TILES(amx_half)
 void ck_amx_pack_weights(void *to, const ck_matrix *w, size_t first, size_t rows);

@@ -2,22 +2,36 @@ import CKimiKernels
 import KimiCheckpoint
 
 /// Rows of activations [rows, width] in the forms that products read: floats for bf16, f16 and f32 weights, integers in groups of
-/// 32 for int4 and int8 weights and, on the fast path, bf16 weights.
+/// 32 for int4 and int8 weights and, on the fast path, bf16 weights; on processors with tiles thirds for bf16 weights.
 ///
 /// Who makes the rows makes each form that the weights behind them need, once for all products.
 package struct Activation {
     package let floats: UnsafeMutablePointer<Float>
     /// The integer form of each row; the rows need not lie side by side.
     package let integers: UnsafeMutablePointer<UnsafeRawPointer?>
+    /// The thirds of the rows, `thirdBytes` apart; nil where bf16 weights do not read them.
+    let thirds: UnsafeMutableRawPointer?
+    let thirdBytes: Int
 
-    package init(floats: UnsafeMutablePointer<Float>, integers: UnsafeMutablePointer<UnsafeRawPointer?>) {
-        (self.floats, self.integers) = (floats, integers)
+    package init(
+        floats: UnsafeMutablePointer<Float>, integers: UnsafeMutablePointer<UnsafeRawPointer?>, thirds: UnsafeMutableRawPointer? = nil,
+        thirdBytes: Int = 0
+    ) {
+        (self.floats, self.integers, self.thirds, self.thirdBytes) = (floats, integers, thirds, thirdBytes)
     }
 
     /// The rows from `row` on.
     package func from(_ row: Int, width: Int) -> Activation {
-        Activation(floats: floats + row * width, integers: integers + row)
+        Activation(
+            floats: floats + row * width, integers: integers + row, thirds: thirds.map { $0 + row * thirdBytes }, thirdBytes: thirdBytes)
     }
+}
+
+/// The forms of an activation, beside floats, that the products behind it read.
+struct ActivationForms: OptionSet {
+    let rawValue: Int
+    static let integers = ActivationForms(rawValue: 1)
+    static let thirds = ActivationForms(rawValue: 2)
 }
 
 /// How precise the arithmetic of a step is. A step has one precision for all of its rows.
@@ -46,10 +60,20 @@ package struct Arithmetic {
     private let bits: Int32
     /// The types of weights, a bit for each, that are multiplied by integer activations.
     private let integerTypes: Int32
+    /// The products of bf16 weights and thirds of activations, where there are tiles for them; else nil. They take the place of the other
+    /// products with bf16 weights wherever an activation has room for thirds.
+    private let thirds: UnsafePointer<ck_thirds>?
+    /// How many thirds: all that a float has, or as many bits as the fast path's integers.
+    private var thirdCount: Int { precision == .exact ? Self.mostThirds : 2 }
+    static let mostThirds = 3
 
-    package init(kernels: UnsafePointer<ck_kernels>, precision: Precision, dense: DenseFormat) {
+    /// - Parameter thirds: of the same level as the kernels.
+    package init(
+        kernels: UnsafePointer<ck_kernels>, precision: Precision, dense: DenseFormat, thirds: UnsafePointer<ck_thirds>? = nil
+    ) {
         self.kernels = kernels
         self.precision = precision
+        self.thirds = thirds
         switch (precision, dense) {
         case (.exact, _):
             bits = 24
@@ -73,10 +97,17 @@ extension ck_matrix {
 extension Arithmetic {
     /// Whether products with this matrix read the integer form of activations.
     package func readsIntegers(_ matrix: ck_matrix) -> Bool { integerTypes & matrix.typeBit != 0 }
-    func readsIntegers(_ matrix: Matrix) -> Bool { integerTypes & matrix.typeBit != 0 }
-    /// Whether products with any matrix of these types do, or read floats.
-    func readsIntegers(anyOf types: Int32) -> Bool { integerTypes & types != 0 }
+    /// Whether products with any matrix of these types read floats.
     func readsFloats(anyOf types: Int32) -> Bool { ~integerTypes & types != 0 }
+
+    /// What products with matrices of these types read.
+    ///
+    /// - Parameter gathered: types of matrices whose rows of activations are gathered: those have no thirds.
+    func forms(of types: Int32, gathered: Int32 = 0) -> ActivationForms {
+        let byThirds = thirds == nil ? 0 : types & ck_matrix.bit(CK_BF16)
+        let isRead = integerTypes & (types & ~byThirds | gathered) != 0
+        return (isRead ? .integers : ActivationForms()).union(byThirds != 0 ? .thirds : [])
+    }
 
     /// y[r][begin ..< end] = matrix * x[r] for n rows, y's rows `yStride` apart.
     @inline(__always)
@@ -84,7 +115,9 @@ extension Arithmetic {
         _ matrix: UnsafePointer<ck_matrix>, _ x: Activation, rows n: Int, into y: UnsafeMutablePointer<Float>, yStride: Int,
         from begin: Int, to end: Int
     ) {
-        if !readsIntegers(matrix.pointee) {
+        if matrix.pointee.type == Int32(CK_BF16), let thirds, let from = x.thirds {
+            thirds.pointee.matmul(y, yStride, from, x.thirdBytes, n, matrix, begin, end, thirdCount)
+        } else if !readsIntegers(matrix.pointee) {
             multiplyFloats(matrix, x, rows: n, into: y, yStride: yStride, from: begin, to: end)
         } else if bits == 24 {
             kernels.pointee.matmul_split(y, yStride, x.integers, n, matrix, begin, end)
@@ -121,6 +154,17 @@ extension Arithmetic {
             kernels.pointee.split(to, from, begin, end - begin, width)
         } else {
             kernels.pointee.narrow(to, from, begin, end - begin, bits)
+        }
+    }
+
+    /// Makes some forms of elements `begin ..< end` of row `row`, likewise.
+    @inline(__always)
+    func make(
+        _ forms: ActivationForms, _ x: Activation, row: Int, from: UnsafePointer<Float>, begin: Int, end: Int, width: Int
+    ) {
+        if forms.contains(.integers) { split(x, row: row, from: from, begin: begin, end: end, width: width) }
+        if forms.contains(.thirds), let thirds, let to = x.thirds {
+            thirds.pointee.write(to + row * x.thirdBytes, from, begin, end - begin, thirdCount)
         }
     }
 

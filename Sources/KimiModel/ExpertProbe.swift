@@ -39,14 +39,12 @@ extension TextModel {
             statistics.beginStep()
             defer { readHold?.end() }
             try readHold?.begin()
-            arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense)
+            arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense, thirds: thirds)
             let elements = rows * config.hiddenSize
             workspace.hidden.update(repeating: 0, count: elements)
             workspace.normed.floats.update(from: input, count: elements)
             // As the norm before the block leaves them.
-            if weights.layers[layer].feedForward.inputReadsIntegers(arithmetic) {
-                split(workspace.normed, width: config.hiddenSize, rows: rows)
-            }
+            make(weights.layers[layer].feedForward.inputForms(arithmetic), of: workspace.normed, width: config.hiddenSize, rows: rows)
             // Rows of the caller's making are no text: each as if a sequence of its own.
             store?.beginStep(tokens: 1)
             try experts(moe, rows: rows, cancellation)

@@ -55,7 +55,7 @@ extension TextModel {
             throw KimiError(.internal, "a step of \(rows.count) rows; at most \(maxRows) were planned")
         }
         let count = rows.count
-        arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense)
+        arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense, thirds: thirds)
         statistics.beginStep()
         store?.beginStep(tokens: Self.tokensAhead(rows))
         // With several nodes the caller is a worker of the first.
@@ -71,12 +71,12 @@ extension TextModel {
 
             normalize(
                 workspace.hidden, into: workspace.normed, weight: layer.inputNorm,
-                integers: layer.attention.inputReadsIntegers(arithmetic), rows: count)
+                forms: layer.attention.inputForms(arithmetic), rows: count)
             attention(layer.attention, layer: index, rows: batch, count: count)
 
             normalize(
                 workspace.hidden, into: workspace.normed, weight: layer.postAttentionNorm,
-                integers: layer.feedForward.inputReadsIntegers(arithmetic), rows: count)
+                forms: layer.feedForward.inputForms(arithmetic), rows: count)
             switch layer.feedForward {
             case .dense(let mlp): feedForward(mlp, rows: count)
             case .experts(let moe):
@@ -142,9 +142,9 @@ extension TextModel {
         into target: UnsafeMutablePointer<Float>, from hidden: UnsafeMutablePointer<Float>, rows: Int
     ) throws(KimiError) {
         let w = workspace
-        arithmetic = Arithmetic(kernels: kernels, precision: .exact, dense: dense)
+        arithmetic = Arithmetic(kernels: kernels, precision: .exact, dense: dense, thirds: thirds)
         normalize(
-            hidden, into: w.normed, weight: weights.finalNorm, integers: arithmetic.readsIntegers(weights.head), rows: rows)
+            hidden, into: w.normed, weight: weights.finalNorm, forms: arithmetic.forms(of: weights.head.typeBit), rows: rows)
         multiply(Product(matrix: weights.head, x: w.normed, y: target), rows: rows)
         guard kernels.pointee.all_finite(target, rows * config.vocabularySize) != 0 else {
             throw KimiError(

@@ -85,14 +85,14 @@ extension TextModel {
         if let queryDown = weights.queryDown, let queryNorm = weights.queryNorm {
             multiply(Product(matrix: queryDown, x: w.normed, y: w.queryLatent.floats), latentDown, rows: count)
             normalize(
-                w.queryLatent.floats, into: w.queryLatent, weight: queryNorm, integers: arithmetic.readsIntegers(weights.queryUp),
+                w.queryLatent.floats, into: w.queryLatent, weight: queryNorm, forms: arithmetic.forms(of: weights.queryUp.typeBit),
                 width: queryDown.rows, epsilon: latentEpsilon, rows: count)
             multiply(Product(matrix: weights.queryUp, x: w.queryLatent, y: w.query), rows: count)
         } else {
             multiply(Product(matrix: weights.queryUp, x: w.normed, y: w.query), latentDown, rows: count)
         }
         attend(weights, layer: layer, rows: rows, count: count)
-        if arithmetic.readsIntegers(weights.output) { split(w.attended, width: weights.output.columns, rows: count) }
+        make(arithmetic.forms(of: weights.output.typeBit), of: w.attended, width: weights.output.columns, rows: count)
         multiply(Product(matrix: weights.output, x: w.attended, y: w.delta, finish: .add(to: w.hidden)), rows: count)
     }
 

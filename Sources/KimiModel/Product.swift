@@ -8,8 +8,8 @@ struct Product {
         case none
         /// sum[r] += y[r]; rows as far apart as y's.
         case add(to: UnsafeMutablePointer<Float>)
-        /// y[r] = silu(y[r]) * (up * x[r]): the first half of an MLP. `integers` tells whether the second half reads those.
-        case gate(up: Matrix, scratch: UnsafeMutablePointer<Float>, integers: Activation?)
+        /// y[r] = silu(y[r]) * (up * x[r]): the first half of an MLP. `forms` of y are what the second half reads.
+        case gate(up: Matrix, scratch: UnsafeMutablePointer<Float>, forms: ActivationForms, of: Activation)
     }
 
     var matrix: Matrix
@@ -56,7 +56,7 @@ extension TextModel {
         let w = workspace
         return Product(
             matrix: mlp.gate, x: x, y: w.inner.floats,
-            finish: .gate(up: mlp.up, scratch: w.up, integers: arithmetic.readsIntegers(mlp.down) ? w.inner : nil))
+            finish: .gate(up: mlp.up, scratch: w.up, forms: arithmetic.forms(of: mlp.down.typeBit), of: w.inner))
     }
 }
 
@@ -95,12 +95,12 @@ private func multiply(_ job: ProductJob, _ product: UnsafePointer<Product>, _ no
         for row in 0..<job.rows {
             kernels.pointee.add_scaled(sum + row * stride + from, 1, y + row * stride + from, to - from)
         }
-    case .gate(let up, let scratch, let integers):
+    case .gate(let up, let scratch, let forms, let inner):
         arithmetic.multiply(up.part(node), x, rows: job.rows, into: scratch, yStride: stride, from: from, to: to)
         for row in 0..<job.rows {
             let gate = y + row * stride + from
             kernels.pointee.swiglu(gate, gate, scratch + row * stride + from, to - from)
-            if let integers { arithmetic.split(integers, row: row, from: gate, begin: from, end: to, width: stride) }
+            arithmetic.make(forms, inner, row: row, from: gate, begin: from, end: to, width: stride)
         }
     }
 }

@@ -11,27 +11,28 @@ private struct RowJob {
     let nodeOfWorker: UnsafePointer<UInt8>
     let width: Int
     let epsilon: Float
-    let integers: Bool
+    let forms: ActivationForms
 }
 
 extension TextModel {
     /// y = x / rms(x) * weight, for each row of `width` (by default hidden) elements. `y.floats` may be `x`.
     ///
-    /// - Parameter integers: whether a product that reads the integer form follows.
+    /// - Parameter forms: what the products that follow read beside floats.
     func normalize(
-        _ x: UnsafePointer<Float>, into y: Activation, weight: Vector, integers: Bool,
+        _ x: UnsafePointer<Float>, into y: Activation, weight: Vector, forms: ActivationForms,
         width: Int? = nil, epsilon: Float? = nil, rows: Int
     ) {
         var job = RowJob(
             arithmetic: arithmetic, x: x, y: y, weight: weight, nodeOfWorker: pool.groupOfWorker, width: width ?? config.hiddenSize,
-            epsilon: epsilon ?? config.normEpsilon, integers: integers)
+            epsilon: epsilon ?? config.normEpsilon, forms: forms)
         pool.run(prepareRows, &job, count: rows, grain: 4)
     }
 
-    /// Makes the integer form of rows whose floats are there.
-    func split(_ y: Activation, width: Int, rows: Int) {
+    /// Makes forms of rows whose floats are there.
+    func make(_ forms: ActivationForms, of y: Activation, width: Int, rows: Int) {
+        if forms.isEmpty { return }
         var job = RowJob(
-            arithmetic: arithmetic, x: y.floats, y: y, weight: nil, nodeOfWorker: pool.groupOfWorker, width: width, epsilon: 0, integers: true)
+            arithmetic: arithmetic, x: y.floats, y: y, weight: nil, nodeOfWorker: pool.groupOfWorker, width: width, epsilon: 0, forms: forms)
         pool.run(prepareRows, &job, count: rows, grain: 4)
     }
 }
@@ -45,6 +46,6 @@ private func prepareRows(_ context: UnsafeMutableRawPointer?, _ begin: Int, _ en
         if let weight {
             job.arithmetic.kernels.pointee.rms_norm(y, job.x + row * job.width, weight, job.width, job.epsilon)
         }
-        if job.integers { job.arithmetic.split(job.y, row: row, from: y, begin: 0, end: job.width, width: job.width) }
+        job.arithmetic.make(job.forms, job.y, row: row, from: y, begin: 0, end: job.width, width: job.width)
     }
 }

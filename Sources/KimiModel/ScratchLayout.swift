@@ -27,21 +27,26 @@ package struct ScratchLayout {
         let integers: Int
         let integerBytes: Int
         let table: Int
+        let thirds: Int
+        let thirdBytes: Int
 
         /// Lays the parts into the memory and points the rows' integer forms at their places.
         package func placed(in memory: MappedMemory) -> KimiModel.Activation {
             let table = memory.pointer(to: UnsafeRawPointer?.self, at: table)
             for row in 0..<rows { table[row] = UnsafeRawPointer(memory.base + integers + row * integerBytes) }
-            return KimiModel.Activation(floats: memory.pointer(to: Float.self, at: floats), integers: table)
+            return KimiModel.Activation(
+                floats: memory.pointer(to: Float.self, at: floats), integers: table, thirds: thirdBytes > 0 ? memory.base + thirds : nil,
+                thirdBytes: thirdBytes)
         }
     }
 
-    /// Rows of floats and of integers; `integerColumns` 0 if the integers lie elsewhere.
-    package mutating func activation(_ rows: Int?, _ columns: Int, integerColumns: Int? = nil) -> Activation {
+    /// Rows of floats and of integers; `integerColumns` 0 if the integers lie elsewhere. With `thirds` there is room for those, too.
+    package mutating func activation(_ rows: Int?, _ columns: Int, integerColumns: Int? = nil, thirds: Bool = false) -> Activation {
         // Room for either precision; a page that the fast form does not reach takes no memory.
         let integerBytes = Arithmetic.integerBytes(columns: integerColumns ?? columns)
+        let thirdBytes = thirds && columns > 0 ? ck_thirds_bytes(columns, Arithmetic.mostThirds) : 0
         return Activation(
             rows: rows ?? 0, floats: floats(rows, columns), integers: bytes(rows, integerBytes), integerBytes: integerBytes,
-            table: bytes(rows, MemoryLayout<UnsafeRawPointer>.stride))
+            table: bytes(rows, MemoryLayout<UnsafeRawPointer>.stride), thirds: bytes(rows, thirdBytes), thirdBytes: thirdBytes)
     }
 }

@@ -24,6 +24,9 @@ package final class TextModel: @unchecked Sendable {
     let attentionPlan: AttentionPlan
     /// Of the step in progress; like the work space for the holder of the step lock.
     var arithmetic: Arithmetic
+    /// The products of bf16 weights with thirds of activations, where the level has tiles: as near as floats, in another order of sums. So
+    /// not with `exact`, which promises the same bits on every level.
+    let thirds: UnsafePointer<ck_thirds>?
     package let statistics: StepStatistics
     /// The most rows of any step so far; under the step lock.
     var scratchRows = 0
@@ -34,7 +37,7 @@ package final class TextModel: @unchecked Sendable {
     package let maxRows: Int
     package let loadPolicy: LoadPolicy
     package let dense: DenseFormat
-    /// Only the exact path.
+    /// Only the exact path, and the same bits whatever the instruction set.
     package let exact: Bool
     /// The path of a step of so many rows: the fast one for large chunks of a prompt and large batches, where arithmetic is the
     /// limit. The fewer rows there are, the more memory is, and then the exact path is as fast.
@@ -122,7 +125,9 @@ package final class TextModel: @unchecked Sendable {
         }
         let config = checkpoint.config
         self.kernels = kernels
-        arithmetic = Arithmetic(kernels: kernels, precision: .exact, dense: options.dense)
+        let thirds = kernels.pointee.isa == Int32(CK_ISA_AMX) && !options.exact ? ck_thirds_for(kernels.pointee.isa) : nil
+        self.thirds = thirds
+        arithmetic = Arithmetic(kernels: kernels, precision: .exact, dense: options.dense, thirds: thirds)
         self.config = config
         self.checkpoint = checkpoint
         loadPolicy = options.loadPolicy
@@ -154,7 +159,7 @@ package final class TextModel: @unchecked Sendable {
             (
                 try AttentionPlan(shape: shape, cacheType: options.cacheType, rows: rows, threads: threads),
                 try Workspace(
-                    config: config, rows: rows, workers: threads, nodes: planned.nodes.count, outputsApart: outputsApart)
+                    config: config, rows: rows, workers: threads, nodes: planned.nodes.count, outputsApart: outputsApart, thirds: thirds != nil)
             )
         }
         (attentionPlan, workspace) = try scratch(rows: options.maxRows)

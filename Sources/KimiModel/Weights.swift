@@ -40,9 +40,9 @@ struct AttentionWeights {
     /// `o_proj` [hidden, heads * value]
     let output: Matrix
 
-    /// Whether a product with the block's input reads its integer form.
-    func inputReadsIntegers(_ arithmetic: Arithmetic) -> Bool {
-        arithmetic.readsIntegers(anyOf: latentDown.typeBit | (queryDown ?? queryUp).typeBit)
+    /// The forms that products with the block's input read.
+    func inputForms(_ arithmetic: Arithmetic) -> ActivationForms {
+        arithmetic.forms(of: latentDown.typeBit | (queryDown ?? queryUp).typeBit)
     }
 }
 
@@ -50,11 +50,11 @@ enum FeedForwardWeights {
     case dense(MLPWeights)
     case experts(ExpertWeights)
 
-    /// Whether a product with the block's input reads its integer form.
-    func inputReadsIntegers(_ arithmetic: Arithmetic) -> Bool {
+    /// The forms that products with the block's input read.
+    func inputForms(_ arithmetic: Arithmetic) -> ActivationForms {
         switch self {
-        case .dense(let mlp): arithmetic.readsIntegers(anyOf: mlp.inputTypes)
-        case .experts(let moe): arithmetic.readsIntegers(anyOf: moe.expertTypes | (moe.shared?.inputTypes ?? 0))
+        case .dense(let mlp): arithmetic.forms(of: mlp.inputTypes)
+        case .experts(let moe): arithmetic.forms(of: moe.shared?.inputTypes ?? 0, gathered: moe.expertTypes)
         }
     }
 }

@@ -64,7 +64,7 @@ struct Workspace {
     /// One or two products of one job.
     let products: UnsafeMutablePointer<Product>
 
-    init(config: ModelConfig, rows: Int, workers: Int, nodes: Int, outputsApart: Bool) throws(KimiError) {
+    init(config: ModelConfig, rows: Int, workers: Int, nodes: Int, outputsApart: Bool, thirds: Bool) throws(KimiError) {
         var layout = ScratchLayout()
         let experts = max(config.expertCount, 1)
         let slots = Checked.product(rows, max(config.expertsPerToken, 1))
@@ -72,14 +72,14 @@ struct Workspace {
         blockOutputPerWorker = ExpertBlocks.scratch(rows: rows) ?? 0
         let attendedWidth = config.headCount * config.valueSize
         let hiddenAt = layout.floats(rows, config.hiddenSize)
-        let normedAt = layout.activation(rows, config.hiddenSize)
+        let normedAt = layout.activation(rows, config.hiddenSize, thirds: thirds)
         let deltaAt = layout.floats(rows, config.hiddenSize)
-        let queryLatentAt = layout.activation(rows, config.queryRank ?? 0)
+        let queryLatentAt = layout.activation(rows, config.queryRank ?? 0, thirds: thirds)
         let queryAt = layout.floats(rows, config.headCount * (config.nopeSize + config.ropeSize))
         let latentAt = layout.floats(rows, config.latentSize + config.ropeSize)
-        let attendedAt = layout.activation(rows, attendedWidth)
+        let attendedAt = layout.activation(rows, attendedWidth, thirds: thirds)
         let anglesAt = layout.floats(rows, config.ropeSize)
-        let innerAt = layout.activation(rows, mlpWidth)
+        let innerAt = layout.activation(rows, mlpWidth, thirds: thirds)
         let upAt = layout.floats(rows, mlpWidth)
         let scoresAt = layout.floats(rows, experts)
         let chosenAt = layout.floats(slots, 1)

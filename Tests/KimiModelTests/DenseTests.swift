@@ -90,14 +90,16 @@ struct DenseTests {
         arguments: ["tiny-kimi"] + ShapeTests.names.map { "shapes/\($0)" })
     func same(_ fixture: String) throws {
         let expected = try Harness(fixture, threads: 1, dense: .int8).evaluate(Self.ids, all: true)
+        let exact = try Harness(fixture, threads: 1, dense: .int8, exact: true).evaluate(Self.ids, all: true)
         for policy in [LoadPolicy.map, .copy] {
             let found = try Harness(fixture, threads: 3, policy: policy, dense: .int8).evaluate(Self.ids, all: true)
             let isSame = identical(found, expected)
             #expect(isSame, "\(policy)")
         }
         for isa in levels {
-            let found = try Harness(fixture, isa: isa, dense: .int8).evaluate(Self.ids, all: true)
-            let isSame = identical(found, expected)
+            // Matrices whose rows are no whole groups stay bf16, and tiles add those up in another order unless all is to be exact.
+            let found = try Harness(fixture, isa: isa, dense: .int8, exact: true).evaluate(Self.ids, all: true)
+            let isSame = identical(found, exact)
             #expect(isSame, "level \(isa)")
         }
         let other = try Harness(fixture, dense: .int8)

@@ -1,3 +1,4 @@
+import CKimiKernels
 import KimiCheckpoint
 import KimiModel
 import KimiTestSupport
@@ -46,12 +47,14 @@ import Testing
         }
     }
 
+    /// But for tiles, whose products with bf16 weights have another order of sums.
     @Test("any instruction set gives the same bits", arguments: levels, [DenseFormat.stored, .int8])
     func instructionSets(_ isa: Int32, dense: DenseFormat) throws {
         let ids = Array(Self.pages.prefix(200))
-        let expected = try Harness("tiny-kimi", threads: 1, dense: dense).evaluate(ids, all: true, precision: .fast)
+        let expected = try Harness("tiny-kimi", isa: Int32(CK_ISA_SCALAR), dense: dense).evaluate(ids, all: true, precision: .fast)
         let found = try Harness("tiny-kimi", isa: isa, dense: dense).evaluate(ids, all: true, precision: .fast)
-        #expect(identical(found, expected))
+        #expect(identical(found, expected) == (isa < Int32(CK_ISA_AMX) || dense == .int8))
+        #expect(largestDifference(found, expected) <= 1e-2)
     }
 
     @Test("other sequences of a step, long or short, change nothing", arguments: [1, 2], [3, 200])

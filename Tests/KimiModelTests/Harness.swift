@@ -13,7 +13,7 @@ final class Harness {
 
     convenience init(
         _ fixture: String, isa: Int32 = ck_isa_best(), threads: Int = 2, cache: CacheType = .f32,
-        policy: LoadPolicy = .map, dense: DenseFormat = .stored, rows: Int = 256
+        policy: LoadPolicy = .map, dense: DenseFormat = .stored, rows: Int = 256, exact: Bool = false
     ) throws {
         var options = TextModel.Options()
         options.isa = isa
@@ -22,6 +22,7 @@ final class Harness {
         options.loadPolicy = policy
         options.dense = dense
         options.maxRows = rows
+        options.exact = exact
         let checkpoint = try Checkpoint(folder: Fixtures.path(fixture))
         try self.init(TextModel(checkpoint: checkpoint, topology: try Topology.current(), options: options))
     }

@@ -45,10 +45,14 @@ import Testing
         #expect(identical(both.other, Array(whole.prefix(both.other.count))))
     }
 
+    /// With tiles only if it is asked for: else products with bf16 weights have another order of sums there, with the same errors.
     @Test("any instruction set gives the same bits", arguments: levels)
     func instructionSets(_ isa: Int32) throws {
-        let harness = try Harness("tiny-kimi", isa: isa)
-        #expect(identical(try harness.evaluate(Self.ids, all: true), Self.expected))
+        let scalar = try Harness("tiny-kimi", isa: Int32(CK_ISA_SCALAR)).evaluate(Self.ids, all: true)
+        #expect(identical(try Harness("tiny-kimi", isa: isa, exact: true).evaluate(Self.ids, all: true), scalar))
+        let usual = try Harness("tiny-kimi", isa: isa).evaluate(Self.ids, all: true)
+        #expect(identical(usual, scalar) == (isa < Int32(CK_ISA_AMX)))
+        #expect(largestDifference(usual, scalar) <= 1e-4)
     }
 
     @Test("a host's floating-point settings do not matter", arguments: [Int32(0x800), Int32(0xC00)])
@@ -133,8 +137,8 @@ import Testing
     @Test("with an int8 cache threads, chunks and instruction sets do not matter either", arguments: levels, [1, 2, 5])
     func int8(_ isa: Int32, threads: Int) throws {
         let ids = Array(try #require(ReferenceTests.prompts["long"]).ids.prefix(700))
-        let expected = try Harness("tiny-kimi", threads: 1, cache: .int8, rows: 700).evaluate(ids)
-        let harness = try Harness("tiny-kimi", isa: isa, threads: threads, cache: .int8)
+        let expected = try Harness("tiny-kimi", threads: 1, cache: .int8, rows: 700, exact: true).evaluate(ids)
+        let harness = try Harness("tiny-kimi", isa: isa, threads: threads, cache: .int8, exact: true)
         #expect(identical(try harness.evaluate(ids, chunk: 97), expected))
         let single = try Harness(sharing: harness)
         _ = try single.evaluate(Array(ids.prefix(690)))

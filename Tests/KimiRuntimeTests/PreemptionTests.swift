@@ -51,7 +51,7 @@ struct PreemptionTests {
         let model = try Self.model(blocks: 5, sessions: 2)
         let prompts = [Tiny.ids(0, to: 200), Tiny.ids(1000, to: 1190)]
         var expected: [[Int32]] = [], found: [[Int32]] = [[], []]
-        for prompt in prompts { expected.append(try Self.tokens(Session(model: Tiny.model), prompt, 20)) }
+        for prompt in prompts { expected.append(try Self.tokens(Session(model: Tiny.exactModel), prompt, 20)) }
         var options = GenerationOptions()
         (options.greedy, options.ignoreEnd, options.maxTokens) = (true, true, 20)
         let generations = try prompts.map { prompt in
@@ -126,13 +126,13 @@ struct PreemptionTests {
         try cut.truncate(to: 100)
         #expect(try cut.evaluate(Array(ids[100...]) + next) == expected)
         let saved = try given()
-        let other = try Session(model: Tiny.model)
+        let other = try Session(model: Tiny.exactModel)
         try SavedSession.saved(saved).load(into: other)
         #expect(try other.evaluate(next) == expected)
         #expect(try saved.snapshot().counts.restoredTokens == 300)
         // The logits of before are still there.
         let greedy = try Self.tokens(given(), [], 3)
-        #expect(try greedy == Self.tokens({ let lone = try Session(model: Tiny.model); try lone.evaluate(ids); return lone }(), [], 3))
+        #expect(try greedy == Self.tokens({ let lone = try Session(model: Tiny.exactModel); try lone.evaluate(ids); return lone }(), [], 3))
     }
 
     @Test("a session of high priority keeps its cache while it computes; one that waits can be cancelled")
@@ -174,8 +174,8 @@ struct PreemptionTests {
         try Session(model: model, onShortage: .wait).evaluate(Tiny.ids(1000, to: 1000 + 64 * 6))
         let snapshot = try session.snapshot()
         #expect(snapshot.counts.preemptions == 1 && snapshot.cacheBytes == model.text.cache.blockBytes)
-        let lone = try Session(model: Tiny.model)
-        try lone.evaluate(prompt, media: VisionFixture("wide", on: Tiny.model).media)
+        let lone = try Session(model: Tiny.exactModel)
+        try lone.evaluate(prompt, media: VisionFixture("wide", on: Tiny.exactModel).media)
         #expect(try session.evaluate(Tiny.ids(300, to: 310)) == lone.evaluate(Tiny.ids(300, to: 310)))
     }
 }

@@ -5,14 +5,18 @@ import KimiTestSupport
 
 /// The fixture checkpoint, opened once, with small steps so that short prompts take several.
 enum Tiny {
-    private static let opened = Result { () throws(KimiError) -> Model in
+    private static let opened = Result { () throws(KimiError) in try shortSteps(exact: false) }
+    private static let openedExact = Result { () throws(KimiError) in try shortSteps(exact: true) }
+
+    private static func shortSteps(exact: Bool) throws(KimiError) -> Model {
         var options = Model.Options()
-        options.threads = 2
-        (options.chunkSize, options.prefixBytes) = (48, 0)
+        (options.threads, options.exact, options.chunkSize, options.prefixBytes) = (2, exact, 48, 0)
         return try Model(folder: Fixtures.path("tiny-kimi"), options: options)
     }
 
     static var model: Model { get throws { try opened.get() } }
+    /// The same with the option `exact`, whose bits are those of any instruction set.
+    static var exactModel: Model { get throws { try openedExact.get() } }
 
     static func open(_ folder: String = Fixtures.path("tiny-kimi"), _ change: (inout Model.Options) -> Void = { _ in }) throws -> Model {
         var options = Model.Options()

@@ -47,7 +47,8 @@ class Model(Owned):
     - dense: how weights are kept that every token reads (attention, dense layers, shared experts, head): "stored", or "int8", made
       while opening: half the memory and reading, not exact; None: "stored".
     - exact: only the exact path, for long steps of a prompt too, which else take a faster one that rounds activations to 16 bits
-      (8 with dense="int8"); generated tokens always take the exact one.
+      (8 with dense="int8"); generated tokens always take the exact one. And the same bits on every instruction set: without it
+      processors with AMX add up the products of bfloat16 weights in another order.
     - memory_limit: the most bytes that the model and its sessions may use, mapped weights apart; None: what the machine and the
       process's cgroup allow. What would pass it is an Error (Status.OUT_OF_MEMORY), and sessions stay as they were.
     - placement: how weights are dealt over memory nodes: "slice" (all split), "expert" (experts whole, by heat), "replicate" (as

@@ -14,6 +14,7 @@
 #define CKIMI_KERNELS_H
 
 #include "ck_measure.h"
+#include "ck_thirds.h"
 #include "ck_tiles.h"
 
 #include <stddef.h>

@@ -89,7 +89,8 @@ package struct PlacementPlanner {
         let attention = try AttentionPlan(
             shape: shape, cacheType: options.cacheType, rows: options.chunkSize, threads: threads)
         let workspace = try Workspace(
-            config: config, rows: options.chunkSize, workers: threads, nodes: nodes, outputsApart: outputsApart)
+            config: config, rows: options.chunkSize, workers: threads, nodes: nodes, outputsApart: outputsApart,
+            thirds: ck_isa_best() >= Int32(CK_ISA_AMX))
         let logits = Checked.product(options.sequences, config.vocabularySize, 4)
         guard let logits, let sum = Checked.sum(attention.byteCount, workspace.byteCount, logits), sum < 1 << 60 else {
             throw KimiError(.outOfMemory, "the work space is beyond any memory", subject: "chunk_size")

@@ -80,7 +80,7 @@ struct MachineOptions: ParsableArguments {
         """))
     var dense = Dense.stored
 
-    @Flag(help: "Keep to the exact path, also for steps of 160 and more tokens of a prompt or batch (64 with --dense int8), which else round activations to 16 bits (8).")
+    @Flag(help: "Keep to the exact path, also for steps of 160 and more tokens of a prompt or batch (64 with --dense int8), which else round activations to 16 bits (8); and to the same bits on every instruction set.")
     var exact = false
 
     @Option(help: """
