@@ -35,13 +35,18 @@ extension Session {
 
     /// Runs `body` with all latents in the cache; where there is no memory for it, waits for some if the session does, and runs it
     /// again. Within a call.
-    func withMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
+    func withMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T { try retrying(latents: true, body) }
+
+    /// The same for a `body` that takes memory that is not the cache's and needs no latents.
+    func withOtherMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T { try retrying(latents: false, body) }
+
+    private func retrying<T>(latents: Bool, _ body: () throws(KimiError) -> T) throws(KimiError) -> T {
         defer { model.line.getOn(member) }
         while true {
             let epoch = model.line.epoch
             try giveWay()
             do throws(KimiError) {
-                if sequence.cached < sequence.count {
+                if latents && sequence.cached < sequence.count {
                     try restorePart()
                     continue
                 }
@@ -49,20 +54,6 @@ extension Session {
             } catch {
                 guard member.waits, error.status == .outOfMemory else { throw error }
                 noteBlocks()
-                try model.line.wait(member, since: epoch, refusal: error)
-                try cancellation.check()
-            }
-        }
-    }
-
-    /// Runs `body`, which takes memory that is not the cache's and needs no latents; waits for some if the session does. Within a call.
-    func withOtherMemory<T>(_ body: () throws(KimiError) -> T) throws(KimiError) -> T {
-        defer { model.line.getOn(member) }
-        while true {
-            let epoch = model.line.epoch
-            try giveWay()
-            do throws(KimiError) { return try body() } catch {
-                guard member.waits, error.status == .outOfMemory else { throw error }
                 try model.line.wait(member, since: epoch, refusal: error)
                 try cancellation.check()
             }

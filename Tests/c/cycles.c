@@ -4,7 +4,6 @@
  */
 #include "swarming.h"
 
-#include <dirent.h>
 #include <malloc.h>
 #include <unistd.h>
 
@@ -13,14 +12,6 @@ typedef struct {
     size_t allocated;
     int descriptors, threads;
 } usage;
-
-static int entries(const char *folder) {
-    int count = 0;
-    DIR *list = opendir(folder);
-    while (list && readdir(list)) count++;
-    if (list) closedir(list);
-    return count;
-}
 
 static usage measure(void) {
     usage now = {0};

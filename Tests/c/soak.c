@@ -5,7 +5,6 @@
  */
 #include "swarming.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -202,14 +201,6 @@ static long resident(void) {
         fclose(file);
     }
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static int entries(const char *folder) {
-    int count = 0;
-    DIR *list = opendir(folder);
-    while (list && readdir(list)) count++;
-    if (list) closedir(list);
-    return count;
 }
 
 int main(int count, char **arguments) {

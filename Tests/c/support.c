@@ -1,5 +1,7 @@
 #include "support.h"
 
+#include <dirent.h>
+
 int failures;
 int checks;
 const char *fixtures;
@@ -213,4 +215,12 @@ int32_t record_event(const kimi_event *event, void *user_data) {
         seen->text_length += event->text_length;
     }
     return seen->answer_at && seen->events == seen->answer_at ? seen->answer : 0;
+}
+
+int entries(const char *folder) {
+    int count = 0;
+    DIR *list = opendir(folder);
+    while (list && readdir(list)) count++;
+    if (list) closedir(list);
+    return count;
 }

@@ -45,6 +45,9 @@ void begin(int count, char **arguments);
 /** What main returns: says how many checks failed, if any. */
 int finish(void);
 
+/** How many entries a folder has: of /proc/self/fd and /proc/self/task, whether something was left open or running. */
+int entries(const char *folder);
+
 /** `fixtures`/name, in one of a few static buffers. */
 const char *fixture(const char *name);
 
