@@ -119,4 +119,22 @@ struct SwarmPlanTests {
         #expect(all.account?.criticalSteps == 3 + 2)
         #expect(swarm.results.last == "ok")
     }
+
+    @Test("an answer that is given says what the same one says token by token, and is evaluated as a prompt")
+    func given() throws {
+        func run(isGiven: Bool) throws -> (words: [String], results: [String], evaluated: Int, generated: Int) {
+            var answers = [Self.makeThree, Self.askThree, Self.end]
+            for index in answers.indices { answers[index].isGiven = isGiven }
+            let swarm = try Swarm(Plan(main: answers, [("b", 1, Plan.steps(3))]))
+            let words = try swarm.events().of(0).filter { $0.chat?.kind != .prompt && $0.account == nil }.map(\.words)
+            let counts = try swarm.chat.session.snapshot().counts
+            return (words, swarm.results, counts.promptTokens, counts.generatedTokens)
+        }
+        let (given, chosen) = try (run(isGiven: true), run(isGiven: false))
+        #expect(given.words == chosen.words && given.words.count > 3)
+        #expect(given.results == chosen.results)
+        // The last token of each of the three answers is chosen either way.
+        #expect(given.generated == 3 && chosen.generated > 30)
+        #expect(given.evaluated + given.generated == chosen.evaluated + chosen.generated)
+    }
 }

@@ -16,8 +16,8 @@ int main(int count, char **arguments) {
         const char *name;
         void (*check)(size_t);
     } parts[] = {{"matmul", check_matmul},       {"rows", check_rows},         {"elementwise", check_elementwise},
-                 {"attention", check_attention}, {"integers", check_integers}, {"measure", check_measure},
-                 {"media", check_media}};
+                 {"attention", check_attention}, {"integers", check_integers}, {"thirds", check_thirds},
+                 {"measure", check_measure},     {"media", check_media}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         parts[i].check(rounds);
         printf("%s: %zu rounds on", parts[i].name, rounds);

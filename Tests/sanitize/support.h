@@ -72,6 +72,7 @@ void check_rows(size_t rounds);
 void check_elementwise(size_t rounds);
 void check_attention(size_t rounds);
 void check_integers(size_t rounds);
+void check_thirds(size_t rounds);
 void check_measure(size_t rounds);
 void check_media(size_t rounds);
 void check_system(void);

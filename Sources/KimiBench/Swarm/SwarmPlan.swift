@@ -21,6 +21,8 @@ package struct SwarmPlan: Sendable {
     /// Tools that the plans call: one that takes its time, and one that answers at once.
     static let (wait, note) = ("wait", "note")
     private static let mostStages = 4
+    /// Tokens of an answer that are no thought, at most.
+    private static let mostSaid = 16
     private static let unevenSteps = [1, 2, 4, 8]
 
     package let shape: Shape
@@ -41,16 +43,20 @@ package struct SwarmPlan: Sendable {
         let stages = shape == .staged ? min(Self.mostStages, agents) : 1
         stage = names.indices.map { $0 * stages / names.count }
         answers = names.indices.map { index in
-            func text(_ step: Int, of tokens: Int) -> String { words.text(tokens: tokens, seed: index * 16 + step) }
+            // Nearly all of it is thought: what an agent finds is short beside what it took, and the main agent reads that only.
+            func answer(_ step: Int, of tokens: Int, calls: [ScriptedAnswer.Call] = []) -> ScriptedAnswer {
+                let said = min(tokens / 2, Self.mostSaid)
+                let text = { words.text(tokens: $0, seed: index * 16 + step) }
+                return ScriptedAnswer(text(said), reasoning: text(tokens - said), calls: calls)
+            }
             func call(_ tool: String) -> ScriptedAnswer.Call { ScriptedAnswer.Call(tool, "{}") }
             switch shape {
-            case .wide, .staged: return [ScriptedAnswer(text(0, of: tokens))]
+            case .wide, .staged: return [answer(0, of: tokens)]
             case .uneven:
                 // A quarter of the tokens a step, so that a task has as many on the mean.
                 let steps = Self.unevenSteps[index % Self.unevenSteps.count]
-                return (0..<steps).map { ScriptedAnswer(text($0, of: tokens / 4), calls: $0 + 1 < steps ? [call(Self.note)] : []) }
-            case .tools:
-                return [ScriptedAnswer(text(0, of: tokens / 2), calls: [call(Self.wait)]), ScriptedAnswer(text(1, of: tokens / 2))]
+                return (0..<steps).map { answer($0, of: tokens / 4, calls: $0 + 1 < steps ? [call(Self.note)] : []) }
+            case .tools: return [answer(0, of: tokens / 2, calls: [call(Self.wait)]), answer(1, of: tokens / 2)]
             }
         }
         func object(_ first: (String, String), _ second: (String, String)) -> String {

@@ -40,8 +40,9 @@ struct Bench: Command {
             ever, so that random weights will do. wide: each agent gets one task, all at once; staged: a quarter of the agents \
             after another; uneven: tasks of 1, 2, 4 and 8 steps; tools: each task calls a tool that takes --wait seconds. Each \
             plan is run with all agents at the same time and then with one after the other, nothing else changed, and both times \
-            are measured. Sub-agents generate token by token; the main agent is given its calls, two for each agent, and evaluates \
-            them as it would a prompt. "Tasks" leaves out what it does.
+            are measured. Sub-agents generate token by token, and but for 16 tokens of an answer at most what they write is \
+            thought, which the main agent does not read; that one is given its calls, two for each agent, and evaluates them as \
+            it would a prompt. "Tasks" leaves out what it does.
             """)
 
     /// What is measured in place of prompts and single tokens.

@@ -1,0 +1,41 @@
+/* Products of thirds: the tiles beside their twin, any shape, any rows and outputs of it. */
+#include "support.h"
+
+/* n rows of x, as `kernels` writes them in two parts, at exactly the places that are promised. */
+static void *written(const ck_thirds *kernels, const float *x, size_t n, size_t columns, size_t thirds) {
+    size_t bytes = ck_thirds_bytes(columns, thirds), cut = below(columns / 32 + 1) * 32;
+    char *form = aligned(n * bytes);
+    memset(form, 0xab, n * bytes);
+    for (size_t r = 0; r < n; r++) {
+        if (cut < columns) kernels->write(form + r * bytes, x + r * columns + cut, cut, columns - cut, thirds);
+        if (cut > 0) kernels->write(form + r * bytes, x + r * columns, 0, cut, thirds);
+    }
+    return form;
+}
+
+void check_thirds(size_t rounds) {
+    const ck_thirds *twin = ck_thirds_for(CK_ISA_SCALAR), *tiles = ck_thirds_for(CK_ISA_AMX);
+    for (size_t round = 0; round < rounds / 4; round++) {
+        mood mood = below(MOODS);
+        size_t columns = below(2) ? 1 + below(70) : 1 + below(600), rows = 1 + below(below(4) ? 20 : 150), n = 1 + below(40);
+        size_t begin = below(rows), end = begin + below(rows - begin + 1), thirds = 1 + below(3), bytes = ck_thirds_bytes(columns, thirds);
+        size_t ldy = rows + below(3), outputs = (n - 1) * ldy + rows;
+        ck_matrix w = random_matrix(CK_BF16, rows, columns, mood);
+        float *x = floats(n * columns, below(2) ? mood : ORDINARY);
+        float *right = floats(outputs, ORDINARY), *y = floats(outputs, ORDINARY);
+        memcpy(y, right, outputs * sizeof *y);
+        void *form = written(twin, x, n, columns, thirds);
+        twin->matmul(right, ldy, form, bytes, n, &w, begin, end, thirds);
+        give_back(form);
+        if (tiles) {
+            form = written(tiles, x, n, columns, thirds);
+            tiles->matmul(y, ldy, form, bytes, n, &w, begin, end, thirds);
+            give_back(form);
+            same_floats(y, right, outputs, "matmul of thirds", "amx");
+        }
+        give_back(y);
+        give_back(right);
+        give_back(x);
+        free_matrix(&w);
+    }
+}
