@@ -7,10 +7,6 @@
 /// Rows of a call for fewer than 16 weight rows, whose outputs have no room for a tile.
 #define CK_THIRDS_ROWS 64
 
-CK_INLINE __m512 widened(__m256i words) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
-}
-
 void ck_amx_write_thirds(void *to, const float *x, size_t first, size_t count, size_t thirds) {
     char *at = (char *)to + first / CK_TILE_STEP * thirds * 64;
     for (size_t c = 0; c < count; c += CK_TILE_STEP) {
@@ -83,16 +79,10 @@ typedef struct tile_product {
 /// Has tiles 0 to 6 hold the rows of two blocks: sums 0, 1 and x's 4 those of the first, 2, 3 and 5 those of the second, and all of them
 /// the first one's if there is no second; weights are tiles 6 and 7.
 static void shape_tiles(size_t first, size_t second, int weights) {
-    struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config = {.palette = 1};
-    for (int t = 0; t < 8; t++) {
-        config.row_bytes[t] = 64;
-        config.rows[t] = t >= 8 - weights ? CK_TILE : second > 0 && (t == 2 || t == 3 || t == 5) ? (uint8_t)second : (uint8_t)first;
-    }
-    _tile_loadconfig(&config);
+    uint8_t rows[8];
+    for (int t = 0; t < 8; t++)
+        rows[t] = t >= 8 - weights ? CK_TILE : second > 0 && (t == 2 || t == 3 || t == 5) ? (uint8_t)second : (uint8_t)first;
+    tiles_shape(rows);
 }
 
 // Tiles are named by constants.

@@ -11,8 +11,8 @@
     __attribute__((target("amx-tile,amx-bf16,avx512f,avx512dq,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512bf16,fma,avx2"))), \
     apply_to = function)
 
-/// Has the registers hold tiles of 16 rows of 64 bytes; tiles_release gives them back to the thread.
-CK_INLINE void tiles_use(void) {
+/// Has register t hold a tile of rows[t] rows of 64 bytes; tiles_release gives them back to the thread.
+CK_INLINE void tiles_shape(const uint8_t rows[8]) {
     struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t row_bytes[16];
@@ -20,18 +20,28 @@ CK_INLINE void tiles_use(void) {
     } config = {.palette = 1};
     for (int t = 0; t < 8; t++) {
         config.row_bytes[t] = 64;
-        config.rows[t] = CK_TILE;
+        config.rows[t] = rows[t];
     }
     _tile_loadconfig(&config);
 }
 
+/// The same with 16 rows each.
+CK_INLINE void tiles_use(void) {
+    static const uint8_t rows[8] = {CK_TILE, CK_TILE, CK_TILE, CK_TILE, CK_TILE, CK_TILE, CK_TILE, CK_TILE};
+    tiles_shape(rows);
+}
+
 CK_INLINE void tiles_release(void) { _tile_release(); }
+
+/// 16 bfloat16 as floats.
+CK_INLINE __m512 widened(__m256i words) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
+}
 
 /// 32 floats, as two registers, to the nearest bfloat16; and what that leaves.
 CK_INLINE void split_lanes(__m512i *high, __m512i *low, __m512 a, __m512 b) {
     __m512i h = (__m512i)_mm512_cvtne2ps_pbh(b, a);
-    __m512 ha = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(h)), 16));
-    __m512 hb = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(h, 1)), 16));
+    __m512 ha = widened(_mm512_castsi512_si256(h)), hb = widened(_mm512_extracti64x4_epi64(h, 1));
     *high = h;
     *low = (__m512i)_mm512_cvtne2ps_pbh(_mm512_sub_ps(b, hb), _mm512_sub_ps(a, ha));
 }
