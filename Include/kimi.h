@@ -234,7 +234,14 @@ typedef struct kimi_model_options {
     void *log_user_data;
     /** The lowest level that `log` receives, KIMI_LOG_... */
     int32_t log_level;
-    int32_t reserved;
+    /**
+     * To how many bits activations are rounded before products, where `exact` promises none: for generated tokens and short prompts.
+     * 0 or 24: as many as a float has. 16: as on the fast path, with logits that far off; not with KIMI_DENSE_INT8. 8: integers with
+     * a scale for each group of 32, and, on processors with AMX, plain bfloat16 before products with bfloat16 weights: what other engines
+     * compute with, and several times as far off, while many sequences generate up to twice as fast. A result depends on nothing
+     * but a sequence's own tokens with any of them. Not with `exact`.
+     */
+    int32_t decode_bits;
     /** KIMI_DENSE_... */
     int32_t dense;
     /**
@@ -1390,7 +1397,7 @@ typedef struct kimi_session_stats {
     int64_t bytes_read; /**< weights and cache that the steps had to read, by count */
     int64_t cache_bytes; /**< held by this session, shared blocks included */
     int64_t rows_exact; /**< tokens that went through the model on the exact path */
-    int64_t rows_fast; /**< and on the fast one; see `exact` of kimi_model_options */
+    int64_t rows_fast; /**< and on the fast one, or rounded by decode_bits; see `exact` of kimi_model_options */
     int64_t media_tokens; /**< of prompt_tokens, those of pictures and videos */
     int64_t media_encoded; /**< pictures and chunks of videos that this session's prompts had the vision tower look at */
     int64_t media_reused; /**< and those whose features were at hand; neither counts what the session's own cache held */

@@ -132,9 +132,9 @@ const ck_tiles *ck_tiles_for(int32_t isa, size_t halves) {
     return NULL;
 }
 
-static const ck_thirds scalar_thirds = {ck_scalar_write_thirds, ck_scalar_matmul_thirds};
+static const ck_thirds scalar_thirds = {ck_scalar_write_thirds, ck_scalar_matmul_thirds, ck_scalar_combine_thirds};
 #if defined(__x86_64__)
-static const ck_thirds amx_thirds = {ck_amx_write_thirds, ck_amx_matmul_thirds};
+static const ck_thirds amx_thirds = {ck_amx_write_thirds, ck_amx_matmul_thirds, ck_amx_combine_thirds};
 #endif
 
 const ck_thirds *ck_thirds_for(int32_t isa) {

@@ -133,7 +133,9 @@ CK_INLINE half_scratch half_scratch_parts(void *memory, size_t size) {
 #define CK_DECLARE_THIRDS(level)                                                                                      \
     void ck_##level##_write_thirds(void *to, const float *x, size_t first, size_t count, size_t thirds);              \
     void ck_##level##_matmul_thirds(float *y, size_t ldy, const void *x, size_t ldx, size_t n, const ck_matrix *w,    \
-                                    size_t begin, size_t end, size_t thirds);
+                                    size_t begin, size_t end, size_t thirds);                                         \
+    void ck_##level##_combine_thirds(float *y, size_t ldy, const void *x, size_t ldx, size_t n, const ck_matrix *w,   \
+                                     size_t first, size_t count, size_t thirds);
 
 CK_DECLARE_THIRDS(scalar)
 CK_DECLARE_TILES(scalar)

@@ -49,6 +49,12 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     }
     guard c.exact == 0 || c.exact == 1 else { throw refused("exact", c.exact, "0 or 1") }
     options.exact = c.exact == 1
+    switch c.decode_bits {
+    case 0: options.decodeBits = .exact
+    case let bits:
+        guard let found = DecodeBits(rawValue: Int(bits)) else { throw refused("decode_bits", bits, "8, 16, or 24, as 0 is") }
+        options.decodeBits = found
+    }
     switch c.vision_arithmetic {
     case KIMI_VISION_FULL: options.vision = .full
     case KIMI_VISION_BF16: options.vision = .bf16
@@ -59,7 +65,6 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     guard (KIMI_LOG_DEBUG...KIMI_LOG_ERROR).contains(c.log_level) else {
         throw refused("log_level", c.log_level, "\(KIMI_LOG_DEBUG) to \(KIMI_LOG_ERROR)")
     }
-    guard c.reserved == 0 else { throw refused("reserved", c.reserved, "0") }
     options.memory = try memory(c)
     if c.features_limit != 0 { options.featureBytes = max(0, Int(c.features_limit)) }
     if c.prefix_limit != 0 { options.prefixBytes = max(0, Int(c.prefix_limit)) }

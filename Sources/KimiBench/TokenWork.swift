@@ -62,20 +62,21 @@ package final class TokenWork {
         return count
     }
 
-    /// Evaluates `steps` single tokens of each of the first `batch` sequences, all with their logits.
+    /// Evaluates `steps` single tokens of each of the first `batch` sequences, all with their logits, on the path of generated tokens.
     package func decode(batch: Int, steps: Int) throws(KimiError) -> WorkCount {
         var count = WorkCount()
         let batch = Array(sequences.prefix(batch))
-        for _ in 0..<steps { count += try step(batch, each: 1, logits: true) }
+        for _ in 0..<steps { count += try step(batch, each: 1, logits: true, precision: .exact) }
         return count
     }
 
-    /// One step: `each` more random tokens of every sequence; logits of the last of each, if they are wanted.
+    /// One step: `each` more random tokens of every sequence; logits of the last of each, if they are wanted. Its precision is that of a
+    /// prompt if none is given.
     private func step(
-        _ batch: [TokenSequence], each: Int, logits wanted: Bool
+        _ batch: [TokenSequence], each: Int, logits wanted: Bool, precision: Precision? = nil
     ) throws(KimiError) -> WorkCount {
         let vocabulary = UInt64(model.config.vocabularySize)
-        let precision = model.precision(rows: batch.count * each)
+        let precision = precision ?? model.precision(rows: batch.count * each)
         let ids = (0..<batch.count * each).map { _ in Int32(truncatingIfNeeded: random.next() % vocabulary) }
         for sequence in batch { try sequence.prepare(each) }
         let count = try model.withStep(cancellation) { () throws(KimiError) in
@@ -91,7 +92,7 @@ package final class TokenWork {
                 logits: LogitsTarget(logits.pointer(to: Float.self), rows: wanted ? batch.count : 0), precision: precision,
                 cancellation: cancellation)
             var count = model.countOfStep
-            count.fastRows = precision == .fast ? ids.count : 0
+            count.fastRows = model.rounds(precision) ? ids.count : 0
             return count
         }
         mostCacheBytes = max(mostCacheBytes, sequences.reduce(0) { $0 + $1.cacheBytes })

@@ -36,7 +36,8 @@ struct ActivationForms: OptionSet {
 
 /// How precise the arithmetic of a step is. A step has one precision for all of its rows.
 package enum Precision: Sendable {
-    /// As precise as float arithmetic: products with stored integers take activations of 24 bits, as many as a float has.
+    /// As precise as float arithmetic: products with stored integers take activations of 24 bits, as many as a float has, unless
+    /// `DecodeBits` says otherwise.
     case exact
     /// Activations of 16 bits, also for bf16 weights; with `dense=int8`, whose weights are rounded more than that, of 8 bits. Twice
     /// or more the speed where arithmetic is the limit.
@@ -52,6 +53,16 @@ package enum Precision: Sendable {
     }
 }
 
+/// To how many bits activations are rounded where a step is not on the fast path: for generated tokens and short prompts.
+package enum DecodeBits: Int, Sendable {
+    /// As many as a float has.
+    case exact = 24
+    /// As on the fast path; not with `dense=int8`, whose weights are rounded more than that.
+    case sixteen = 16
+    /// With bf16 weights in tiles, where there are some, plain bfloat16.
+    case eight = 8
+}
+
 /// The arithmetic of a step: which kernels, and how precise.
 package struct Arithmetic {
     package let kernels: UnsafePointer<ck_kernels>
@@ -63,20 +74,23 @@ package struct Arithmetic {
     /// The products of bf16 weights and thirds of activations, where there are tiles for them; else nil. They take the place of the other
     /// products with bf16 weights wherever an activation has room for thirds.
     private let thirds: UnsafePointer<ck_thirds>?
-    /// How many thirds: all that a float has, or as many bits as the fast path's integers.
-    private var thirdCount: Int { precision == .exact ? Self.mostThirds : 2 }
+    /// How many thirds: as many as hold the bits of the integers, on the fast path at least two.
+    private let thirdCount: Int
     static let mostThirds = 3
 
-    /// - Parameter thirds: of the same level as the kernels.
+    /// - Parameters:
+    ///   - decodeBits: for the exact path, which they make less so.
+    ///   - thirds: of the same level as the kernels.
     package init(
-        kernels: UnsafePointer<ck_kernels>, precision: Precision, dense: DenseFormat, thirds: UnsafePointer<ck_thirds>? = nil
+        kernels: UnsafePointer<ck_kernels>, precision: Precision, dense: DenseFormat, decodeBits: DecodeBits = .exact,
+        thirds: UnsafePointer<ck_thirds>? = nil
     ) {
         self.kernels = kernels
         self.precision = precision
         self.thirds = thirds
         switch (precision, dense) {
         case (.exact, _):
-            bits = 24
+            bits = Int32(decodeBits.rawValue)
             integerTypes = ck_matrix.bit(CK_INT4) | ck_matrix.bit(CK_INT8)
         case (.fast, .stored):
             bits = 16
@@ -85,6 +99,7 @@ package struct Arithmetic {
             bits = 8
             integerTypes = ck_matrix.bit(CK_INT4) | ck_matrix.bit(CK_INT8)
         }
+        thirdCount = precision == .fast ? 2 : decodeBits.rawValue / 8
     }
 }
 
@@ -135,11 +150,17 @@ extension Arithmetic {
         kernels.pointee.matmul(y, yStride, x.floats, matrix.pointee.columns, n, matrix, begin, end)
     }
 
+    /// Thirds and the functions that read them, for products of activations in no `Activation`; nil where such products go by floats.
+    func thirds(for matrix: ck_matrix) -> (functions: UnsafePointer<ck_thirds>, count: Int)? {
+        guard let thirds, matrix.type == Int32(CK_BF16) else { return nil }
+        return (thirds, thirdCount)
+    }
+
     /// Asks for what the next product begins to read of a matrix, from `row` on, with n rows of activations: the first lines of a
     /// stream, or of the block that many rows share. Between the two a product asks ahead well enough itself.
     @inline(__always)
     func fetch(_ matrix: UnsafePointer<ck_matrix>, row: Int, for n: Int) {
-        if precision == .fast {
+        if bits < 24 && readsIntegers(matrix.pointee) {
             ck_fetch_block(matrix, row, min(32, matrix.pointee.rows - row))
         } else if n <= 4 {
             ck_fetch_row(matrix, row)

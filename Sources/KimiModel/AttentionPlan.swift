@@ -59,8 +59,13 @@ final class AttentionPlan {
     private let states: UnsafeMutablePointer<Float>
     private let parts: UnsafeMutablePointer<Float>
     private let partStates: UnsafeMutablePointer<Float>
+    /// Rows whose thirds a worker has room for, and bytes of each.
+    static let thirdRows = 64
+    let thirdBytes: Int
+    private let thirds: UnsafeMutableRawPointer
 
-    init(shape: AttentionShape, cacheType: CacheType, rows: Int, threads: Int) throws(KimiError) {
+    /// - Parameter thirds: whether there is to be room for thirds of queries and of attended latents.
+    init(shape: AttentionShape, cacheType: CacheType, rows: Int, threads: Int, thirds: Bool = false) throws(KimiError) {
         expanded = try ExpandedPlan(shape: shape, cacheType: cacheType, rows: rows, threads: threads)
         self.threads = threads
         heads = shape.heads
@@ -75,6 +80,8 @@ final class AttentionPlan {
         let statesAt = layout.bytes(threads, 2, Self.queries, 2, 4)
         let partsAt = layout.bytes(mostParts, shape.latent, 4)
         let partStatesAt = layout.bytes(mostParts, 2, 4)
+        thirdBytes = ck_thirds_bytes(max(shape.latent, shape.nope), Arithmetic.mostThirds)
+        let thirdsAt = layout.bytes(thirds ? threads : 0, Self.thirdRows, thirdBytes)
         guard let total = layout.total else {
             throw KimiError(.outOfMemory, "attention's work space for \(rows) rows is beyond any memory", subject: "chunk_size")
         }
@@ -86,7 +93,11 @@ final class AttentionPlan {
         states = memory.pointer(to: Float.self, at: statesAt)
         parts = memory.pointer(to: Float.self, at: partsAt)
         partStates = memory.pointer(to: Float.self, at: partStatesAt)
+        self.thirds = memory.base + thirdsAt
     }
+
+    /// A worker's room for thirds.
+    func thirds(worker: Int) -> UnsafeMutableRawPointer { thirds + worker * Self.thirdRows * thirdBytes }
 
     // MARK: Planning
 

@@ -39,7 +39,7 @@ extension TextModel {
             statistics.beginStep()
             defer { readHold?.end() }
             try readHold?.begin()
-            arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense, thirds: thirds)
+            arithmetic = arithmetic(of: precision)
             let elements = rows * config.hiddenSize
             workspace.hidden.update(repeating: 0, count: elements)
             workspace.normed.floats.update(from: input, count: elements)

@@ -55,7 +55,7 @@ extension TextModel {
             throw KimiError(.internal, "a step of \(rows.count) rows; at most \(maxRows) were planned")
         }
         let count = rows.count
-        arithmetic = Arithmetic(kernels: kernels, precision: precision, dense: dense, thirds: thirds)
+        arithmetic = arithmetic(of: precision)
         statistics.beginStep()
         store?.beginStep(tokens: Self.tokensAhead(rows))
         // With several nodes the caller is a worker of the first.
@@ -89,8 +89,12 @@ extension TextModel {
         if let target = logits.base, logits.rows > 0 {
             try head(into: target, from: gathered(logits, of: count), rows: logits.rows)
         }
-        statistics.countStep(rows: rows, logits: logits.rows, precision: precision)
+        statistics.countStep(rows: rows, logits: logits.rows, isRounded: rounds(precision))
         noteScratch(rows: count)
+    }
+
+    func arithmetic(of precision: Precision) -> Arithmetic {
+        Arithmetic(kernels: kernels, precision: precision, dense: dense, decodeBits: decodeBits, thirds: thirds)
     }
 
     /// The most rows of a sequence in a step: how far it goes forward in time.
@@ -137,7 +141,7 @@ extension TextModel {
         return workspace.hidden
     }
 
-    /// logits = head * norm(hidden) for some rows, exactly on either path: they are few.
+    /// logits = head * norm(hidden) for some rows, exactly whatever the step is: they are few.
     private func head(
         into target: UnsafeMutablePointer<Float>, from hidden: UnsafeMutablePointer<Float>, rows: Int
     ) throws(KimiError) {

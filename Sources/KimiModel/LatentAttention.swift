@@ -9,7 +9,7 @@ import KimiTopology
 
 /// What the workers need; the rows' positions and caches come from the batch.
 struct AttentionJob {
-    let kernels: UnsafePointer<ck_kernels>
+    let arithmetic: Arithmetic
     let rows: UnsafePointer<StepRow>
     let rowCount: Int
     let layer: Int
@@ -33,6 +33,7 @@ struct AttentionJob {
     /// A single row that is not split, on one node: its items go on to the values, so that there is a barrier less.
     let isWhole: Bool
 
+    var kernels: UnsafePointer<ck_kernels> { arithmetic.kernels }
     var bands: Int { (rowCount + band - 1) / band }
 
     /// The heads whose part of kv_b a node has.
@@ -107,7 +108,7 @@ extension TextModel {
         let shares = max(1, 4 * pool.threads / attentionShape.heads)
         let band = max(8, (count + shares - 1) / shares)
         var job = AttentionJob(
-            kernels: kernels, rows: rows, rowCount: count, layer: layer, layerOffset: layer * cache.layerBytes,
+            arithmetic: arithmetic, rows: rows, rowCount: count, layer: layer, layerOffset: layer * cache.layerBytes,
             cacheType: cache.type.kernelType, tokenBytes: cache.tokenBytes, latentNorm: weights.latentNorm,
             latentUp: weights.latentUp, query: w.query, latent: w.latent, angles: w.angles, attended: w.attended.floats,
             shape: attentionShape, plan: plan, nodes: pool.groupCount, nodeOfWorker: pool.groupOfWorker, band: band,
@@ -141,7 +142,7 @@ private func absorbAndCache(
     for item in begin..<end {
         if item < byHead {
             job.absorbedRows(band: item % job.bands) {
-                absorb(job, node, head: heads.lowerBound + item / job.bands, rows: $0)
+                absorb(job, node, head: heads.lowerBound + item / job.bands, rows: $0, worker)
             }
         } else {
             let first = (firstCached + item - byHead) * cachedRows
@@ -151,13 +152,21 @@ private func absorbAndCache(
 }
 
 /// Folds the key half of kv_b into the queries of a head and rotates their rope parts.
-private func absorb(_ job: AttentionJob, _ node: Int, head: Int, rows: Range<Int>) {
+private func absorb(_ job: AttentionJob, _ node: Int, head: Int, rows: Range<Int>, _ worker: Int) {
     let shape = job.shape
     let queryWidth = shape.nope + shape.rope
     let query = job.query + (rows.lowerBound * shape.heads + head) * queryWidth
-    job.kernels.pointee.combine_rows(
-        job.absorbed(rows.lowerBound, head), shape.heads * shape.token, query, shape.heads * queryWidth, rows.count,
-        job.latentUp.part(node), head * (shape.nope + shape.value), shape.nope)
+    let (absorbed, stride) = (job.absorbed(rows.lowerBound, head), shape.heads * shape.token)
+    let (keys, first) = (job.latentUp.part(node), head * (shape.nope + shape.value))
+    if let thirds = job.arithmetic.thirds(for: keys.pointee) {
+        inThirds(job, thirds, query, stride: shape.heads * queryWidth, width: shape.nope, rows: rows.count, worker) { x, from, count in
+            thirds.functions.pointee.combine(
+                absorbed + from * stride, stride, x, job.plan.thirdBytes, count, keys, first, shape.nope, thirds.count)
+        }
+    } else {
+        job.kernels.pointee.combine_rows(
+            absorbed, stride, query, shape.heads * queryWidth, rows.count, keys, first, shape.nope)
+    }
     for row in rows {
         job.kernels.pointee.rope(
             job.absorbed(row, head) + shape.latent, job.query + (row * shape.heads + head) * queryWidth + shape.nope,
@@ -223,7 +232,7 @@ private func attendItems(
                 job.absorbed(run.row + row, heads.lowerBound), job.shape.token, result.out, result.state, heads.count,
                 job.shape.latent)
         }
-        if job.isWhole { for head in heads { applyValues(job, node, head: head, rows: 0..<1) } }
+        if job.isWhole { for head in heads { applyValues(job, node, head: head, rows: 0..<1, worker) } }
     }
 }
 
@@ -255,7 +264,7 @@ private func applyValues(
         let head = heads.lowerBound + item / job.bands
         job.absorbedRows(band: item % job.bands) { rows in
             if job.plan.isSplit { for row in rows { foldSpans(job, row: row, head: head) } }
-            applyValues(job, node, head: head, rows: rows)
+            applyValues(job, node, head: head, rows: rows, worker)
         }
     }
 }
@@ -278,10 +287,34 @@ private func foldSpans(_ job: AttentionJob, row: Int, head: Int) {
 }
 
 /// The values of a head from its attended latents.
-private func applyValues(_ job: AttentionJob, _ node: Int, head: Int, rows: Range<Int>) {
+private func applyValues(_ job: AttentionJob, _ node: Int, head: Int, rows: Range<Int>, _ worker: Int) {
     let shape = job.shape
     var values = job.latentUp.part(node).pointee.rows(head * (shape.nope + shape.value) + shape.nope, shape.value)
-    job.kernels.pointee.matmul(
-        job.attended + (rows.lowerBound * shape.heads + head) * shape.value, shape.heads * shape.value,
-        job.absorbed(rows.lowerBound, head), shape.heads * shape.token, rows.count, &values, 0, shape.value)
+    let (to, toStride) = (job.attended + (rows.lowerBound * shape.heads + head) * shape.value, shape.heads * shape.value)
+    let (attended, stride) = (job.absorbed(rows.lowerBound, head), shape.heads * shape.token)
+    if let thirds = job.arithmetic.thirds(for: values) {
+        inThirds(job, thirds, attended, stride: stride, width: shape.latent, rows: rows.count, worker) { x, from, count in
+            thirds.functions.pointee.matmul(
+                to + from * toStride, toStride, x, job.plan.thirdBytes, count, &values, 0, shape.value, thirds.count)
+        }
+    } else {
+        job.kernels.pointee.matmul(to, toStride, attended, stride, rows.count, &values, 0, shape.value)
+    }
+}
+
+/// Writes rows of `width` floats, `stride` apart, as thirds, as many at a time as a worker has room for, and calls `body` with them, the
+/// first one's number and how many there are.
+@inline(__always)
+private func inThirds(
+    _ job: AttentionJob, _ thirds: (functions: UnsafePointer<ck_thirds>, count: Int), _ floats: UnsafePointer<Float>, stride: Int,
+    width: Int, rows: Int, _ worker: Int, _ body: (UnsafeRawPointer, _ first: Int, _ count: Int) -> Void
+) {
+    let to = job.plan.thirds(worker: worker)
+    for first in Swift.stride(from: 0, to: rows, by: AttentionPlan.thirdRows) {
+        let count = min(AttentionPlan.thirdRows, rows - first)
+        for row in 0..<count {
+            thirds.functions.pointee.write(to + row * job.plan.thirdBytes, floats + (first + row) * stride, 0, width, thirds.count)
+        }
+        body(to, first, count)
+    }
 }

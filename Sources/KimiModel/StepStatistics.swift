@@ -86,12 +86,9 @@ package final class StepStatistics: @unchecked Sendable {
     var expertChoices: [UInt64] { Array(choices) }
 
     /// - Parameter logits: how many rows went through the head.
-    func countStep(rows: UnsafeBufferPointer<StepRow>, logits: Int, precision: Precision) {
+    func countStep(rows: UnsafeBufferPointer<StepRow>, logits: Int, isRounded: Bool) {
         steps += 1
-        switch precision {
-        case .exact: exactRows += rows.count
-        case .fast: fastRows += rows.count
-        }
+        if isRounded { fastRows += rows.count } else { exactRows += rows.count }
         var bytes = fixedBytes + (logits > 0 ? headBytes : 0) + expertReads * expertBytes + rows.count * embeddingRowBytes
         var products = rows.count &* rowMultiplyAdds &+ logits &* headMultiplyAdds
         for (index, row) in rows.enumerated() {

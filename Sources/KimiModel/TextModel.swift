@@ -35,10 +35,17 @@ package final class TextModel: @unchecked Sendable {
     private let stepRowMemory: MappedMemory
     /// The most rows of one step.
     package let maxRows: Int
+    /// Whether products with bf16 weights read thirds: with tiles, unless only the order of sums that all levels have may be used.
+    ///
+    /// - Parameter isa: CK_ISA_...; nil: the best there is.
+    package static func usesThirds(isa: Int32?, exact: Bool) -> Bool { (isa ?? ck_isa_best()) == Int32(CK_ISA_AMX) && !exact }
     package let loadPolicy: LoadPolicy
     package let dense: DenseFormat
     /// Only the exact path, and the same bits whatever the instruction set.
     package let exact: Bool
+    package let decodeBits: DecodeBits
+    /// Whether steps of that precision round activations.
+    package func rounds(_ precision: Precision) -> Bool { precision == .fast || decodeBits != .exact }
     /// The path of a step of so many rows: the fast one for large chunks of a prompt and large batches, where arithmetic is the
     /// limit. The fewer rows there are, the more memory is, and then the exact path is as fast.
     package func precision(rows: Int) -> Precision { !exact && rows >= Precision.fastRows(dense) ? .fast : .exact }
@@ -96,6 +103,8 @@ package final class TextModel: @unchecked Sendable {
         package var dense = DenseFormat.stored
         /// Whether only the exact path may be used.
         package var exact = false
+        /// With `exact` and with `dense` `.int8` not all go: see `DecodeBits`.
+        package var decodeBits = DecodeBits.exact
         package var maxRows = 256
         /// Which node has which weights; nil: all are on one node, and `threads` compute. Else its workers do.
         package var placement: Placement?
@@ -125,7 +134,7 @@ package final class TextModel: @unchecked Sendable {
         }
         let config = checkpoint.config
         self.kernels = kernels
-        let thirds = kernels.pointee.isa == Int32(CK_ISA_AMX) && !options.exact ? ck_thirds_for(kernels.pointee.isa) : nil
+        let thirds = Self.usesThirds(isa: kernels.pointee.isa, exact: options.exact) ? ck_thirds_for(kernels.pointee.isa) : nil
         self.thirds = thirds
         arithmetic = Arithmetic(kernels: kernels, precision: .exact, dense: options.dense, thirds: thirds)
         self.config = config
@@ -133,6 +142,7 @@ package final class TextModel: @unchecked Sendable {
         loadPolicy = options.loadPolicy
         dense = options.dense
         exact = options.exact
+        decodeBits = options.decodeBits
         readHold = options.loadPolicy == .map ? ReadHold(checkpoint) : nil
         maxRows = options.maxRows
         let planned = options.placement ?? .single(workers: options.threads)
@@ -157,7 +167,7 @@ package final class TextModel: @unchecked Sendable {
         // Takes no memory before it is written to.
         func scratch(rows: Int) throws(KimiError) -> (AttentionPlan, Workspace) {
             (
-                try AttentionPlan(shape: shape, cacheType: options.cacheType, rows: rows, threads: threads),
+                try AttentionPlan(shape: shape, cacheType: options.cacheType, rows: rows, threads: threads, thirds: thirds != nil),
                 try Workspace(
                     config: config, rows: rows, workers: threads, nodes: planned.nodes.count, outputsApart: outputsApart, thirds: thirds != nil)
             )

@@ -35,6 +35,7 @@ extension Model {
                 load: options.loadPolicy ?? automatic(checkpoint, options, limit: limit?.bytes), placement: nil, heat: heat)
         }
         var plan = PlanOptions()
+        plan.thirds = TextModel.usesThirds(isa: options.isa, exact: options.exact)
         plan.policy = memory.policy
         plan.nodes = memory.nodes
         plan.threads = options.threads

@@ -41,6 +41,8 @@ package final class Model: Sendable {
         package var dense = DenseFormat.stored
         /// Whether only the exact path may be used.
         package var exact = false
+        /// Of generated tokens and short prompts; with `exact` nothing but the default.
+        package var decodeBits = DecodeBits.exact
         /// What the vision tower may round; with `exact` nothing but the default.
         package var vision = VisionArithmetic.full
         /// nil: the checkpoint's own limit.
@@ -87,6 +89,7 @@ package final class Model: Sendable {
         textOptions.cacheType = options.cacheType
         textOptions.dense = options.dense
         textOptions.exact = options.exact
+        textOptions.decodeBits = options.decodeBits
         textOptions.maxRows = options.chunkSize
         textOptions.memory = options.memory
         if options.memory.processLimit == nil, options.memory.available == nil {
@@ -138,6 +141,17 @@ package final class Model: Sendable {
         }
         if !chunkRange.contains(options.chunkSize) {
             throw KimiError(.invalidArgument, "chunk_size is \(options.chunkSize); it must be 1 to 4096, or 0 for 512", subject: "chunk_size")
+        }
+        if options.decodeBits != .exact {
+            let bits = "decode_bits is \(options.decodeBits.rawValue)"
+            if options.exact {
+                throw KimiError(.invalidArgument, "\(bits), which rounds what exact forbids to round", subject: "decode_bits")
+            }
+            if options.dense == .int8, options.decodeBits == .sixteen {
+                throw KimiError(
+                    .invalidArgument, "\(bits); with dense int8, whose weights are rounded more than that, it must be 8, or 24 for exact ones",
+                    subject: "decode_bits")
+            }
         }
         if options.exact, options.vision != .full {
             throw KimiError(

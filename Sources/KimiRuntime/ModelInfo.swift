@@ -17,6 +17,7 @@ extension Model {
             json.member("load_policy", text.loadPolicy.name)
             json.member("chunk_size", options.chunkSize)
             json.member("exact", text.exact)
+            json.member("decode_bits", text.decodeBits.rawValue)
             json.object("weight_bytes") { json in
                 json.member("mapped", text.weightBytes.mapped)
                 json.member("copied", text.weightBytes.copied)

@@ -242,10 +242,7 @@ extension Session {
         defer { (work.media, work.sequence) = ([], nil) }
         try model.loop.run(work)
         statistics.bytesRead += work.bytesRead
-        switch work.precision {
-        case .exact: statistics.exactRows += ids.count
-        case .fast: statistics.fastRows += ids.count
-        }
+        if model.text.rounds(work.precision) { statistics.fastRows += ids.count } else { statistics.exactRows += ids.count }
         let first = sequence.count
         sequence.append(ids, work.precision)
         for span in media {

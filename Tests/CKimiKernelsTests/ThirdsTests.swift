@@ -101,6 +101,54 @@ import Testing
         }
     }
 
+    /// Every column of rows `range` of w, which take the place of a row's weights, for all rows of x.
+    private func combined(
+        _ kernels: ck_thirds, _ x: [Float], rows: Int, _ w: StoredMatrix, _ range: Range<Int>, thirds: Int
+    ) -> [Float] {
+        let form = written(kernels, x, rows: rows, columns: range.count, thirds: thirds)
+        let data = Guarded(w.data, against: .high)
+        let y = Guarded([Float](repeating: -7, count: rows * w.columns), against: .high)
+        var matrix = ck_matrix(
+            data: data.base, scales: nil, rows: w.rows, columns: w.columns, type: Int32(CK_BF16), reserved: 0)
+        withExtendedLifetime((data, form)) {
+            kernels.combine(
+                y.base.assumingMemoryBound(to: Float.self), w.columns, form.base, ck_thirds_bytes(range.count, thirds), rows, &matrix,
+                range.lowerBound, range.count, thirds)
+        }
+        return y.array(Float.self, rows * w.columns)
+    }
+
+    @Test("rows of weights that are combined add up", arguments: [1, 2, 3])
+    func combination(thirds: Int) throws {
+        var random = Random(6)
+        let w = StoredMatrix(.bf16, rows: 150, columns: 20, mood: .ordinary, &random)
+        let x = floats(3 * 100, .ordinary, &random)
+        let y = combined(try kernels(.scalar), x, rows: 3, w, 40..<140, thirds: thirds)
+        for row in 0..<3 {
+            for column in 0..<20 {
+                let terms = (0..<100).map { Double(x[row * 100 + $0]) * Double(w.values[40 + $0][column]) }
+                let bound = terms.reduce(0) { $0 + abs($1) } * (pow(2, -9 * Double(thirds)) + 3e-7)
+                #expect(abs(Double(y[row * 20 + column]) - terms.reduce(0, +)) <= bound)
+            }
+        }
+    }
+
+    @Test(
+        "tiles combine rows to the twin's bits", .enabled(if: hasTiles), arguments: [Mood.ordinary, .wide, .zeros, .hostile], [1, 2, 3])
+    func combinedTiles(_ mood: Mood, thirds: Int) throws {
+        var random = Random(7 + thirds)
+        for (rows, range, columns) in [
+            (1, 0..<1, 1), (1, 3..<35, 16), (3, 0..<33, 15), (16, 5..<133, 33), (17, 0..<300, 64), (50, 1..<129, 520), (64, 0..<128, 72),
+        ] {
+            let w = StoredMatrix(.bf16, rows: range.upperBound, columns: columns, mood: mood, &random)
+            let x = floats(rows * range.count, mood, &random)
+            let found = combined(try kernels(.amx), x, rows: rows, w, range, thirds: thirds)
+            let expected = combined(try kernels(.scalar), x, rows: rows, w, range, thirds: thirds)
+            let difference = firstDifference(found, expected)
+            #expect(difference == nil, "\(rows) x \(range) x \(columns)")
+        }
+    }
+
     @Test("a row's result does not depend on the others, nor on how outputs are cut", .enabled(if: hasTiles))
     func invariance() throws {
         var random = Random(5)

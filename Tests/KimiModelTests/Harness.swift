@@ -13,7 +13,7 @@ final class Harness {
 
     convenience init(
         _ fixture: String, isa: Int32 = ck_isa_best(), threads: Int = 2, cache: CacheType = .f32,
-        policy: LoadPolicy = .map, dense: DenseFormat = .stored, rows: Int = 256, exact: Bool = false
+        policy: LoadPolicy = .map, dense: DenseFormat = .stored, rows: Int = 256, exact: Bool = false, bits: DecodeBits = .exact
     ) throws {
         var options = TextModel.Options()
         options.isa = isa
@@ -23,6 +23,7 @@ final class Harness {
         options.dense = dense
         options.maxRows = rows
         options.exact = exact
+        options.decodeBits = bits
         let checkpoint = try Checkpoint(folder: Fixtures.path(fixture))
         try self.init(TextModel(checkpoint: checkpoint, topology: try Topology.current(), options: options))
     }

@@ -31,9 +31,9 @@ struct StepLoopTests {
         }.ids
     }
 
-    @Test("each gets the tokens that it gets alone", arguments: [2, 24])
-    func alike(_ count: Int) throws {
-        let model = try Tiny.open { $0.chunkSize = 48 }
+    @Test("each gets the tokens that it gets alone", arguments: [2, 24], [DecodeBits.exact, .eight])
+    func alike(_ count: Int, bits: DecodeBits) throws {
+        let model = try Tiny.open { ($0.chunkSize, $0.decodeBits) = (48, bits) }
         let tasks = Self.tasks(count, seed: UInt64(count))
         let alone = try tasks.map { try Self.tokens($0, model) }
         let together = try tasks.map { task in Worker { try Self.tokens(task, model) } }.map { try $0.wait() }

@@ -175,7 +175,7 @@ int main(void) {
     FIELD(kimi_model_options, log);
     FIELD(kimi_model_options, log_user_data);
     FIELD(kimi_model_options, log_level);
-    FIELD(kimi_model_options, reserved);
+    FIELD(kimi_model_options, decode_bits);
     FIELD(kimi_model_options, dense);
     FIELD(kimi_model_options, exact);
     FIELD(kimi_model_options, memory_limit);

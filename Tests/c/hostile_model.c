@@ -66,7 +66,9 @@ void hostile_open(void) {
     OUT_OF_RANGE(chunk_size, INT32_MIN);
     OUT_OF_RANGE(log_level, -1);
     OUT_OF_RANGE(log_level, 4);
-    OUT_OF_RANGE(reserved, 1);
+    OUT_OF_RANGE(decode_bits, -8);
+    OUT_OF_RANGE(decode_bits, 12);
+    OUT_OF_RANGE(decode_bits, 32);
     OUT_OF_RANGE(dense, -1);
     OUT_OF_RANGE(dense, 2);
     OUT_OF_RANGE(exact, -1);
@@ -92,6 +94,18 @@ void hostile_open(void) {
     EXPECT_SAYING(
         "vision_arithmetic", KIMI_ERROR_INVALID_ARGUMENT, kimi_model_open(folder, KIMI_NUL, &options, NULL, NULL, &out, &error));
     CHECK(out == NULL, "exact and vision_arithmetic leave a model");
+    kimi_model_options_init(&options, sizeof options);
+    options.exact = 1;
+    options.decode_bits = 8;
+    out = LOST;
+    EXPECT_SAYING("decode_bits", KIMI_ERROR_INVALID_ARGUMENT, kimi_model_open(folder, KIMI_NUL, &options, NULL, NULL, &out, &error));
+    CHECK(out == NULL, "exact and decode_bits leave a model");
+    kimi_model_options_init(&options, sizeof options);
+    options.dense = KIMI_DENSE_INT8;
+    options.decode_bits = 16;
+    out = LOST;
+    EXPECT_SAYING("decode_bits", KIMI_ERROR_INVALID_ARGUMENT, kimi_model_open(folder, KIMI_NUL, &options, NULL, NULL, &out, &error));
+    CHECK(out == NULL, "dense int8 and 16 bits leave a model");
     OUT_OF_RANGE(heat, "");
     OUT_OF_RANGE(heat, "\xff\xfe");
     REFUSED(KIMI_ERROR_INVALID_ARGUMENT, "struct_size", struct_size, 0);

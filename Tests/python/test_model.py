@@ -200,6 +200,25 @@ class Opening(KimiTest):
             stored = list(session.eval([1, 2, 3]))
         self.assertNotEqual(stored, logits["map"])
 
+    def test_decode_bits(self) -> None:
+        logits = {}
+        for bits in (None, 24, 16, 8):
+            with kimi.Model(TINY, decode_bits=bits, threads=2) as model, model.session() as session:
+                self.assertEqual(model.info["decode_bits"], bits or 24)
+                logits[bits] = list(session.eval([1, 2, 3]))
+                counts = session.stats
+                self.assertEqual((counts["rows_exact"], counts["rows_fast"]), (0, 3) if bits in (16, 8) else (3, 0))
+        self.assertEqual(logits[None], logits[24])
+        self.assertEqual(len({tuple(each) for each in logits.values()}), 3)
+        for right, found in zip(logits[24], logits[16]):
+            self.assertAlmostEqual(right, found, delta=2e-2)
+        for options in ({"decode_bits": 8, "exact": True}, {"decode_bits": 16, "dense": "int8"}, {"decode_bits": 12}):
+            with self.fails(kimi.Status.INVALID_ARGUMENT) as failure:
+                kimi.Model(TINY, **options)
+            self.assertIn("decode_bits", failure.error.message)
+        with self.assertRaisesRegex(ValueError, "decode_bits"):
+            kimi.Model(TINY, decode_bits=0)
+
     def test_missing_and_damaged(self) -> None:
         with self.fails(kimi.Status.IO) as failure:
             kimi.Model("/no-such-folder")

@@ -33,6 +33,23 @@ void check_thirds(size_t rounds) {
             give_back(form);
             same_floats(y, right, outputs, "matmul of thirds", "amx");
         }
+        /* Some rows of w as if they were a column each. */
+        size_t count = 1 + below(rows), first = below(rows - count + 1), ldc = columns + below(3), combined = (n - 1) * ldc + columns;
+        float *sums = floats(combined, ORDINARY), *right_sums = floats(combined, ORDINARY), *factors = floats(n * count, ORDINARY);
+        memcpy(sums, right_sums, combined * sizeof *sums);
+        bytes = ck_thirds_bytes(count, thirds);
+        form = written(twin, factors, n, count, thirds);
+        twin->combine(right_sums, ldc, form, bytes, n, &w, first, count, thirds);
+        give_back(form);
+        if (tiles) {
+            form = written(tiles, factors, n, count, thirds);
+            tiles->combine(sums, ldc, form, bytes, n, &w, first, count, thirds);
+            give_back(form);
+            same_floats(sums, right_sums, combined, "rows combined by thirds", "amx");
+        }
+        give_back(factors);
+        give_back(right_sums);
+        give_back(sums);
         give_back(y);
         give_back(right);
         give_back(x);

@@ -32,7 +32,7 @@ class ModelOptions(ctypes.Structure):
         ("log", LogCallback),
         ("log_user_data", c_void_p),
         ("log_level", c_int32),
-        ("reserved", c_int32),
+        ("decode_bits", c_int32),
         ("dense", c_int32),
         ("exact", c_int32),
         ("memory_limit", c_int64),

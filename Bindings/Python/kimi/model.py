@@ -47,8 +47,10 @@ class Model(Owned):
     - dense: how weights are kept that every token reads (attention, dense layers, shared experts, head): "stored", or "int8", made
       while opening: half the memory and reading, not exact; None: "stored".
     - exact: only the exact path, for long steps of a prompt too, which else take a faster one that rounds activations to 16 bits
-      (8 with dense="int8"); generated tokens always take the exact one. And the same bits on every instruction set: without it
-      processors with AMX add up the products of bfloat16 weights in another order.
+      (8 with dense="int8"); generated tokens always take the exact one, unless decode_bits. And the same bits on every instruction
+      set: without it processors with AMX add up the products of bfloat16 weights in another order.
+    - decode_bits: to how many bits activations are rounded for generated tokens and short prompts: 24 (exact), 16 (not with
+      dense="int8") or 8, what other engines compute with, for the most tokens of many sequences; None: 24. Not with exact=True.
     - memory_limit: the most bytes that the model and its sessions may use, mapped weights apart; None: what the machine and the
       process's cgroup allow. What would pass it is an Error (Status.OUT_OF_MEMORY), and sessions stay as they were.
     - placement: how weights are dealt over memory nodes: "slice" (all split), "expert" (experts whole, by heat), "replicate" (as
@@ -96,6 +98,7 @@ class Model(Owned):
         features_limit: Optional[int] = None,
         vision_arithmetic: Optional[str] = None,
         prefix_limit: Optional[int] = None,
+        decode_bits: Optional[int] = None,
     ) -> None:
         self._library = library()
         self._specials: Optional[dict[str, int]] = None
@@ -139,6 +142,8 @@ class Model(Owned):
             options.vision_arithmetic = choice(vision_arithmetic, "vision_arithmetic", _VISION)
         if prefix_limit is not None:
             options.prefix_limit = integer(prefix_limit, "prefix_limit", (0, INT64[1])) or -1
+        if decode_bits is not None:
+            options.decode_bits = integer(decode_bits, "decode_bits", (8, 24))
         options.log_level = choice(log_level, "log_level", _LOG_LEVELS)
         # The library calls the log as long as a session of this model lives; sessions hold their model, and it the log.
         self._log = LogCallback(_log_trampoline(log)) if log is not None else LogCallback()

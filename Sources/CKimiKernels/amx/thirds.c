@@ -44,20 +44,50 @@ CK_INLINE void lay_tile(char *to, const unsigned char *rows, size_t stride, cons
     }
 }
 
-/// Lays a step of a block of `rows` rows, what is missing to 16 of them or to 32 columns being zeros. What is asked for is as far on in
-/// these rows as are laid out at a time, or in the rows of the next turn, or at `last`.
-CK_INLINE void lay(char *to, const ck_matrix *w, size_t row, size_t rows, size_t column, size_t next, size_t last) {
-    const size_t ahead = column + CK_THIRDS_STEPS * CK_TILE_STEP;
-    if (rows == CK_TILE && column + CK_TILE_STEP <= w->columns) {
-        lay_tile(to, ck_row(w, row) + 2 * column, ck_row_stride(w),
-                 ahead < w->columns ? ck_row(w, row) + 2 * ahead
-                                    : ck_row(w, ck_smaller(next, last)) + column % (CK_THIRDS_STEPS * CK_TILE_STEP) * 2);
+/// Lays 16 columns of 32 rows likewise: row k has rows 2k and 2k + 1, element by element.
+CK_INLINE void lay_across(char *to, const unsigned char *rows, size_t stride, const unsigned char *ahead) {
+    CK_UNROLL for (size_t k = 0; k < CK_TILE; k++) {
+        const __m256i even = _mm256_loadu_si256((const void *)(rows + 2 * k * stride));
+        const __m256i odd = _mm256_loadu_si256((const void *)(rows + (2 * k + 1) * stride));
+        _mm512_store_si512(to + k * 64, _mm512_or_si512(_mm512_cvtepu16_epi32(even), _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16)));
+        __builtin_prefetch(ahead + 2 * k * stride, 0, 2);
+        __builtin_prefetch(ahead + (2 * k + 1) * stride, 0, 2);
+    }
+}
+
+/// The weights of a product: those of output j and element k of x are at `at` + j * stride + 2 * k, or, across, at 2 * j + k * stride.
+typedef struct weights {
+    const unsigned char *at;
+    size_t stride, elements;
+    int across;
+} weights;
+
+CK_INLINE const unsigned char *weight_at(const weights *w, size_t output, size_t element) {
+    return w->across ? w->at + 2 * output + element * w->stride : w->at + output * w->stride + 2 * element;
+}
+
+/// Lays a step, from `element` on, of a block of `count` outputs, what is missing to 16 of them or to 32 elements being zeros. What is
+/// asked for is as far on in these rows as are laid out at a time, or that of the outputs of the next turn, or of `last`.
+CK_INLINE void lay(char *to, const weights *w, size_t output, size_t count, size_t element, size_t next, size_t last) {
+    const size_t turn = CK_THIRDS_STEPS * CK_TILE_STEP;
+    const size_t elements = ck_smaller(w->elements - element, CK_TILE_STEP);
+    if (count == CK_TILE && elements == CK_TILE_STEP) {
+        const unsigned char *from = weight_at(w, output, element);
+        if (w->across)
+            lay_across(to, from, w->stride, weight_at(w, ck_smaller(next, last), element));
+        else
+            lay_tile(to, from, w->stride,
+                     element + turn < w->elements ? from + 2 * turn : weight_at(w, ck_smaller(next, last), element % turn));
         return;
     }
     _Alignas(64) unsigned char part[CK_TILE * 64] = {0};
-    const size_t bytes = 2 * ck_smaller(w->columns - column, CK_TILE_STEP);
-    for (size_t r = 0; r < rows; r++) memcpy(part + r * 64, ck_row(w, row + r) + 2 * column, bytes);
-    lay_tile(to, part, 64, part);
+    if (w->across) {
+        for (size_t k = 0; k < elements; k++) memcpy(part + k * 32, weight_at(w, output, element + k), 2 * count);
+        lay_across(to, part, 32, part);
+    } else {
+        for (size_t r = 0; r < count; r++) memcpy(part + r * 64, weight_at(w, output + r, element), 2 * elements);
+        lay_tile(to, part, 64, part);
+    }
 }
 
 /// Tiles of weights: blocks of 16 rows, each of some steps.
@@ -157,16 +187,16 @@ CK_INLINE void multiply_rows(tile_product p, size_t n, size_t thirds) {
     }
 }
 
-/// Outputs `begin` ... `end` - 1, at least 16 unless the matrix has only those: y is that of output `begin`.
-CK_INLINE void multiply(float *y, size_t ldy, const char *x, size_t ldx, size_t n, const ck_matrix *w, size_t begin, size_t end,
+/// Outputs `begin` ... `end` - 1, at least 16 unless there are only those: y is that of output `begin`.
+CK_INLINE void multiply(float *y, size_t ldy, const char *x, size_t ldx, size_t n, const weights *w, size_t begin, size_t end,
                         size_t thirds) {
     _Alignas(64) weight_tiles tiles[CK_THIRDS_BLOCKS];
-    const size_t all = tile_steps(w->columns);
-    const size_t last = end - begin > CK_TILE ? end - CK_TILE : begin, rows = ck_smaller(end - begin, CK_TILE);
-    for (size_t row = begin, turn; row < end; row += turn) {
+    const size_t all = tile_steps(w->elements);
+    const size_t last = end - begin > CK_TILE ? end - CK_TILE : begin, count = ck_smaller(end - begin, CK_TILE);
+    for (size_t output = begin, turn; output < end; output += turn) {
         // Whole blocks; what is left of one comes last, and overlaps the one before it: outputs are written again.
-        const size_t blocks = ck_smaller((end - row) / CK_TILE, CK_THIRDS_BLOCKS);
-        turn = blocks > 0 ? blocks * CK_TILE : end - row;
+        const size_t blocks = ck_smaller((end - output) / CK_TILE, CK_THIRDS_BLOCKS);
+        turn = blocks > 0 ? blocks * CK_TILE : end - output;
         for (size_t step = 0; step < all; step += CK_THIRDS_STEPS) {
             tile_product p = {y, ldy, x + step * thirds * 64, ldx, tiles, {0}, {0}, ck_smaller(all - step, CK_THIRDS_STEPS), step == 0};
             for (size_t b = 0; b < CK_THIRDS_BLOCKS; b++) {
@@ -176,18 +206,19 @@ CK_INLINE void multiply(float *y, size_t ldy, const char *x, size_t ldx, size_t 
                     p.block[b] = p.block[b - 1];
                     continue;
                 }
-                const size_t from = ck_smaller(row + b * CK_TILE, last);
+                const size_t from = ck_smaller(output + b * CK_TILE, last);
                 p.at[b] = from - begin;
                 p.block[b] = b;
-                for (size_t s = 0; s < p.steps; s++) lay(tiles[b][s], w, from, rows, (step + s) * CK_TILE_STEP, row + turn + b * CK_TILE, last);
+                for (size_t s = 0; s < p.steps; s++)
+                    lay(tiles[b][s], w, from, count, (step + s) * CK_TILE_STEP, output + turn + b * CK_TILE, last);
             }
             multiply_rows(p, n, thirds);
         }
     }
 }
 
-void ck_amx_matmul_thirds(float *y, size_t ldy, const void *x, size_t ldx, size_t n, const ck_matrix *w, size_t begin, size_t end,
-                          size_t thirds) {
+CK_INLINE void multiply_outputs(float *y, size_t ldy, const char *x, size_t ldx, size_t n, const weights *w, size_t begin, size_t end,
+                                size_t thirds) {
     if (n == 0 || begin >= end) return;
     if (end - begin >= CK_TILE) {
         // Each case for itself, so that the compiler sees the constants.
@@ -198,12 +229,24 @@ void ck_amx_matmul_thirds(float *y, size_t ldy, const void *x, size_t ldx, size_
         float part[CK_THIRDS_ROWS * CK_TILE];
         for (size_t first = 0; first < n; first += CK_THIRDS_ROWS) {
             const size_t count = ck_smaller(n - first, CK_THIRDS_ROWS);
-            multiply(part, CK_TILE, (const char *)x + first * ldx, ldx, count, w, begin, end, thirds);
+            multiply(part, CK_TILE, x + first * ldx, ldx, count, w, begin, end, thirds);
             for (size_t r = 0; r < count; r++)
                 memcpy(y + (first + r) * ldy + begin, part + r * CK_TILE, (end - begin) * sizeof(float));
         }
     }
     tiles_release();
+}
+
+void ck_amx_matmul_thirds(float *y, size_t ldy, const void *x, size_t ldx, size_t n, const ck_matrix *w, size_t begin, size_t end,
+                          size_t thirds) {
+    const weights rows = {ck_row(w, 0), ck_row_stride(w), w->columns, 0};
+    multiply_outputs(y, ldy, x, ldx, n, &rows, begin, end, thirds);
+}
+
+void ck_amx_combine_thirds(float *y, size_t ldy, const void *x, size_t ldx, size_t n, const ck_matrix *w, size_t first, size_t count,
+                           size_t thirds) {
+    const weights columns = {ck_row(w, first), ck_row_stride(w), count, 1};
+    multiply_outputs(y, ldy, x, ldx, n, &columns, 0, w->columns, thirds);
 }
 
 #pragma clang attribute pop

@@ -31,6 +31,11 @@ typedef struct ck_thirds {
     /// bytes apart, a multiple of 64.
     void (*matmul)(float *y, size_t ldy, const void *x, size_t ldx, size_t n, const struct ck_matrix *w, size_t begin, size_t end,
                    size_t thirds);
+
+    /// The same with columns of w: writes y[r * ldy + c] = the sum over d < count of element d of row r of x, `count` columns written by
+    /// `write`, times w[first + d][c], for r < n and all columns c.
+    void (*combine)(float *y, size_t ldy, const void *x, size_t ldx, size_t n, const struct ck_matrix *w, size_t first, size_t count,
+                    size_t thirds);
 } ck_thirds;
 
 /// Bytes of a row: a multiple of 64, but not of 128, so that rows do not lie in the same places of the caches.

@@ -1,4 +1,3 @@
-import CKimiKernels
 import KimiCheckpoint
 import KimiCore
 import KimiTopology
@@ -87,10 +86,10 @@ package struct PlacementPlanner {
             latent: config.latentSize, scoreScale: 1)
         // Address space only: nothing is written to but a table of rows.
         let attention = try AttentionPlan(
-            shape: shape, cacheType: options.cacheType, rows: options.chunkSize, threads: threads)
+            shape: shape, cacheType: options.cacheType, rows: options.chunkSize, threads: threads, thirds: options.thirds)
         let workspace = try Workspace(
             config: config, rows: options.chunkSize, workers: threads, nodes: nodes, outputsApart: outputsApart,
-            thirds: ck_isa_best() >= Int32(CK_ISA_AMX))
+            thirds: options.thirds)
         let logits = Checked.product(options.sequences, config.vocabularySize, 4)
         guard let logits, let sum = Checked.sum(attention.byteCount, workspace.byteCount, logits), sum < 1 << 60 else {
             throw KimiError(.outOfMemory, "the work space is beyond any memory", subject: "chunk_size")

@@ -29,6 +29,8 @@ package struct PlanOptions: Sendable {
     /// Bytes of a vision tower's weights; 0 without one.
     package var eyes = 0
     package var rates = MachineRates()
+    /// Whether work space has room for thirds of activations; here by default.
+    package var thirds = TextModel.usesThirds(isa: nil, exact: false)
 
     package static let defaultContext = 8192
     package static let sequenceRange = 1...65_536

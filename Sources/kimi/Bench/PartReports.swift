@@ -141,6 +141,7 @@ struct AccuracyReport: BenchReport {
             json.member("cache_type", options.cacheType.name)
             json.member("dense", options.dense.rawValue)
             json.member("exact", options.exact)
+            json.member("decode_bits", options.decodeBits.rawValue)
             json.member("tokens", accuracy.rows)
             json.object("cosine") { json in
                 json.member("min", accuracy.leastCosine)

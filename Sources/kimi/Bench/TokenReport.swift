@@ -72,6 +72,7 @@ struct TokenReport: BenchReport {
             json.member("cache_type", model.options.cacheType.name)
             json.member("dense", model.options.dense.rawValue)
             json.member("exact", model.options.exact)
+            json.member("decode_bits", model.options.decodeBits.rawValue)
             json.member("opening_seconds", opening)
             json.object("memory") { json in
                 json.member("mapped", placement.mapped)

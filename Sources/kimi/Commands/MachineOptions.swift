@@ -6,6 +6,7 @@ import KimiRuntime
 import KimiVision
 
 extension VisionArithmetic: ExpressibleByArgument {}
+extension DecodeBits: ExpressibleByArgument {}
 
 /// How a model is opened: options that concern the machine, not the text.
 struct MachineOptions: ParsableArguments {
@@ -80,8 +81,15 @@ struct MachineOptions: ParsableArguments {
         """))
     var dense = Dense.stored
 
-    @Flag(help: "Keep to the exact path, also for steps of 160 and more tokens of a prompt or batch (64 with --dense int8), which else round activations to 16 bits (8); and to the same bits on every instruction set.")
+    @Flag(help: "Keep to the exact path, also for steps of 160 and more tokens of a prompt (64 with --dense int8), which else round activations to 16 bits (8); and to the same bits on every instruction set.")
     var exact = false
+
+    @Option(help: ArgumentHelp(
+        """
+        To how many bits activations are rounded for generated tokens and short prompts: 24 is exact; 16; or 8, as other engines \
+        do, for the most tokens of many sequences.
+        """, valueName: "n"))
+    var decodeBits = DecodeBits.exact
 
     @Option(help: """
         What the vision tower computes with on processors with AMX: pairs of bfloat16 (full), or single ones (bf16), as the \
@@ -102,6 +110,7 @@ struct MachineOptions: ParsableArguments {
         options.loadPolicy = load.policy
         options.dense = dense.format
         options.exact = exact
+        options.decodeBits = decodeBits
         options.vision = visionArithmetic
         if let chunk { options.chunkSize = chunk }
         options.memory = memory.options
