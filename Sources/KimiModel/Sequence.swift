@@ -106,7 +106,14 @@ package final class TokenSequence: @unchecked Sendable {
         let first = cached / BlockPool.blockTokens
         let copied = first < blockCount && pool.isShared(blockIDs[first]) ? 1 : 0
         let missing = Self.blocks(for: count + more) - blockCount + copied
-        if missing > 0 { try pool.check(missing, beside: blockCount) }
+        guard missing > 0 else { return }
+        do throws(KimiError) {
+            try pool.check(missing, beside: blockCount)
+        } catch {
+            // What shared the block may have given way to it.
+            guard copied > 0, !pool.isShared(blockIDs[first]) else { throw error }
+            if missing > 1 { try pool.check(missing - 1, beside: blockCount) }
+        }
     }
 
     /// Makes the cache writable for `more` tokens after those that are in it. On an error nothing has changed.
@@ -117,7 +124,14 @@ package final class TokenSequence: @unchecked Sendable {
                 "\(count) tokens are held and \(more) more would pass the context limit of \(contextLimit)")
         }
         let first = cached / BlockPool.blockTokens
-        if first < blockCount, pool.isShared(blockIDs[first]) { try copyBlock(first) }
+        if first < blockCount, pool.isShared(blockIDs[first]) {
+            do throws(KimiError) {
+                try copyBlock(first)
+            } catch {
+                // What shared it may have given way to the copy.
+                if pool.isShared(blockIDs[first]) { throw error }
+            }
+        }
         let needed = Self.blocks(for: cached + more)
         let held = blockCount
         do throws(KimiError) {

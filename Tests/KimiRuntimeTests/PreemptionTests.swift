@@ -135,6 +135,25 @@ struct PreemptionTests {
         #expect(try greedy == Self.tokens({ let lone = try Session(model: Tiny.exactModel); try lone.evaluate(ids); return lone }(), [], 3))
     }
 
+    @Test("what was fast is fast again where the tree has only the beginning of it", arguments: [0, 70])
+    func fastAgain(exactTokens: Int) throws {
+        let model = try Self.model(blocks: 12, sessions: 2, exact: false, chunk: 512)
+        let lone = try Tiny.open { ($0.exact, $0.chunkSize) = (false, 512) }
+        func begun(_ session: Session) throws -> Session {
+            // A short prompt is exact, and the next one fast.
+            if exactTokens > 0 { try session.evaluate(Tiny.ids(0, to: exactTokens)) }
+            try session.evaluate(Tiny.ids(exactTokens, to: 300))
+            return session
+        }
+        let session = try begun(Session(model: model, onShortage: .wait))
+        do { try Session(model: model, onShortage: .wait).evaluate(Tiny.ids(1000, to: 1540)) }
+        #expect(try session.snapshot().counts.preemptions == 1)
+        let next = Tiny.ids(300, to: 310)
+        #expect(try session.evaluate(next) == begun(Session(model: lone)).evaluate(next))
+        // Some of it was there, and what was exact is taken.
+        #expect(try session.snapshot().counts.restoredTokens == 300 - exactTokens / 64 * 64 - (exactTokens > 0 ? exactTokens % 64 : 0))
+    }
+
     @Test("a session of high priority keeps its cache while it computes; one that waits can be cancelled")
     func priority() throws {
         let model = try Self.model(blocks: 6, sessions: 2, prefixes: false)

@@ -8,6 +8,9 @@ struct PrecisionRuns {
     /// The run of the token at `place`, up to its end; nil: there is no such token.
     func run(at place: Int) -> (end: Int, precision: Precision)? { runs.first { $0.end > place } }
 
+    /// Where the run of the token at `place` begins.
+    func beginning(of place: Int) -> Int { runs.last { $0.end <= place }?.end ?? 0 }
+
     mutating func add(_ count: Int, _ precision: Precision) {
         guard count > 0 else { return }
         let end = (runs.last?.end ?? 0) + count

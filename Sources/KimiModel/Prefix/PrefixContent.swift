@@ -1,8 +1,11 @@
-/// What 64 tokens of a sequence are, by which others find their block: ids, and which rows of which pictures stand among them.
+/// What the tokens of a block of a sequence are, by which others find their block: ids, and which rows of which pictures stand among them.
 struct PrefixContent: Hashable, Sendable {
     let ids: [Int32]
     /// In rising order; their ids are those of placeholders and say nothing.
     let media: [Piece]
+
+    /// As many ids from the first on as stand before any picture.
+    var plain: ArraySlice<Int32> { ids.prefix(media.first?.place ?? ids.count) }
 
     struct Piece: Hashable, Sendable {
         /// The place in the block, and the row of the picture that stands there.
@@ -58,5 +61,13 @@ struct PrefixText {
                 digest: mark.digest))
         }
         return PrefixContent(ids: places.map(id(at:)), media: pieces)
+    }
+
+    /// Ids from a block's first token on, up to `end`, a picture or the block's end.
+    func plain(_ block: Int, to end: Int) -> [Int32] {
+        let start = block * BlockPool.blockTokens
+        let stop = media.filter { $0.end > start }.map(\.start).min() ?? end
+        let last = min(end, stop, start + BlockPool.blockTokens)
+        return start < last ? (start..<last).map(id(at:)) : []
     }
 }

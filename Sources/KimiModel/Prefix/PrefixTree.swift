@@ -25,7 +25,11 @@ package final class PrefixTree: Sendable {
         var blocks: [BlockPool.BlockID] = []
         /// How many of them, from the first on, were computed exactly, and all before them.
         var exact = 0
+        /// The node of the last of them, or the one that was begun from.
         var node: PrefixNode?
+        /// Tokens of a further block, the last of `blocks`, of which only so many are the same.
+        var part = 0
+        var partIsExact = false
     }
 
     private struct State: ~Copyable {
@@ -62,28 +66,41 @@ package final class PrefixTree: Sendable {
     ///
     /// - Parameters:
     ///   - place: the node of the block before, if the sequence knows it.
-    ///   - end: the number of blocks that `text` has in whole, and that may be taken.
+    ///   - end: the number of tokens of `text` that may be taken.
+    ///   - held: how many tokens the sequence has.
     ///   - exactly: take none that was computed on the fast path, or after such a one.
     ///   - counting: whether this is a prompt's first question.
     func find(
-        _ text: PrefixText, from first: Int, after place: PrefixNode?, to end: Int, exactly: Bool, counting: Bool
+        _ text: PrefixText, from first: Int, after place: PrefixNode?, to end: Int, held: Int, exactly: Bool, counting: Bool
     ) -> Found {
         state.withLock { state in
+            let whole = end / BlockPool.blockTokens
             var found = Found()
             guard var node = self.node(of: text, blocks: first, place, state.root) else { return found }
-            for block in first..<max(first, end) {
+            for block in first..<max(first, whole) {
                 guard let next = node.children[text.content(block)], next.isExact || !exactly else { break }
                 pool.retain(next.block)
                 found.blocks.append(next.block)
                 if next.isExact { found.exact += 1 }
                 node = next
             }
-            if counting && end > first {
+            var used = node
+            let wholeTokens = (first + found.blocks.count) * BlockPool.blockTokens
+            // Of the next block the beginning, if it is enough more than what is held of it.
+            if let (child, count) = node.longest(text.plain(first + found.blocks.count, to: end), exactly: exactly),
+                wholeTokens + count >= held + PrefixNode.leastShared
+            {
+                pool.retain(child.block)
+                found.blocks.append(child.block)
+                (found.part, found.partIsExact) = (count, child.isExact)
+                used = child
+            }
+            if counting && (whole > first || found.part > 0) {
                 if found.blocks.isEmpty { state.report.misses += 1 } else { state.report.hits += 1 }
             }
             guard !found.blocks.isEmpty else { return found }
-            state.report.reusedTokens += found.blocks.count * BlockPool.blockTokens
-            state.order.use(node)
+            state.report.reusedTokens += max(0, wholeTokens - first * BlockPool.blockTokens) + found.part
+            state.order.use(used)
             found.node = node
             return found
         }
@@ -136,21 +153,51 @@ package final class PrefixTree: Sendable {
                     if isExact { known.isExact = true }
                     node = known
                 } else {
-                    pool.retain(id)
-                    let new = PrefixNode(id, isExact: isExact, content: content, parent: node)
-                    node.add(new, content)
-                    state.report.blocks += 1
-                    node = new
+                    // What had no more than its beginning has nothing that it has not.
+                    for part in node.parts(of: content) where isExact || !part.isExact { drop(part, &state) }
+                    node = add(id, content, isExact: isExact, to: node, &state)
                 }
             }
             state.order.use(node)
-            while state.report.blocks * pool.blockBytes > limit, let last = state.order.last {
-                drop(last, &state)
-                state.report.evictions += 1
-            }
-            state.report.bytes = state.report.blocks * pool.blockBytes
+            keepToLimit(&state)
             return node
         }
+    }
+
+    /// Takes in the beginning of a sequence's last block, which the sequence then copies before it writes on.
+    ///
+    /// - Parameters:
+    ///   - place: the node of the block before; nil if there is none.
+    ///   - exact: whether the whole sequence was computed exactly.
+    func take(_ part: PrefixContent, block id: BlockPool.BlockID, after place: PrefixNode?, exact: Bool) {
+        state.withLock { state in
+            let node = place ?? state.root
+            let isExact = exact && node.isExact
+            guard node.isHere, (node.longest(part.ids, exactly: isExact)?.count ?? 0) < part.ids.count else { return }
+            for shorter in node.parts(of: part) where isExact || !shorter.isExact { drop(shorter, &state) }
+            // Already here, but from the fast path.
+            guard node.children[part] == nil else { return }
+            state.order.use(add(id, part, isExact: isExact, to: node, &state))
+            keepToLimit(&state)
+        }
+    }
+
+    private func add(
+        _ id: BlockPool.BlockID, _ content: PrefixContent, isExact: Bool, to node: PrefixNode, _ state: inout State
+    ) -> PrefixNode {
+        pool.retain(id)
+        let new = PrefixNode(id, isExact: isExact, content: content, parent: node)
+        node.add(new, content)
+        state.report.blocks += 1
+        return new
+    }
+
+    private func keepToLimit(_ state: inout State) {
+        while state.report.blocks * pool.blockBytes > limit, let last = state.order.last {
+            drop(last, &state)
+            state.report.evictions += 1
+        }
+        state.report.bytes = state.report.blocks * pool.blockBytes
     }
 
     // MARK: Letting go and taking back
@@ -201,10 +248,12 @@ package final class PrefixTree: Sendable {
             while given < missing, let node = next {
                 next = node.newer
                 // A leaf, or it has become one: those behind it were its descendants and are gone.
-                guard node.children.isEmpty, !pool.isShared(node.block) else { continue }
+                // A part gives way in any case: the sequence whose block it is need not copy it then.
+                let isHeld = pool.isShared(node.block)
+                guard node.children.isEmpty, !isHeld || node.isPart else { continue }
                 drop(node, &state)
                 state.report.evictions += 1
-                given += pool.blockBytes
+                if !isHeld { given += pool.blockBytes }
             }
             state.report.bytes = state.report.blocks * pool.blockBytes
         }

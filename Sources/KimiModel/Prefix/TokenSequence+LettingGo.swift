@@ -24,9 +24,11 @@ extension TokenSequence {
         return true
     }
 
-    /// Takes back what the tree still has of the blocks that were let go.
+    /// Takes back what the tree still has of the blocks that were let go. What was computed on the fast path is taken back as a whole or
+    /// not at all: what is missing of it could be too short for that path, which gives other bits then.
     package func takeBack(from tree: PrefixTree) {
         let first = cached / BlockPool.blockTokens
+        let before = cached
         guard cached < count, first < left.count else { return }
         let taken = tree.retain(left[first...])
         guard taken > 0 else { return }
@@ -37,6 +39,11 @@ extension TokenSequence {
             blockCount += 1
         }
         cached = blockCount * BlockPool.blockTokens
+        let begin = runs.beginning(of: cached)
+        guard cached < count, let run = runs.run(at: cached), run.precision == .fast, begin < cached else { return }
+        cached = max(begin, before)
+        drop(to: Self.blocks(for: cached))
+        left = Array(left.prefix(cached / BlockPool.blockTokens))
     }
 
     /// The next tokens that are to be evaluated again, and how they were evaluated before; nil: all latents are there.

@@ -1,5 +1,6 @@
 extension TokenSequence {
-    /// Takes over what the tree has of the tokens that are to follow, in whole blocks; the last token is left to be evaluated.
+    /// Takes over what the tree has of the tokens that are to follow, in whole blocks and at last the beginning of one, which is copied
+    /// before it is written to; the last token is left to be evaluated.
     ///
     /// - Parameters:
     ///   - more: what is to follow. With `spans`, places counted from its first token.
@@ -24,11 +25,11 @@ extension TokenSequence {
 
     private func adopt(from tree: PrefixTree, _ text: PrefixText, exactly: Bool, counting: Bool) -> Int {
         let first = count / BlockPool.blockTokens
-        let end = min(text.count - 1, contextLimit) / BlockPool.blockTokens
+        let end = min(text.count - 1, contextLimit)
         let known = first == sharedBlocks ? sharedPlace : nil
         // Its blocks have been dropped: what follows them is not there either.
         if first == sharedBlocks && first > 0 && known == nil { return 0 }
-        let found = tree.find(text, from: first, after: known, to: end, exactly: exactly, counting: counting)
+        let found = tree.find(text, from: first, after: known, to: end, held: count, exactly: exactly, counting: counting)
         guard let node = found.node else { return 0 }
         let held = count
         drop(to: first)
@@ -37,18 +38,30 @@ extension TokenSequence {
             blocks[first + index] = pool.base(of: id)
         }
         blockCount = first + found.blocks.count
-        let new = blockCount * BlockPool.blockTokens
+        let whole = blockCount - (found.part > 0 ? 1 : 0)
+        let new = whole * BlockPool.blockTokens + found.part
         for place in held..<new { tokenTable[place] = text.id(at: place) }
         // A part of the last block that was held is the same by its ids, but these are the latents now.
         runs.cut(to: first * BlockPool.blockTokens)
         runs.add(found.exact * BlockPool.blockTokens, .exact)
-        runs.add((found.blocks.count - found.exact) * BlockPool.blockTokens, .fast)
+        runs.add((whole - first - found.exact) * BlockPool.blockTokens, .fast)
+        runs.add(found.part, found.partIsExact ? .exact : .fast)
         (count, cached) = (new, new)
         media = text.media.filter { $0.start < new }.map {
             MediaMark(start: $0.start, count: min($0.end, new) - $0.start, digest: $0.digest)
         }
-        (sharedBlocks, sharedPlace) = (blockCount, node)
+        (sharedBlocks, sharedPlace) = (whole, whole > 0 ? node : nil)
         return new - held
+    }
+
+    /// Offers the tree the beginning of a block that a prompt ends in, for others that go on from there.
+    package func offerPart(to tree: PrefixTree) {
+        let full = count / BlockPool.blockTokens
+        guard full == sharedBlocks, full == 0 || sharedPlace != nil, full < blockCount, cached == count, foreignCount == 0 else { return }
+        let ids = PrefixText(self).plain(full, to: count)
+        guard ids.count == count % BlockPool.blockTokens, ids.count >= PrefixNode.leastShared else { return }
+        tree.take(
+            PrefixContent(ids: ids, media: []), block: blockIDs[full], after: sharedPlace, exact: runs.exactBeginning >= count)
     }
 
     /// Offers the tree the blocks that have become full.
