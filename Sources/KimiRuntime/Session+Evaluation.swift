@@ -124,7 +124,7 @@ extension Session {
             let own = chunk.count == rest.count ? try withMemory(ownLogits) : nil
             try step(chunk, inChunk, into: own, rows: own == nil ? 0 : 1)
             logitsAreCurrent = own != nil
-            if own != nil, let tree = model.prefixes { sequence.offerPart(to: tree) }
+            if own != nil, chunk.count > 1, let tree = model.prefixes { sequence.offerPart(to: tree) }
             return (chunk.count, 0)
         }
     }

@@ -86,8 +86,9 @@ package final class PrefixTree: Sendable {
             }
             var used = node
             let wholeTokens = (first + found.blocks.count) * BlockPool.blockTokens
-            // Of the next block the beginning, if it is enough more than what is held of it.
-            if let (child, count) = node.longest(text.plain(first + found.blocks.count, to: end), exactly: exactly),
+            // Of the next block the beginning, if it is enough more than what is held of it. Not of the first one: short prompts that begin
+            // alike gain nothing by it.
+            if !node.isRoot, let (child, count) = node.longest(text.plain(first + found.blocks.count, to: end), exactly: exactly),
                 wholeTokens + count >= held + PrefixNode.leastShared
             {
                 pool.retain(child.block)
@@ -167,11 +168,10 @@ package final class PrefixTree: Sendable {
     /// Takes in the beginning of a sequence's last block, which the sequence then copies before it writes on.
     ///
     /// - Parameters:
-    ///   - place: the node of the block before; nil if there is none.
+    ///   - node: that of the block before.
     ///   - exact: whether the whole sequence was computed exactly.
-    func take(_ part: PrefixContent, block id: BlockPool.BlockID, after place: PrefixNode?, exact: Bool) {
+    func take(_ part: PrefixContent, block id: BlockPool.BlockID, after node: PrefixNode, exact: Bool) {
         state.withLock { state in
-            let node = place ?? state.root
             let isExact = exact && node.isExact
             guard node.isHere, (node.longest(part.ids, exactly: isExact)?.count ?? 0) < part.ids.count else { return }
             for shorter in node.parts(of: part) where isExact || !shorter.isExact { drop(shorter, &state) }

@@ -54,14 +54,15 @@ extension TokenSequence {
         return new - held
     }
 
-    /// Offers the tree the beginning of a block that a prompt ends in, for others that go on from there.
+    /// Offers the tree the beginning of a block that a prompt ends in, for others that go on from there. What is written next is written to
+    /// a copy, so this is for prompts and not for each token.
     package func offerPart(to tree: PrefixTree) {
         let full = count / BlockPool.blockTokens
-        guard full == sharedBlocks, full == 0 || sharedPlace != nil, full < blockCount, cached == count, foreignCount == 0 else { return }
+        guard full > 0, full == sharedBlocks, let place = sharedPlace, full < blockCount, cached == count, foreignCount == 0 else { return }
         let ids = PrefixText(self).plain(full, to: count)
         guard ids.count == count % BlockPool.blockTokens, ids.count >= PrefixNode.leastShared else { return }
         tree.take(
-            PrefixContent(ids: ids, media: []), block: blockIDs[full], after: sharedPlace, exact: runs.exactBeginning >= count)
+            PrefixContent(ids: ids, media: []), block: blockIDs[full], after: place, exact: runs.exactBeginning >= count)
     }
 
     /// Offers the tree the blocks that have become full.
