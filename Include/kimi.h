@@ -285,8 +285,8 @@ typedef struct kimi_model_options {
     /**
      * The most bytes of cache to keep of what sessions have evaluated, in blocks of 64 tokens, for prompts that begin alike, those of
      * other sessions included: the least recently used give way, and all that no session holds where memory runs short. A prompt
-     * takes over what is there, of the last block 16 tokens or more; what it computes is the same bit for bit if it would be exact alone, which then takes over nothing
-     * of the fast path's. 0: a sixteenth of the memory limit there is; below 0: nothing is kept.
+     * takes over what is there, of the last block 16 tokens or more; what it computes is the same bit for bit if it would be exact
+     * alone, which then takes over nothing of the fast path's. 0: a sixteenth of the memory limit there is; below 0: nothing is kept.
      */
     int64_t prefix_limit;
 } kimi_model_options;

@@ -49,12 +49,10 @@ private func convert(_ c: kimi_model_options) throws(KimiError) -> Model.Options
     }
     guard c.exact == 0 || c.exact == 1 else { throw refused("exact", c.exact, "0 or 1") }
     options.exact = c.exact == 1
-    switch c.decode_bits {
-    case 0: options.decodeBits = .exact
-    case let bits:
-        guard let found = DecodeBits(rawValue: Int(bits)) else { throw refused("decode_bits", bits, "8, 16, or 24, as 0 is") }
-        options.decodeBits = found
+    guard let bits = c.decode_bits == 0 ? .exact : DecodeBits(rawValue: Int(c.decode_bits)) else {
+        throw refused("decode_bits", c.decode_bits, "8, 16, or 24, as 0 is")
     }
+    options.decodeBits = bits
     switch c.vision_arithmetic {
     case KIMI_VISION_FULL: options.vision = .full
     case KIMI_VISION_BF16: options.vision = .bf16

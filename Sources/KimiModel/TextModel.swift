@@ -27,6 +27,10 @@ package final class TextModel: @unchecked Sendable {
     /// The products of bf16 weights with thirds of activations, where the level has tiles: as near as floats, in another order of sums. So
     /// not with `exact`, which promises the same bits on every level.
     let thirds: UnsafePointer<ck_thirds>?
+    /// Whether products with bf16 weights read thirds: with tiles, unless only the order of sums that all levels have may be used.
+    ///
+    /// - Parameter isa: CK_ISA_...; nil: the best there is.
+    package static func usesThirds(isa: Int32?, exact: Bool) -> Bool { (isa ?? ck_isa_best()) == Int32(CK_ISA_AMX) && !exact }
     package let statistics: StepStatistics
     /// The most rows of any step so far; under the step lock.
     var scratchRows = 0
@@ -35,10 +39,6 @@ package final class TextModel: @unchecked Sendable {
     private let stepRowMemory: MappedMemory
     /// The most rows of one step.
     package let maxRows: Int
-    /// Whether products with bf16 weights read thirds: with tiles, unless only the order of sums that all levels have may be used.
-    ///
-    /// - Parameter isa: CK_ISA_...; nil: the best there is.
-    package static func usesThirds(isa: Int32?, exact: Bool) -> Bool { (isa ?? ck_isa_best()) == Int32(CK_ISA_AMX) && !exact }
     package let loadPolicy: LoadPolicy
     package let dense: DenseFormat
     /// Only the exact path, and the same bits whatever the instruction set.

@@ -26,22 +26,27 @@ import Testing
         return form
     }
 
+    /// What `body` writes to rows of `width` outputs, -7 where it writes nothing; both they and w end where memory must not be touched.
+    private func outputs(
+        _ w: StoredMatrix, rows: Int, width: Int, _ body: (UnsafeMutablePointer<Float>, UnsafePointer<ck_matrix>) -> Void
+    ) -> [Float] {
+        let data = Guarded(w.data, against: .high)
+        let y = Guarded([Float](repeating: -7, count: rows * width), against: .high)
+        var matrix = ck_matrix(
+            data: data.base, scales: nil, rows: w.rows, columns: w.columns, type: Int32(CK_BF16), reserved: 0)
+        withExtendedLifetime(data) { body(y.base.assumingMemoryBound(to: Float.self), &matrix) }
+        return y.array(Float.self, rows * width)
+    }
+
     /// The outputs `range` of all rows; what lies beside them must stay as it is.
     private func product(
         _ kernels: ck_thirds, _ x: [Float], rows: Int, _ w: StoredMatrix, _ range: Range<Int>, thirds: Int
     ) throws -> (y: [Float], form: [UInt8]) {
         let bytes = ck_thirds_bytes(w.columns, thirds)
         let form = written(kernels, x, rows: rows, columns: w.columns, thirds: thirds)
-        let data = Guarded(w.data, against: .high)
-        let y = Guarded([Float](repeating: -7, count: rows * w.rows), against: .high)
-        var matrix = ck_matrix(
-            data: data.base, scales: nil, rows: w.rows, columns: w.columns, type: Int32(CK_BF16), reserved: 0)
-        withExtendedLifetime((data, form)) {
-            kernels.matmul(
-                y.base.assumingMemoryBound(to: Float.self), w.rows, form.base, bytes, rows, &matrix, range.lowerBound, range.upperBound,
-                thirds)
+        let all = outputs(w, rows: rows, width: w.rows) { y, matrix in
+            kernels.matmul(y, w.rows, form.base, bytes, rows, matrix, range.lowerBound, range.upperBound, thirds)
         }
-        let all = y.array(Float.self, rows * w.rows)
         for row in 0..<rows {
             for output in 0..<w.rows where !range.contains(output) { try #require(all[row * w.rows + output] == -7) }
         }
@@ -106,16 +111,12 @@ import Testing
         _ kernels: ck_thirds, _ x: [Float], rows: Int, _ w: StoredMatrix, _ range: Range<Int>, thirds: Int
     ) -> [Float] {
         let form = written(kernels, x, rows: rows, columns: range.count, thirds: thirds)
-        let data = Guarded(w.data, against: .high)
-        let y = Guarded([Float](repeating: -7, count: rows * w.columns), against: .high)
-        var matrix = ck_matrix(
-            data: data.base, scales: nil, rows: w.rows, columns: w.columns, type: Int32(CK_BF16), reserved: 0)
-        withExtendedLifetime((data, form)) {
-            kernels.combine(
-                y.base.assumingMemoryBound(to: Float.self), w.columns, form.base, ck_thirds_bytes(range.count, thirds), rows, &matrix,
-                range.lowerBound, range.count, thirds)
+        return outputs(w, rows: rows, width: w.columns) { y, matrix in
+            withExtendedLifetime(form) {
+                kernels.combine(
+                    y, w.columns, form.base, ck_thirds_bytes(range.count, thirds), rows, matrix, range.lowerBound, range.count, thirds)
+            }
         }
-        return y.array(Float.self, rows * w.columns)
     }
 
     @Test("rows of weights that are combined add up", arguments: [1, 2, 3])

@@ -15,6 +15,15 @@ struct PrefixTests {
         }
     }
 
+    /// A model with memory for so many blocks and logits.
+    private static func open(blocks: Int, logits: Int) throws -> Model {
+        let model = try open(memory: 1 << 30)
+        let budget = model.text.budget
+        let used = blocks * model.text.cache.blockBytes + logits * (model.vocabularySize * 4 + 4096)
+        try budget.charge((budget.available ?? 0) - used, for: .weights, what: "nearly all there is")
+        return model
+    }
+
     /// Logits after the last of the ids, on a model that keeps nothing.
     static func alone(_ ids: [Int32], exact: Bool = true) throws -> [Float] {
         try Session(model: exact ? Tiny.exactModel : Tiny.model).evaluate(ids)
@@ -143,10 +152,7 @@ struct PrefixTests {
 
     @Test("where memory runs short the prefixes give way, and no more of them than is needed")
     func shortage() throws {
-        let model = try Self.open(memory: 1 << 30)
-        let budget = model.text.budget, block = model.text.cache.blockBytes
-        let logits = model.vocabularySize * 4 + 4096
-        try budget.charge((budget.available ?? 0) - 20 * block - 4 * logits, for: .weights, what: "nearly all there is")
+        let model = try Self.open(blocks: 20, logits: 4)
         for first in [0, 700, 1400] { try Session(model: model).evaluate(Tiny.ids(first, to: first + 5 * 64)) }
         #expect(model.prefixes?.report.blocks == 15)
         let session = try Session(model: model)
@@ -217,10 +223,7 @@ struct PrefixTests {
 
     @Test("a beginning gives way where its session needs memory to copy it")
     func partsGiveWay() throws {
-        let model = try Self.open(memory: 1 << 30)
-        let budget = model.text.budget, block = model.text.cache.blockBytes
-        let logits = model.vocabularySize * 4 + 4096
-        try budget.charge((budget.available ?? 0) - 2 * block - 2 * logits, for: .weights, what: "all there is but two blocks")
+        let model = try Self.open(blocks: 2, logits: 2)
         let session = try Session(model: model)
         try session.evaluate(Tiny.ids(0, to: 104))
         #expect(model.prefixes?.report.blocks == 2)

@@ -5,11 +5,11 @@ struct PrecisionRuns {
     /// Tokens from the first on that were computed exactly, and after nothing else.
     var exactBeginning: Int { runs.first.map { $0.precision == .exact ? $0.end : 0 } ?? 0 }
 
-    /// The run of the token at `place`, up to its end; nil: there is no such token.
-    func run(at place: Int) -> (end: Int, precision: Precision)? { runs.first { $0.end > place } }
-
-    /// Where the run of the token at `place` begins.
-    func beginning(of place: Int) -> Int { runs.last { $0.end <= place }?.end ?? 0 }
+    /// The run of the token at `place`; nil: there is no such token.
+    func run(at place: Int) -> (places: Range<Int>, precision: Precision)? {
+        guard let index = runs.firstIndex(where: { $0.end > place }) else { return nil }
+        return ((index > 0 ? runs[index - 1].end : 0)..<runs[index].end, runs[index].precision)
+    }
 
     mutating func add(_ count: Int, _ precision: Precision) {
         guard count > 0 else { return }

@@ -68,11 +68,11 @@ package final class PrefixNode: @unchecked Sendable {
         guard let content else { return }
         let parent = parent
         self.parent = nil
-        // May be the last reference; nothing of it is touched after this.
         if let key = Self.key(content.plain), let parent {
             parent.beginnings[key]?.removeAll { $0 === self }
             if parent.beginnings[key]?.isEmpty == true { parent.beginnings[key] = nil }
         }
+        // May be the last reference; nothing of it is touched after this.
         parent?.children[content] = nil
     }
 }

@@ -67,11 +67,10 @@ package final class PrefixTree: Sendable {
     /// - Parameters:
     ///   - place: the node of the block before, if the sequence knows it.
     ///   - end: the number of tokens of `text` that may be taken.
-    ///   - held: how many tokens the sequence has.
     ///   - exactly: take none that was computed on the fast path, or after such a one.
     ///   - counting: whether this is a prompt's first question.
     func find(
-        _ text: PrefixText, from first: Int, after place: PrefixNode?, to end: Int, held: Int, exactly: Bool, counting: Bool
+        _ text: PrefixText, from first: Int, after place: PrefixNode?, to end: Int, exactly: Bool, counting: Bool
     ) -> Found {
         state.withLock { state in
             let whole = end / BlockPool.blockTokens
@@ -89,7 +88,7 @@ package final class PrefixTree: Sendable {
             // Of the next block the beginning, if it is enough more than what is held of it. Not of the first one: short prompts that begin
             // alike gain nothing by it.
             if !node.isRoot, let (child, count) = node.longest(text.plain(first + found.blocks.count, to: end), exactly: exactly),
-                wholeTokens + count >= held + PrefixNode.leastShared
+                wholeTokens + count >= text.held.count + PrefixNode.leastShared
             {
                 pool.retain(child.block)
                 found.blocks.append(child.block)
@@ -100,7 +99,7 @@ package final class PrefixTree: Sendable {
                 if found.blocks.isEmpty { state.report.misses += 1 } else { state.report.hits += 1 }
             }
             guard !found.blocks.isEmpty else { return found }
-            state.report.reusedTokens += max(0, wholeTokens - first * BlockPool.blockTokens) + found.part
+            state.report.reusedTokens += wholeTokens - first * BlockPool.blockTokens + found.part
             state.order.use(used)
             found.node = node
             return found
@@ -154,8 +153,6 @@ package final class PrefixTree: Sendable {
                     if isExact { known.isExact = true }
                     node = known
                 } else {
-                    // What had no more than its beginning has nothing that it has not.
-                    for part in node.parts(of: content) where isExact || !part.isExact { drop(part, &state) }
                     node = add(id, content, isExact: isExact, to: node, &state)
                 }
             }
@@ -173,25 +170,27 @@ package final class PrefixTree: Sendable {
     func take(_ part: PrefixContent, block id: BlockPool.BlockID, after node: PrefixNode, exact: Bool) {
         state.withLock { state in
             let isExact = exact && node.isExact
-            guard node.isHere, (node.longest(part.ids, exactly: isExact)?.count ?? 0) < part.ids.count else { return }
-            for shorter in node.parts(of: part) where isExact || !shorter.isExact { drop(shorter, &state) }
-            // Already here, but from the fast path.
-            guard node.children[part] == nil else { return }
+            guard node.isHere, (node.longest(part.ids, exactly: isExact)?.count ?? 0) < part.ids.count,
+                isExact || node.children[part] == nil
+            else { return }
             state.order.use(add(id, part, isExact: isExact, to: node, &state))
             keepToLimit(&state)
         }
     }
 
+    /// Adds a child, in the place of those that have no more than its beginning, unless they are exact and it is not.
     private func add(
         _ id: BlockPool.BlockID, _ content: PrefixContent, isExact: Bool, to node: PrefixNode, _ state: inout State
     ) -> PrefixNode {
         pool.retain(id)
+        for part in node.parts(of: content) where isExact || !part.isExact { drop(part, &state) }
         let new = PrefixNode(id, isExact: isExact, content: content, parent: node)
         node.add(new, content)
         state.report.blocks += 1
         return new
     }
 
+    /// Drops what was not used for the longest time, as long as there is more than the limit.
     private func keepToLimit(_ state: inout State) {
         while state.report.blocks * pool.blockBytes > limit, let last = state.order.last {
             drop(last, &state)

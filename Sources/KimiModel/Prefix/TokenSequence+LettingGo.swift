@@ -39,9 +39,8 @@ extension TokenSequence {
             blockCount += 1
         }
         cached = blockCount * BlockPool.blockTokens
-        let begin = runs.beginning(of: cached)
-        guard cached < count, let run = runs.run(at: cached), run.precision == .fast, begin < cached else { return }
-        cached = max(begin, before)
+        guard cached < count, let run = runs.run(at: cached), run.precision == .fast, run.places.lowerBound < cached else { return }
+        cached = max(run.places.lowerBound, before)
         drop(to: Self.blocks(for: cached))
         left = Array(left.prefix(cached / BlockPool.blockTokens))
     }
@@ -49,8 +48,8 @@ extension TokenSequence {
     /// The next tokens that are to be evaluated again, and how they were evaluated before; nil: all latents are there.
     package var lost: (ids: UnsafeBufferPointer<Int32>, precision: Precision)? {
         guard cached < count else { return nil }
-        let run = runs.run(at: cached) ?? (count, .exact)
-        return (UnsafeBufferPointer(rebasing: tokens[cached..<min(run.end, count)]), run.precision)
+        let run = runs.run(at: cached) ?? (cached..<count, .exact)
+        return (UnsafeBufferPointer(rebasing: tokens[cached..<min(run.places.upperBound, count)]), run.precision)
     }
 
     /// Notes lost tokens whose latents a step has written after `prepare`.

@@ -29,7 +29,7 @@ extension TokenSequence {
         let known = first == sharedBlocks ? sharedPlace : nil
         // Its blocks have been dropped: what follows them is not there either.
         if first == sharedBlocks && first > 0 && known == nil { return 0 }
-        let found = tree.find(text, from: first, after: known, to: end, held: count, exactly: exactly, counting: counting)
+        let found = tree.find(text, from: first, after: known, to: end, exactly: exactly, counting: counting)
         guard let node = found.node else { return 0 }
         let held = count
         drop(to: first)
@@ -50,7 +50,7 @@ extension TokenSequence {
         media = text.media.filter { $0.start < new }.map {
             MediaMark(start: $0.start, count: min($0.end, new) - $0.start, digest: $0.digest)
         }
-        (sharedBlocks, sharedPlace) = (whole, whole > 0 ? node : nil)
+        (sharedBlocks, sharedPlace) = (whole, node)
         return new - held
     }
 
