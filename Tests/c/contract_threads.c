@@ -155,6 +155,8 @@ void contract_threads(void) {
     kimi_model_options model_options;
     kimi_model_options_init(&model_options, sizeof model_options);
     model_options.chunk_size = 64;
+    /* What a session before it evaluated would leave little to do, and each call ended before it could be cancelled. */
+    model_options.prefix_limit = -1;
     kimi_model *model = open_model(&model_options);
 
     kimi_session *session = new_session(model);
