@@ -97,7 +97,7 @@ loop: test-deps build
 CASES ?= 1000000
 SEED ?= 1
 FUZZ := .build-fuzz/release/KimiFuzz
-FUZZ_TARGETS := headers config index tokenizer session request schema output picture clip dataurl
+FUZZ_TARGETS := headers config index tokenizer session prefixes request schema output picture clip dataurl
 
 fuzz-build: deps
 	@swift build -c release -j $(JOBS) --scratch-path .build-fuzz --sanitize=address --product KimiFuzz

@@ -352,6 +352,25 @@ kimi_status kimi_model_heat(const kimi_model *model, char **out_json, size_t *ou
 /** Writes that to a file, by way of a temporary file beside it. */
 kimi_status kimi_model_save_heat(const kimi_model *model, const char *path, size_t path_length, kimi_error **out_error);
 
+/**
+ * Writes the beginnings that are kept at this moment (kimi_model_options.prefix_limit) to a file, by way of a temporary file beside it, so
+ * that a later process need not evaluate them again: a system prompt, tools, documents. As large as their cache: see bytes of prefixes in
+ * kimi_model_info. Ids of tokens are in it, so only its owner may read it. From any thread, while the model computes, too.
+ * KIMI_ERROR_UNSUPPORTED where none are kept.
+ */
+kimi_status kimi_model_save_prefixes(const kimi_model *model, const char *path, size_t path_length, kimi_error **out_error);
+
+/**
+ * Takes in what such a file holds, beside what is kept already: as if it had been used just now, so beyond the limit older ones give
+ * way. Sessions take it over as they take over each other's, to the same bits. Whoever can write the file decides what they go on from:
+ * the checksum is against damage only.
+ *
+ * Errors, with which nothing is taken in: KIMI_ERROR_MISMATCH for a file of another checkpoint, or of a model whose latents have other
+ * bits (cache_type, dense, decode_bits, vision_arithmetic, an instruction set with tiles against one without); KIMI_ERROR_FORMAT,
+ * KIMI_ERROR_IO, KIMI_ERROR_OUT_OF_MEMORY, KIMI_ERROR_UNSUPPORTED where none are kept. From any thread, while the model computes, too.
+ */
+kimi_status kimi_model_load_prefixes(const kimi_model *model, const char *path, size_t path_length, kimi_error **out_error);
+
 /** The number of logits of one token; 0 for an invalid handle. */
 int32_t kimi_model_vocabulary_size(const kimi_model *model);
 

@@ -25,7 +25,7 @@ part() { # name, command...
 
 fuzz() {
     local target
-    for target in headers config index tokenizer session request schema output picture clip dataurl; do
+    for target in headers config index tokenizer session prefixes request schema output picture clip dataurl; do
         .build-fuzz/release/KimiFuzz --target $target --cases 10000 --seed 1 || return 1
     done
 }

@@ -156,6 +156,24 @@ private struct LogSink: @unchecked Sendable {
     }
 }
 
+@c @implementation public func kimi_model_save_prefixes(
+    _ handle: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ pathLength: Int,
+    _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        try model(handle).savePrefixes(to: try path(file, pathLength))
+    }
+}
+
+@c @implementation public func kimi_model_load_prefixes(
+    _ handle: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ pathLength: Int,
+    _ outError: UnsafeMutablePointer<OpaquePointer?>?
+) -> kimi_status {
+    status(outError) { () throws(KimiError) in
+        try model(handle).loadPrefixes(from: try path(file, pathLength))
+    }
+}
+
 @c @implementation public func kimi_model_vocabulary_size(_ handle: OpaquePointer?) -> Int32 {
     Int32(clamping: (try? model(handle))?.vocabularySize ?? 0)
 }

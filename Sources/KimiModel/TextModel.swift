@@ -27,6 +27,7 @@ package final class TextModel: @unchecked Sendable {
     /// The products of bf16 weights with thirds of activations, where the level has tiles: as near as floats, in another order of sums. So
     /// not with `exact`, which promises the same bits on every level.
     let thirds: UnsafePointer<ck_thirds>?
+    package var addsInTiles: Bool { thirds != nil }
     /// Whether products with bf16 weights read thirds: with tiles, unless only the order of sums that all levels have may be used.
     ///
     /// - Parameter isa: CK_ISA_...; nil: the best there is.

@@ -1,4 +1,3 @@
-import CKimiSystem
 import Foundation
 import KimiCore
 import KimiModel
@@ -83,9 +82,9 @@ final class SessionTarget: FuzzTarget {
         switch mutator.below(4) {
         case 0: bytes = mutator.mutate(bytes)
         case 1: setLatents(&bytes, &mutator)
-        default: for _ in 0...mutator.below(2) { setField(&bytes, &mutator) }
+        default: for _ in 0...mutator.below(2) { bytes.setNumber(mutator.pick(Self.fields), &mutator) }
         }
-        if mutator.below(2) == 0 { Self.seal(&bytes) }
+        if mutator.below(2) == 0 { bytes.seal() }
         try folder.rewrite("session", bytes)
         do {
             try session.load(from: folder.path + "/session")
@@ -110,35 +109,11 @@ final class SessionTarget: FuzzTarget {
         try evaluate(held)
     }
 
-    /// A field of the header becomes a number at the edge of something.
-    private func setField(_ bytes: inout [UInt8], _ mutator: inout Mutator) {
-        let (offset, size) = mutator.pick(Self.fields)
-        let value = mutator.pick([
-            0, 1, 2, 3, 5, 64, 65, 255, 256, 300, 301, 4096, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0xFFFF_FFFE, 0x1_0000_0000,
-            0x7FFF_FFFF_FFFF_FFFF, 0x8000_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF, mutator.next(),
-        ] as [UInt64])
-        set(&bytes, offset, size, value)
-    }
-
     /// Some words behind the header become numbers that are none, or large ones.
     private func setLatents(_ bytes: inout [UInt8], _ mutator: inout Mutator) {
         for _ in 0...mutator.below(8) {
             let word = mutator.pick([0x7FC0_0000, 0xFF80_0000, 0x7F7F_FFFF, 0x0000_0001, mutator.next()] as [UInt64])
-            set(&bytes, 72 + mutator.below((bytes.count - 72) / 4) * 4, 4, word)
+            bytes.set(72 + mutator.below((bytes.count - 72) / 4) * 4, 4, word)
         }
-    }
-
-    private func set(_ bytes: inout [UInt8], _ offset: Int, _ size: Int, _ value: UInt64) {
-        guard offset >= 0, offset + size <= bytes.count else { return }
-        for index in 0..<size { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index)) }
-    }
-
-    private static func seal(_ bytes: inout [UInt8]) {
-        guard bytes.count >= 16, let digest = cks_digest_create() else { return }
-        defer { cks_digest_destroy(digest) }
-        var sum = [UInt8](repeating: 0, count: 16)
-        cks_digest_update(digest, bytes, bytes.count - 16)
-        cks_digest_finish(digest, &sum)
-        bytes.replaceSubrange((bytes.count - 16)..., with: sum)
     }
 }

@@ -13,6 +13,7 @@ func target(_ name: String) throws -> (any FuzzTarget)? {
     switch name {
     case "tokenizer": try TokenizerTarget()
     case "session": try SessionTarget()
+    case "prefixes": try PrefixTarget()
     case "request": try RequestTarget()
     case "schema": try SchemaTarget()
     case "output": try OutputTarget()
@@ -28,7 +29,7 @@ let name = option("target") ?? ""
 guard let cases = Int(option("cases") ?? "10000"), cases >= 0, let first = Int(option("first") ?? "0"), first >= 0,
     let every = Int(option("every") ?? "2500"), every > 0, let seed = UInt64(option("seed") ?? "1"), let target = try target(name)
 else {
-    let names = "headers|config|index|tokenizer|session|request|schema|output|picture|clip|dataurl"
+    let names = "headers|config|index|tokenizer|session|prefixes|request|schema|output|picture|clip|dataurl"
     print("use: KimiFuzz --target \(names) [--cases 10000] [--seed 1] [--first 0] [--every 2500]")
     exit(2)
 }

@@ -137,6 +137,8 @@ void hostile_model(void) {
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_model_heat(bad, &json, &length, &error));
         CHECK(json == NULL && length == 0, "heat of stranger %d leaves a result", i);
         EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_model_save_heat(bad, "/no-such-folder/heat", KIMI_NUL, &error));
+        EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_model_save_prefixes(bad, "/no-such-folder/prefixes", KIMI_NUL, &error));
+        EXPECT(KIMI_ERROR_INVALID_HANDLE, kimi_model_load_prefixes(bad, "/no-such-folder/prefixes", KIMI_NUL, &error));
         CHECK(kimi_model_vocabulary_size(bad) == 0, "of stranger %d", i);
         CHECK(kimi_model_context_limit(bad) == 0, "of stranger %d", i);
         kimi_model_close(bad);
@@ -149,6 +151,11 @@ void hostile_model(void) {
     EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_save_heat(model, "", 0, &error));
     EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_save_heat(model, "a\0b", 3, &error));
     EXPECT_SAYING("no-such-folder", KIMI_ERROR_IO, kimi_model_save_heat(model, "/no-such-folder/heat", KIMI_NUL, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_save_prefixes(model, NULL, 5, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_load_prefixes(model, "", 0, &error));
+    EXPECT(KIMI_ERROR_INVALID_ARGUMENT, kimi_model_load_prefixes(model, "a\0b", 3, &error));
+    EXPECT_SAYING("no-such-folder", KIMI_ERROR_IO, kimi_model_save_prefixes(model, "/no-such-folder/prefixes", KIMI_NUL, &error));
+    EXPECT_SAYING("no-such-folder", KIMI_ERROR_IO, kimi_model_load_prefixes(model, "/no-such-folder/prefixes", KIMI_NUL, &error));
 
     /* Closed twice; the session goes on. */
     kimi_model_close(model);

@@ -176,6 +176,30 @@ class Opening(KimiTest):
         with self.fails(kimi.Status.INVALID_HANDLE):
             model.heat()
 
+    def test_prefixes(self) -> None:
+        prompt = list(range(100, 300))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "prefixes"
+            with kimi.Model(TINY, threads=1, exact=True) as model, model.session() as session:
+                logits = list(session.eval(prompt))
+                kept = model.info["prefixes"]["blocks"]
+                model.save_prefixes(path)
+            with kimi.Model(TINY, threads=1, exact=True) as model, model.session() as session:
+                model.load_prefixes(path)
+                self.assertEqual(model.info["prefixes"]["blocks"], kept)
+                self.assertEqual(list(session.eval(prompt)), logits)
+                # But for the last token, which has to be evaluated, and less than 16 of a block.
+                self.assertEqual(model.info["prefixes"]["reused_tokens"], 192)
+            with kimi.Model(TINY, threads=1, exact=True, cache_type="bf16") as model:
+                with self.fails(kimi.Status.MISMATCH) as failure:
+                    model.load_prefixes(path)
+                self.assertEqual((failure.error.file, failure.error.subject), (str(path), "options"))
+            with kimi.Model(TINY, threads=1, prefix_limit=0) as model:
+                with self.fails(kimi.Status.UNSUPPORTED):
+                    model.save_prefixes(path)
+        with self.fails(kimi.Status.INVALID_HANDLE):
+            model.load_prefixes(path)
+
     def test_instruction_sets(self) -> None:
         features = kimi.features()
         for isa in ("scalar", "avx2", "avx512", "avx512vnni", "amx"):

@@ -204,6 +204,8 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "kimi_model_info": (_status, [_handle, _pointer_out, _size_out, _error_out]),
     "kimi_model_heat": (_status, [_handle, _pointer_out, _size_out, _error_out]),
     "kimi_model_save_heat": (_status, [_handle, c_char_p, c_size_t, _error_out]),
+    "kimi_model_save_prefixes": (_status, [_handle, c_char_p, c_size_t, _error_out]),
+    "kimi_model_load_prefixes": (_status, [_handle, c_char_p, c_size_t, _error_out]),
     "kimi_model_vocabulary_size": (c_int32, [_handle]),
     "kimi_model_context_limit": (c_int64, [_handle]),
     "kimi_plan_options_init": (_status, [ctypes.POINTER(PlanOptions), c_size_t]),

@@ -196,6 +196,20 @@ class Model(Owned):
         name = path_bytes(path)
         self._library.call("kimi_model_save_heat", self._handle, name, len(name))
 
+    def save_prefixes(self, path: Path) -> None:
+        """Writes the beginnings that are kept at this moment (`prefix_limit`) to a file, for `load_prefixes` of a later process."""
+        name = path_bytes(path)
+        self._library.call("kimi_model_save_prefixes", self._handle, name, len(name))
+
+    def load_prefixes(self, path: Path) -> None:
+        """Takes in what such a file holds: prompts that begin so are not evaluated again, as if a session had been there before.
+
+        Whoever can write the file decides what sessions go on from. Raises kimi.Error with MISMATCH for a file of another checkpoint or
+        of a model that computes other bits, and then, as on any error, takes in nothing.
+        """
+        name = path_bytes(path)
+        self._library.call("kimi_model_load_prefixes", self._handle, name, len(name))
+
     @property
     def vocabulary_size(self) -> int:
         """How many logits a token has; 0 once closed."""

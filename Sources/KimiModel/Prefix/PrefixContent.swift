@@ -1,18 +1,25 @@
 /// What the tokens of a block of a sequence are, by which others find their block: ids, and which rows of which pictures stand among them.
-struct PrefixContent: Hashable, Sendable {
-    let ids: [Int32]
+package struct PrefixContent: Hashable, Sendable {
+    /// 64, or fewer of the block that a prompt ended in.
+    package let ids: [Int32]
     /// In rising order; their ids are those of placeholders and say nothing.
-    let media: [Piece]
+    package let media: [Piece]
+
+    package init(ids: [Int32], media: [Piece]) { (self.ids, self.media) = (ids, media) }
 
     /// As many ids from the first on as stand before any picture.
     var plain: ArraySlice<Int32> { ids.prefix(media.first?.place ?? ids.count) }
 
-    struct Piece: Hashable, Sendable {
+    package struct Piece: Hashable, Sendable {
         /// The place in the block, and the row of the picture that stands there.
-        let place: Int
-        let row: Int
-        let count: Int
-        let digest: MediaDigest
+        package let place: Int
+        package let row: Int
+        package let count: Int
+        package let digest: MediaDigest
+
+        package init(place: Int, row: Int, count: Int, digest: MediaDigest) {
+            (self.place, self.row, self.count, self.digest) = (place, row, count, digest)
+        }
     }
 }
 

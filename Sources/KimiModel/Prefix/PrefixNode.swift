@@ -1,4 +1,5 @@
-/// A block in the tree of prefixes, or the first tokens of one that a prompt ended in: a leaf. Touched only with the tree's lock held; sequences keep one to come back to.
+/// A block in the tree of prefixes, or the first tokens of one that a prompt ended in: a leaf. Touched only with the tree's lock held;
+/// sequences keep one to come back to.
 package final class PrefixNode: @unchecked Sendable {
     // Safe because of that lock. A node that was dropped has no parent and no neighbours, so nothing leads from it to what is gone.
     private(set) var children: [PrefixContent: PrefixNode] = [:]
@@ -10,11 +11,12 @@ package final class PrefixNode: @unchecked Sendable {
     var block: BlockPool.BlockID
     /// Whether it and all its ancestors were computed exactly.
     var isExact: Bool
-    private let content: PrefixContent?
+    /// nil: the root.
+    let content: PrefixContent?
     private(set) unowned(unsafe) var parent: PrefixNode?
     /// Neighbours in the order of use.
     fileprivate(set) unowned(unsafe) var newer: PrefixNode?
-    fileprivate unowned(unsafe) var older: PrefixNode?
+    fileprivate(set) unowned(unsafe) var older: PrefixNode?
     /// Whether it is still part of the tree.
     private(set) var isHere = true
 
@@ -79,7 +81,7 @@ package final class PrefixNode: @unchecked Sendable {
 
 /// Nodes from the most to the least recently used, linked to each other.
 struct PrefixOrder {
-    private unowned(unsafe) var first: PrefixNode?
+    private(set) unowned(unsafe) var first: PrefixNode?
     private(set) unowned(unsafe) var last: PrefixNode?
 
     /// Puts a node and all its ancestors in front, the root's child first.

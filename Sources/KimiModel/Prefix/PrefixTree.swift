@@ -32,15 +32,15 @@ package final class PrefixTree: Sendable {
         var partIsExact = false
     }
 
-    private struct State: ~Copyable {
+    struct State: ~Copyable {
         let root = PrefixNode()
         /// From the most to the least recently used. A node is used with all its ancestors, which come before it: the last is a leaf.
         var order = PrefixOrder()
         var report = Report()
     }
 
-    private let state = Mutex(State())
-    private let pool: BlockPool
+    let state = Mutex(State())
+    let pool: BlockPool
     /// Who computes what at this moment.
     package let claims = PrefixClaims()
     /// The most bytes of blocks that are kept.
@@ -145,12 +145,7 @@ package final class PrefixTree: Sendable {
                 // Of what is after a block that was computed on the fast path nothing is exact.
                 let isExact = block < exact && node.isExact
                 if let known = node.children[content] {
-                    if isExact && !known.isExact && known.block != id {
-                        pool.retain(id)
-                        pool.release(known.block)
-                        known.block = id
-                    }
-                    if isExact { known.isExact = true }
+                    prefer(id, isExact: isExact, to: known)
                     node = known
                 } else {
                     node = add(id, content, isExact: isExact, to: node, &state)
@@ -178,8 +173,19 @@ package final class PrefixTree: Sendable {
         }
     }
 
+    /// Puts a block that is exact in the place of one that is not.
+    func prefer(_ id: BlockPool.BlockID, isExact: Bool, to known: PrefixNode) {
+        guard isExact, !known.isExact else { return }
+        if known.block != id {
+            pool.retain(id)
+            pool.release(known.block)
+            known.block = id
+        }
+        known.isExact = true
+    }
+
     /// Adds a child, in the place of those that have no more than its beginning, unless they are exact and it is not.
-    private func add(
+    func add(
         _ id: BlockPool.BlockID, _ content: PrefixContent, isExact: Bool, to node: PrefixNode, _ state: inout State
     ) -> PrefixNode {
         pool.retain(id)
@@ -191,7 +197,7 @@ package final class PrefixTree: Sendable {
     }
 
     /// Drops what was not used for the longest time, as long as there is more than the limit.
-    private func keepToLimit(_ state: inout State) {
+    func keepToLimit(_ state: inout State) {
         while state.report.blocks * pool.blockBytes > limit, let last = state.order.last {
             drop(last, &state)
             state.report.evictions += 1

@@ -78,8 +78,8 @@ struct Chat: Command {
     @Flag(inversion: .prefixedNo, help: "Remember what is typed, for the arrow keys, in ~/.local/state/kimi/history.")
     var history = true
 
-    @Option(help: ArgumentHelp("Write how often each expert was chosen to this file at the end.", valueName: "file"))
-    var saveHeat: String?
+    @OptionGroup(title: "For later runs")
+    var files: RunFiles
 
     @OptionGroup(title: "Machine")
     var machine: MachineOptions
@@ -100,6 +100,7 @@ struct Chat: Command {
         let editor = json ? nil : editor(signals, tools.known.map(\.name))
 
         let model = try machine.open(checkpoint, interrupt)
+        try files.begin(model)
         try settings.validate(model)
         if editor != nil { signals.takeOver() }
         let console = try ChatConsole(
@@ -107,7 +108,7 @@ struct Chat: Command {
             signals: signals, isInteractive: editor != nil)
         console.conversation.system = system
         try console.run(first: message.isEmpty ? nil : message.joined(separator: " "))
-        if let saveHeat { try model.saveHeat(to: saveHeat) }
+        try files.end(model)
     }
 
     /// The screen for the person's own lines: the standard output, or the error stream if answers go elsewhere.

@@ -72,8 +72,8 @@ struct Run: Command {
     @Option(help: ArgumentHelp("With pictures or clips: instant or thinking.", valueName: "mode"))
     var mode: Chat.Mode?
 
-    @Option(help: ArgumentHelp("Write how often each expert was chosen to this file at the end.", valueName: "file"))
-    var saveHeat: String?
+    @OptionGroup(title: "For later runs")
+    var files: RunFiles
 
     @OptionGroup(title: "Machine")
     var machine: MachineOptions
@@ -109,6 +109,7 @@ struct Run: Command {
         let interrupt = Interrupt()
         let text = try InputText.bytes(prompt, what: "prompt")
         let model = try machine.open(folder, interrupt)
+        try files.begin(model)
         guard image.isEmpty && video.isEmpty else { return try ask(model, String(decoding: text, as: UTF8.self), interrupt) }
         let prompt = try ids
             ? InputText.ids(String(decoding: text, as: UTF8.self))
@@ -135,7 +136,7 @@ struct Run: Command {
         let statistics = RunStatistics(model, try session.snapshot(), experts: experts, seconds: seconds)
         if json { Terminal.output.write(answer.json(statistics, withLogprobs: logprobs != nil) + "\n") }
         if stats { statistics.table(finish: answer.finish).print(to: .error) }
-        if let saveHeat { try model.saveHeat(to: saveHeat) }
+        try files.end(model)
         if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
     }
 
@@ -165,7 +166,7 @@ struct Run: Command {
         let statistics = RunStatistics(model, try chat.session.snapshot(), experts: experts, seconds: monotonicSeconds() - begin)
         if json { Terminal.output.write(answer.json(statistics) + "\n") }
         if stats { statistics.table(finish: answer.finish).print(to: .error) }
-        if let saveHeat { try model.saveHeat(to: saveHeat) }
+        try files.end(model)
         if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
     }
 

@@ -42,6 +42,7 @@ struct RunStatistics {
                 name, Units.count(tokens), Units.elapsed(time), speed.map { Units.decimal($0, $0 < 100 ? 2 : 0) } ?? "-")
         }
         row("prompt", counts.promptTokens, promptSeconds)
+        if counts.reusedTokens > 0 { table.row("beside it at hand", Units.count(counts.reusedTokens), "", "") }
         if counts.mediaTokens > 0 {
             table.row("of it to see", Units.count(counts.mediaTokens), "", "")
             table.row("looked at", Units.count(counts.mediaEncoded), "", counts.mediaReused > 0 ? "\(counts.mediaReused) at hand" : "")
@@ -64,6 +65,7 @@ struct RunStatistics {
 
     func add(to json: inout JSONWriter) {
         json.member("prompt_tokens", counts.promptTokens)
+        json.member("reused_tokens", counts.reusedTokens)
         json.member("generated_tokens", counts.generatedTokens)
         json.member("prompt_seconds", promptSeconds)
         json.member("generation_seconds", generationSeconds)

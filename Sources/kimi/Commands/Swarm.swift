@@ -111,8 +111,8 @@ struct Swarm: Command {
     @Flag(help: "Print every event as a JSON object on a line, the answer and the account last.")
     var json = false
 
-    @Option(help: ArgumentHelp("Write how often each expert was chosen to this file at the end.", valueName: "file"))
-    var saveHeat: String?
+    @OptionGroup(title: "For later runs")
+    var files: RunFiles
 
     @OptionGroup(title: "Machine")
     var machine: MachineOptions
@@ -139,6 +139,7 @@ struct Swarm: Command {
         let text = String(decoding: try InputText.bytes(task, what: "task"), as: UTF8.self)
         guard !text.isEmpty else { throw Failure("the task is empty", next: "Say what is to be done.") }
         let model = try machine.open(checkpoint, interrupt)
+        try files.begin(model)
         let chat = ChatSession(try Session(model: model, contextLimit: machine.context))
         for tool in ChatTools(folder: shared, all: tools, trustsAll: true).active { chat.tools.add(try tool.hostTool(interrupt)) }
         for program in programs { chat.tools.add(program.tool { interrupt.isRequested }) }
@@ -158,7 +159,7 @@ struct Swarm: Command {
                 Terminal.output.write(answer.hasSuffix("\n") ? answer : answer + "\n")
             }
         }
-        if let saveHeat { try model.saveHeat(to: saveHeat) }
+        try files.end(model)
         if interrupt.isRequested { throw ExitCode(Interrupt.exitCode) }
         if let failure { throw failure }
     }
