@@ -96,9 +96,10 @@ struct PrefixFileTests {
         let second = try PrefixTests.open(3 * first.text.cache.blockBytes)
         try saved.load(into: second)
         #expect(second.prefixes?.report.blocks == 3)
-        #expect(try Self.evaluated(Tiny.ids(2000, to: 2200), on: second).reused == 128)
-        // Its use made its block the newest; the oldest of the three were the second prompt's first block.
+        // In the order of use: what gives way to another block is the second prompt's first one, not the third prompt's last.
+        try Session(model: second).evaluate(Tiny.ids(3000, to: 3064))
         #expect(second.prefixes?.report.blocks == 3)
+        #expect(try Self.evaluated(Tiny.ids(2000, to: 2200), on: second).reused == 128)
         let third = try PrefixTests.open(3 * first.text.cache.blockBytes)
         try saved.load(into: third)
         #expect(try Self.evaluated(Tiny.ids(1000, to: 1200), on: third).reused == 64)
