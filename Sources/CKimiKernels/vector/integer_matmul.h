@@ -62,8 +62,8 @@ CK_INLINE void stream_stretch(lanes sum[][CK_INTEGER_ROWS], const integer_produc
     for (size_t b = at->block; b < at->end; b++) {
         if (at->ahead) {
             const size_t done = b - at->block;
-            CK_UNROLL for (size_t line = 0; line < block_bytes; line += 64) fetch_once(at->ahead + done * block_bytes + line);
-            if (done % 2 == 0) fetch_once(at->ahead_scales + done * 32);
+            CK_UNROLL for (size_t line = 0; line < block_bytes; line += 64) fetch_for_later(at->ahead + done * block_bytes + line);
+            if (done % 2 == 0) fetch_for_later(at->ahead_scales + done * 32);
         }
         slot w[CK_SPLIT_SLOTS];
         const slot *const weights[1] = {w};
