@@ -84,7 +84,8 @@ extension Model {
         return prefixes
     }
 
-    fileprivate var tokenElements: Int { checkpoint.config.latentSize + checkpoint.config.ropeSize }
+    /// Elements of a cached token in one layer.
+    var tokenElements: Int { checkpoint.config.latentSize + checkpoint.config.ropeSize }
 
     /// What the bits of latents depend on beside the checkpoint: those of other models are not mixed with one's own.
     fileprivate var howComputed: String {
@@ -158,7 +159,7 @@ extension CheckedReader {
         guard parent == -1 || (parent >= 0 && parent < number && isWhole(Int(parent)) != false) else {
             throw refused(.format, "block \(number) follows block \(parent), which is none that others follow", "blocks")
         }
-        let whole = PrefixSnapshot.wholeTokens
+        let whole = BlockPool.blockTokens
         guard exact <= 1, (1...UInt32(whole)).contains(count), pieces <= count, count == whole || (pieces == 0 && parent >= 0) else {
             throw refused(.format, "block \(number) has \(count) tokens and \(pieces) pictures", "blocks")
         }

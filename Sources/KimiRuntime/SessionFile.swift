@@ -39,7 +39,7 @@ extension Session {
             var header: [UInt8] = magic
             header += bytes(media.isEmpty ? textVersion : mediaVersion) + bytes(UInt32(model.options.cacheType.rawValue))
             header += Array(model.checkpoint.digest.utf8)
-            header += bytes(UInt32(model.checkpoint.config.layerCount)) + bytes(UInt32(tokenElements))
+            header += bytes(UInt32(model.checkpoint.config.layerCount)) + bytes(UInt32(model.tokenElements))
             header += bytes(UInt64(sequence.count)) + bytes(UInt32(bitPattern: pending ?? -1))
             header += bytes(UInt32(truncatingIfNeeded: media.count))
             try writer.write(header)
@@ -82,8 +82,6 @@ extension Session {
             replace(sequence: loaded, pending: header.pending)
         }
     }
-
-    fileprivate var tokenElements: Int { model.checkpoint.config.latentSize + model.checkpoint.config.ropeSize }
 }
 
 // MARK: Header
@@ -134,7 +132,7 @@ private struct SessionHeader {
         guard cacheType == UInt32(model.options.cacheType.rawValue) else {
             throw mismatch("the file's cache type is \(cacheType); this model's is \(model.options.cacheType.rawValue)", "cache_type")
         }
-        guard layers == UInt32(model.checkpoint.config.layerCount), elements == UInt32(session.tokenElements) else {
+        guard layers == UInt32(model.checkpoint.config.layerCount), elements == UInt32(model.tokenElements) else {
             throw mismatch("the file's cache has another shape", "layers")
         }
         let held = count + (pending == nil ? 0 : 1)

@@ -6,7 +6,6 @@ import pty
 import re
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
@@ -52,21 +51,20 @@ class Generating(ProgramTest):
 
     def test_prefixes_of_an_earlier_run(self) -> None:
         text = "A heat pump suits the flat. " * 20
-        with tempfile.TemporaryDirectory() as folder:
-            file = os.path.join(folder, "prefixes")
-            def told(*options: object) -> tuple[list[int], int]:
-                found = self.json("run", TINY, text, "--exact", "--greedy", "--max-tokens", 8, *options)
-                return found["ids"], found["statistics"]["reused_tokens"]
-            alone, reused = told()
-            self.assertEqual(reused, 0)
-            self.assertEqual(told("--prefixes", file), (alone, 0))
-            again, reused = told("--prefixes", file)
-            self.assertEqual(again, alone)
-            self.assertGreater(reused, 100)
-            self.assertIn(b"beside it at hand", self.run_kimi("run", TINY, text, "--exact", "--max-tokens", 8, "--prefixes", file, "--stats").stderr)
-            # Those of other latents are not mixed with its own, and the file stays.
-            self.assertIn("computed with f32", self.failure("run", TINY, text, "--exact", "--cache", "bf16", "--prefixes", file))
-            self.assertGreater(told("--prefixes", file)[1], 100)
+        file = self.folder / "prefixes"
+        def told(*options: object) -> tuple[list[int], int]:
+            found = self.json("run", TINY, text, "--exact", "--greedy", "--max-tokens", 8, *options)
+            return found["ids"], found["statistics"]["reused_tokens"]
+        alone, reused = told()
+        self.assertEqual(reused, 0)
+        self.assertEqual(told("--prefixes", file), (alone, 0))
+        again, reused = told("--prefixes", file)
+        self.assertEqual(again, alone)
+        self.assertGreater(reused, 100)
+        self.assertIn(b"beside it at hand", self.run_kimi("run", TINY, text, "--exact", "--max-tokens", 8, "--prefixes", file, "--stats").stderr)
+        # Those of other latents are not mixed with its own, and the file stays.
+        self.assertIn("computed with f32", self.failure("run", TINY, text, "--exact", "--cache", "bf16", "--prefixes", file))
+        self.assertGreater(told("--prefixes", file)[1], 100)
 
     def test_dense_int8(self) -> None:
         def told(*options: str) -> tuple[list[int], tuple[int, int], int]:

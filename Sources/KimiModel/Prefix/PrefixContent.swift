@@ -7,6 +7,9 @@ package struct PrefixContent: Hashable, Sendable {
 
     package init(ids: [Int32], media: [Piece]) { (self.ids, self.media) = (ids, media) }
 
+    /// Whether these are not all tokens of a block; then no block follows it.
+    package var isPart: Bool { ids.count < BlockPool.blockTokens }
+
     /// As many ids from the first on as stand before any picture.
     var plain: ArraySlice<Int32> { ids.prefix(media.first?.place ?? ids.count) }
 

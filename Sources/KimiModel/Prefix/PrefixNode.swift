@@ -34,7 +34,7 @@ package final class PrefixNode: @unchecked Sendable {
 
     var isRoot: Bool { content == nil }
     /// Whether it has not all tokens of a block.
-    var isPart: Bool { content.map { $0.ids.count < BlockPool.blockTokens } ?? false }
+    var isPart: Bool { content?.isPart ?? false }
 
     func add(_ child: PrefixNode, _ content: PrefixContent) {
         children[content] = child

@@ -12,13 +12,11 @@ package final class PrefixSnapshot {
         let block: BlockPool.BlockID
     }
 
-    /// The tokens of a block that others can follow.
-    package static let wholeTokens = BlockPool.blockTokens
-
-    package private(set) var entries: [Entry] = []
+    package private(set) var entries: [Entry]
     private let pool: BlockPool
 
-    init(pool: BlockPool) { self.pool = pool }
+    /// - Parameter entries: with a reference to each block, which is this object's from here on.
+    init(_ entries: [Entry] = [], pool: BlockPool) { (self.entries, self.pool) = (entries, pool) }
 
     deinit { for entry in entries { pool.release(entry.block) } }
 
@@ -26,19 +24,12 @@ package final class PrefixSnapshot {
     ///
     /// - Returns: its number.
     package func append(_ content: PrefixContent, isExact: Bool, parent: Int?) throws(KimiError) -> Int {
-        add(content, isExact: isExact, parent: parent, block: try pool.take(beside: entries.count).id)
+        entries.append(Entry(content: content, isExact: isExact, parent: parent, block: try pool.take(beside: entries.count).id))
         return entries.count - 1
     }
 
     /// Whether others can follow the block of this number; nil: there is none.
-    package func isWhole(_ number: Int) -> Bool? {
-        entries.indices.contains(number) ? entries[number].content.ids.count == Self.wholeTokens : nil
-    }
-
-    /// Adds a block, with a reference that is this object's from here on.
-    func add(_ content: PrefixContent, isExact: Bool, parent: Int?, block: BlockPool.BlockID) {
-        entries.append(Entry(content: content, isExact: isExact, parent: parent, block: block))
-    }
+    package func isWhole(_ number: Int) -> Bool? { entries.indices.contains(number) ? !entries[number].content.isPart : nil }
 
     /// The latents of an entry, as runs of bytes: layer after layer those of its tokens.
     package func forEachCacheRun(
@@ -59,23 +50,21 @@ extension PrefixTree {
 
     /// What is kept at this moment; it stays as it is, whatever sessions do.
     package func snapshot() -> PrefixSnapshot {
-        let snapshot = emptySnapshot()
-        // A reference at a time crosses the lock, for the snapshot to release.
-        let kept = state.withLock { state in
-            var kept: [(content: PrefixContent, isExact: Bool, parent: Int?, block: BlockPool.BlockID)] = []
+        let entries = state.withLock { state in
+            var entries: [PrefixSnapshot.Entry] = []
             var numbers: [ObjectIdentifier: Int] = [:]
             var next = state.order.first
             while let node = next {
                 next = node.older
                 guard let content = node.content, let parent = node.parent else { continue }
                 pool.retain(node.block)
-                numbers[ObjectIdentifier(node)] = kept.count
-                kept.append((content, node.isExact, parent.isRoot ? nil : numbers[ObjectIdentifier(parent)], node.block))
+                numbers[ObjectIdentifier(node)] = entries.count
+                let before = parent.isRoot ? nil : numbers[ObjectIdentifier(parent)]
+                entries.append(.init(content: content, isExact: node.isExact, parent: before, block: node.block))
             }
-            return kept
+            return entries
         }
-        for entry in kept { snapshot.add(entry.content, isExact: entry.isExact, parent: entry.parent, block: entry.block) }
-        return snapshot
+        return PrefixSnapshot(entries, pool: pool)
     }
 
     /// Takes in what is not here yet, as if it had been used now in its order; beyond the limit goes what was not used for the longest
@@ -96,13 +85,13 @@ extension PrefixTree {
     }
 
     private func take(_ entry: PrefixSnapshot.Entry, after parent: PrefixNode, _ state: inout State) -> PrefixNode? {
-        let isExact = entry.isExact && parent.isExact
-        if let known = parent.children[entry.content] {
-            prefer(entry.block, isExact: isExact, to: known)
-            return known
+        let (content, isExact) = (entry.content, entry.isExact && parent.isExact)
+        // Of a beginning that another child has as well nothing is kept.
+        if content.isPart, parent.children[content] == nil,
+            parent.longest(content.ids, exactly: isExact)?.count ?? 0 >= content.ids.count
+        {
+            return nil
         }
-        let isPart = entry.content.ids.count < BlockPool.blockTokens
-        if isPart, parent.longest(entry.content.ids, exactly: isExact)?.count ?? 0 >= entry.content.ids.count { return nil }
-        return add(entry.block, entry.content, isExact: isExact, to: parent, &state)
+        return child(of: parent, content, block: entry.block, isExact: isExact, &state)
     }
 }

@@ -144,12 +144,7 @@ package final class PrefixTree: Sendable {
                 let id = blocks[block - first]
                 // Of what is after a block that was computed on the fast path nothing is exact.
                 let isExact = block < exact && node.isExact
-                if let known = node.children[content] {
-                    prefer(id, isExact: isExact, to: known)
-                    node = known
-                } else {
-                    node = add(id, content, isExact: isExact, to: node, &state)
-                }
+                node = child(of: node, content, block: id, isExact: isExact, &state)
             }
             state.order.use(node)
             keepToLimit(&state)
@@ -173,19 +168,23 @@ package final class PrefixTree: Sendable {
         }
     }
 
-    /// Puts a block that is exact in the place of one that is not.
-    func prefer(_ id: BlockPool.BlockID, isExact: Bool, to known: PrefixNode) {
-        guard isExact, !known.isExact else { return }
+    /// The child with this content: a new one, or the one that is there, which takes the block if that is exact and its own is not.
+    func child(
+        of node: PrefixNode, _ content: PrefixContent, block id: BlockPool.BlockID, isExact: Bool, _ state: inout State
+    ) -> PrefixNode {
+        guard let known = node.children[content] else { return add(id, content, isExact: isExact, to: node, &state) }
+        guard isExact, !known.isExact else { return known }
         if known.block != id {
             pool.retain(id)
             pool.release(known.block)
             known.block = id
         }
         known.isExact = true
+        return known
     }
 
     /// Adds a child, in the place of those that have no more than its beginning, unless they are exact and it is not.
-    func add(
+    private func add(
         _ id: BlockPool.BlockID, _ content: PrefixContent, isExact: Bool, to node: PrefixNode, _ state: inout State
     ) -> PrefixNode {
         pool.retain(id)
